@@ -1,0 +1,262 @@
+"""The records that stages hand each other. Frozen, slotted, no I/O, no behaviour beyond naming themselves.
+
+Times are POSIX seconds as float (UTC); lengths of time are seconds. Text is `str` where a person reads it and
+`bytes` where a matcher does. A place in a rule file is a `Location`, printed `file:line`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MAX_LINE = 65_536
+"""Longest line, in bytes without its newline, that is matched. A longer one is quarantined, its head kept."""
+
+
+class Outcome(enum.StrEnum):
+    """Where a line went. read = ignored + attack + unexplained + quarantined, always."""
+
+    IGNORED = "ignored"
+    ATTACK = "attack"
+    UNEXPLAINED = "unexplained"
+    QUARANTINED = "quarantined"
+
+
+class Severity(enum.StrEnum):
+    """What a matching attack rule means. Only ATTACK counts against an address; VIOLATION is reported."""
+
+    ATTACK = "attack"
+    VIOLATION = "violation"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A line of a file, 1-based."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+# --- what comes in ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Trusted fields of a journal entry: set by journald from the kernel, not by the writer. None: not given."""
+
+    uid: int | None = None
+    unit: str | None = None
+    comm: str | None = None
+    transport: str | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Whole lines of one source, and the cursor that stands behind the last of them.
+
+    `block` holds `count` lines, each ended by one newline and none holding another; a line longer than MAX_LINE
+    has been cut to MAX_LINE + 1 bytes by the source. `cursor` is opaque to all but the source. `program` names
+    the program of lines whose header names none ('*': any). `provenance` is empty, or has one item a line.
+    """
+
+    source: str
+    block: bytes
+    count: int
+    cursor: str
+    program: str | None = None
+    provenance: tuple[Provenance, ...] = ()
+
+
+class NoticeKind(enum.StrEnum):
+    """What the digest says about logwarden itself."""
+
+    GAP = "gap"
+    REFUSED = "refused"
+    RELOAD = "reload"
+    FIREWALL = "firewall"
+    STATE = "state"
+    SOURCE = "source"
+    MAIL = "mail"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that a reader of the digest should know about the watch itself, e.g. a gap. `about` names what."""
+
+    kind: NoticeKind
+    about: str
+    text: str
+    time: float
+
+
+# --- rules --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreRule:
+    """A line that this matches is normal.
+
+    Native (`programs` not empty): `regex` matches the whole message of an event of one of the programs (names or
+    globs; '*' any). logcheck's (`programs` empty): `regex`, which starts with '^', is searched in the whole line.
+    `regex` is as written in the file: the ERE dialect of `ere`, placeholders not yet expanded.
+    """
+
+    where: Location
+    regex: str
+    programs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Ban when scores within `window` seconds reach `threshold`; for `ban` seconds."""
+
+    threshold: int
+    window: float
+    ban: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A message that an attack rule must match, and the address it must yield (None: none)."""
+
+    line: str
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttackRule:
+    """A line that this matches is an attack. `regex` matches the whole message; its placeholder <ADDR> names the source."""
+
+    where: Location
+    file: str
+    """Base name of its file, e.g. 'sshd.yaml'. Hits are counted per (file, address)."""
+    id: str
+    programs: tuple[str, ...]
+    regex: str
+    score: int = 1
+    severity: Severity = Severity.ATTACK
+    aggressive: bool = False
+    policy: Policy | None = None
+    samples: tuple[Sample, ...] = ()
+    near_misses: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.file}#{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A rule, or a whole file, that is not in force, and why. Printed `file:line: why`."""
+
+    where: Location
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """All rules in force, and those refused."""
+
+    ignore: tuple[IgnoreRule, ...] = ()
+    attack: tuple[AttackRule, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+
+# --- what a line became -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line taken apart. Text is decoded as UTF-8 with backslash escapes for what is not."""
+
+    time: float | None
+    host: str | None
+    program: str | None
+    pid: int | None
+    message: str
+    raw: str
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one line. `address` is normalised, and None where the attack rule captured none."""
+
+    source: str
+    event: Event
+    outcome: Outcome
+    ignored_by: IgnoreRule | None = None
+    attack_by: AttackRule | None = None
+    address: str | None = None
+    quarantined_for: str | None = None
+
+    @property
+    def reported(self) -> bool:
+        """Whether the digest shows the line: an ignore rule hides it, and nothing else does."""
+        return self.ignored_by is None or self.outcome is Outcome.QUARANTINED
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A batch after the matcher: how many lines had each outcome, each rule's hits, and the lines worth keeping.
+
+    `verdicts` holds every line that is not simply ignored, in the order of the batch (every line at all where the
+    caller asked for that). `hits` counts lines by rule (`str(rule.where)` or `str(attack_rule)`).
+    """
+
+    counts: Mapping[Outcome, int]
+    hits: Mapping[str, int]
+    verdicts: tuple[Verdict, ...]
+    notices: tuple[Notice, ...] = ()
+
+
+# --- what is done about it ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """A prefix that may not reach us until `until`. `attack` is the attack file's name, or 'manual'."""
+
+    prefix: str
+    since: float
+    until: float
+    attack: str
+    why: str
+    hits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A mail in the outbox: RFC 5322 bytes and its envelope."""
+
+    id: int
+    message_id: str
+    sender: str
+    recipients: tuple[str, ...]
+    content: bytes
+    attempts: int = 0
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line kept for the digest, as state stores it."""
+
+    source: str
+    time: float
+    host: str
+    program: str
+    outcome: Outcome
+    severity: Severity | None
+    rule: str | None
+    address: str | None
+    message: str
+    raw: str
+    count: int = field(default=1)
