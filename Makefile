@@ -1,0 +1,41 @@
+# The front door. `make demo` and `make test` set up what they need themselves.
+
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -n 2
+CODE := logwarden tests packaging
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit lint bench fuzz clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
+
+setup: .venv/test.stamp ## install what all other targets need: Debian packages (as root or with sudo) and .venv
+
+demo: .venv/demo.stamp ## run the daemon on a growing sample log: attacks banned, a digest mailed; half a minute
+	@$(PYTHON) packaging/demo/demo.py
+
+test: setup ## every test; those that need root skip themselves where there is none
+	$(PYTEST)
+
+unit: setup ## the tests that need no root and take no seconds
+	$(PYTEST) -m 'not root and not slow'
+
+lint: setup ## ruff and mypy --strict
+	$(PYTHON) -m ruff check $(CODE)
+	$(PYTHON) -m ruff format --check $(CODE)
+	$(PYTHON) -m mypy --strict
+
+bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed
+	@$(PYTHON) -m tests.bench
+
+fuzz: setup ## the property tests with a hundred times the examples and a new seed
+	$(PYTEST) -m hypothesis --hypothesis-profile=fuzz
+
+clean: ## remove what the other targets made, .venv included
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/%.stamp: packaging/setup.sh pyproject.toml
+	packaging/setup.sh $*
+	@touch $@
