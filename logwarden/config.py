@@ -1,0 +1,225 @@
+"""The config file -> a frozen Config. Each setting's name, default and meaning stand in config.schema.json.
+
+Owns: the defaults, the checks that a schema cannot express, and the messages `file:line: path: what was expected`.
+Never: looks at the machine, but for its host name and for which default sources exist.
+Fails: with one ConfigError that lists every problem, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from . import address, document, duration
+from .document import Document
+from .errors import ConfigError, LogwardenError
+from .model import Policy, Refusal
+from .schedule import Schedule
+
+DEFAULT_PATH = "/etc/logwarden/logwarden.yaml"
+
+JOURNAL_DIRECTORIES = ("/run/log/journal", "/var/log/journal")
+USUAL_FILES = ("/var/log/syslog", "/var/log/messages", "/var/log/auth.log", "/var/log/secure", "/var/log/mail.log")
+"""What is read where no source is named and there is no journal: what rsyslog writes on Debian and on Fedora."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalConfig:
+    units: tuple[str, ...] = ()
+    priority: int = 7
+    directories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileConfig:
+    path: str
+    program: str | None = None
+    continues: str | None = None
+    from_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesConfig:
+    journal: JournalConfig | None
+    files: tuple[FileConfig, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RulesConfig:
+    level: str
+    ignore: tuple[str, ...]
+    attack: tuple[str, ...]
+    aggressive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogcheckConfig:
+    rules: bool
+    path: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class BansConfig:
+    mode: str
+    backend: str
+    default: Policy
+    policies: Mapping[str, Policy]
+    allowlist: tuple[str, ...]
+    permit_documentation: bool
+    on_stop: str
+
+    @property
+    def effective_backend(self) -> str:
+        """Observing is banning with a firewall that does nothing."""
+        return self.backend if self.mode == "enforce" else "dry-run"
+
+
+@dataclass(frozen=True, slots=True)
+class DigestConfig:
+    schedule: Schedule
+    jitter: float
+    to: tuple[str, ...]
+    sender: str
+    templates: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MailConfig:
+    transport: str
+    host: str
+    port: int
+    tls: str
+    user: str | None
+    password_file: str | None
+    sendmail: tuple[str, ...]
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that the composition floor hands down. `file` is None where the defaults alone are used."""
+
+    file: str | None
+    host: str
+    state: str
+    socket: str
+    sources: SourcesConfig
+    rules: RulesConfig
+    logcheck: LogcheckConfig
+    bans: BansConfig
+    digest: DigestConfig
+    mail: MailConfig
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the config file."""
+    text = resources.files(__package__).joinpath("config.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def load(file: str = DEFAULT_PATH) -> Config:
+    """Read the config file. The default one may be missing: then every default holds. Raises ConfigError."""
+    if file == DEFAULT_PATH and not os.path.exists(file):
+        return from_document(Document(file, None, {}), file=None)
+    return from_document(document.read(file), file=file)
+
+
+def from_document(source: Document, *, file: str | None) -> Config:
+    """Check `source` and fill in the defaults. Raises ConfigError with every problem, a line each."""
+    rules = schema()
+    given = Document(source.file, {} if source.data is None else source.data, source.lines)
+    problems = given.problems(rules) or list(_impossible(given))
+    if problems:
+        raise ConfigError("\n".join(map(str, problems)))
+    return _config(_filled(rules, given.data), given.data, file)
+
+
+def _filled(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` with the schema's defaults for each key that it leaves out, at every depth."""
+    filled = dict(given)
+    for key, rule in schema.get("properties", {}).items():
+        if rule.get("type") == "object" and "properties" in rule:
+            filled[key] = _filled(rule, given.get(key) or {})
+        elif key not in given and "default" in rule:
+            filled[key] = rule["default"]
+    return filled
+
+
+def _impossible(given: Document) -> Iterator[Refusal]:
+    """Values of the right type that cannot be meant."""
+    data = given.data
+    bans = data.get("bans", {})
+    for index, text in enumerate(bans.get("allowlist", [])):
+        try:
+            address.prefix(text)
+        except ValueError as error:
+            yield Refusal(given.where(("bans", "allowlist", index)), f"bans.allowlist[{index}]: {error}")
+    for path in (("bans", "window"), ("bans", "ban")):
+        if path[1] in bans and duration.parse(bans[path[1]]) <= 0:
+            yield Refusal(given.where(path), f"{'.'.join(path)}: expected more than 0")
+    for index, item in enumerate(data.get("sources", {}).get("files", [])):
+        try:
+            re.compile(item.get("continues") or "")
+        except re.error as error:
+            where = given.where(("sources", "files", index, "continues"))
+            yield Refusal(where, f"sources.files[{index}].continues: not a regular expression: {error}")
+    try:
+        Schedule.parse(data.get("digest", {}).get("schedule", "*:02"))
+    except (ValueError, LogwardenError) as error:
+        yield Refusal(given.where(("digest", "schedule")), f"digest.schedule: {error}")
+
+
+def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | None) -> Config:
+    host = filled["host"] or socket.gethostname()
+    bans, digest, mail, rules = filled["bans"], filled["digest"], filled["mail"], filled["rules"]
+    return Config(
+        file=file,
+        host=host,
+        state=filled["state"],
+        socket=filled["socket"],
+        sources=_sources(filled["sources"], named="sources" in given),
+        rules=RulesConfig(rules["level"], tuple(rules["ignore"]), tuple(rules["attack"]), rules["aggressive"]),
+        logcheck=LogcheckConfig(**filled["logcheck"]),
+        bans=BansConfig(
+            mode=bans["mode"],
+            backend=bans["backend"],
+            default=_policy(bans),
+            policies={name: _policy(policy) for name, policy in bans["policies"].items()},
+            allowlist=tuple(bans["allowlist"]),
+            permit_documentation=bans["permit_documentation"],
+            on_stop=bans["on_stop"],
+        ),
+        digest=DigestConfig(
+            schedule=Schedule.parse(digest["schedule"]),
+            jitter=duration.parse(digest["jitter"]),
+            to=tuple(digest["to"]),
+            sender=digest["from"] or f"logwarden@{host}",
+            templates=digest["templates"],
+        ),
+        mail=MailConfig(**{**mail, "sendmail": tuple(mail["sendmail"]), "timeout": duration.parse(mail["timeout"])}),
+    )
+
+
+def _policy(given: Mapping[str, Any]) -> Policy:
+    return Policy(given["threshold"], duration.parse(given["window"]), duration.parse(given["ban"]))
+
+
+def _sources(filled: Mapping[str, Any], *, named: bool) -> SourcesConfig:
+    if not named:
+        if any(map(os.path.isdir, JOURNAL_DIRECTORIES)):
+            return SourcesConfig(JournalConfig(), ())
+        return SourcesConfig(None, tuple(FileConfig(path) for path in USUAL_FILES))
+    files = tuple(FileConfig(**item) for item in filled["files"])
+    journal = filled["journal"]
+    if isinstance(journal, bool):
+        return SourcesConfig(JournalConfig() if journal else None, files)
+    lists = {key: tuple(value) if isinstance(value, list) else value for key, value in journal.items()}
+    return SourcesConfig(JournalConfig(**lists), files)

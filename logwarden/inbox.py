@@ -1,0 +1,81 @@
+"""The one queue: everything that the daemon's one consumer must hear of, in the order in which it came.
+
+Batches take a slot each, and wait for one: that is the back-pressure that keeps memory bounded while a backlog is
+read. All else (requests, signals, results) takes none and never waits, so it is safe in a signal handler:
+SimpleQueue.put is reentrant, queue.Queue.put is not.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .model import Batch, Notice
+
+SLOTS = 16
+"""Batches (256 KiB each) that may wait: 4 MiB."""
+
+
+class Inbox:
+    """Many senders, one receiver."""
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._slots = threading.BoundedSemaphore(slots)
+
+    def put(self, item: Any) -> None:
+        """Add what is no batch. Never waits."""
+        self._queue.put(item)
+
+    def put_batch(self, batch: Batch, closed: Callable[[], bool]) -> None:
+        """Add a batch once there is a slot; drop it where `closed` becomes true meanwhile."""
+        while not self._slots.acquire(timeout=0.1):
+            if closed():
+                return
+        if closed():
+            self._slots.release()
+        else:
+            self._queue.put(batch)
+
+    def get(self, timeout: float | None) -> Any:
+        """The next item, or None after `timeout` seconds (at once where that is not above 0)."""
+        try:
+            if timeout is not None and timeout <= 0:
+                item = self._queue.get_nowait()
+            else:
+                item = self._queue.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if isinstance(item, Batch):
+            self._slots.release()
+        return item
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+
+class Gate:
+    """Lets what one generation of sources emits into the inbox, until it is closed for good.
+
+    Once closed it drops everything: a batch let through after a dropped one would move the cursor over lines that
+    nobody read. What is dropped stands behind its cursor and is read again.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._closed = threading.Event()
+
+    def emit(self, item: Batch | Notice) -> None:
+        """What sources call, from their own threads."""
+        if self._closed.is_set():
+            return
+        if isinstance(item, Batch):
+            self._inbox.put_batch(item, self._closed.is_set)
+        else:
+            self._inbox.put(item)
+
+    def close(self) -> None:
+        """From now on drop everything."""
+        self._closed.set()

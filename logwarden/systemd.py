@@ -1,0 +1,31 @@
+"""sd_notify: tells systemd READY, RELOADING, STATUS, STOPPING, WATCHDOG over NOTIFY_SOCKET.
+
+Written out, and not python-systemd's, because a daemon of Type=notify that lacks that package would never be ready.
+The protocol is sd_notify(3): one datagram of NAME=VALUE lines; a socket name that starts with '@' is abstract.
+Never fails: without NOTIFY_SOCKET, or with nobody listening, it does nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+
+
+def notify(*, environ: Mapping[str, str] = os.environ, **fields: str | int) -> None:
+    """Send `fields` (names in capitals) as one notification."""
+    name = environ.get("NOTIFY_SOCKET", "")
+    if not name.startswith(("/", "@")):
+        return
+    content = "\n".join(f"{key}={str(value).replace(chr(10), ' ')}" for key, value in fields.items())
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+        door.connect("\0" + name[1:] if name[0] == "@" else name)
+        door.send(content.encode())
+
+
+def watchdog_interval(environ: Mapping[str, str] = os.environ) -> float | None:
+    """Seconds between two WATCHDOG=1: half of what systemd tolerates (WATCHDOG_USEC); None where it does not watch."""
+    usec = environ.get("WATCHDOG_USEC", "")
+    mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return int(usec) / 2_000_000 if mine and usec.isdigit() and int(usec) > 0 else None
