@@ -97,18 +97,32 @@ class Notice:
 # --- rules --------------------------------------------------------------------------------------------------
 
 
+class Dialect(enum.StrEnum):
+    """How `ere` reads a rule's text: as GNU `grep -E` alone, or with placeholders and `\\d`, whose <USER> is one
+    word in an ignore rule and anything at all in an attack rule."""
+
+    GREP = "grep"
+    IGNORE = "ignore"
+    ATTACK = "attack"
+
+
 @dataclass(frozen=True, slots=True)
 class IgnoreRule:
     """A line that this matches is normal.
 
     Native (`programs` not empty): `regex` matches the whole message of an event of one of the programs (names or
-    globs; '*' any). logcheck's (`programs` empty): `regex`, which starts with '^', is searched in the whole line.
+    globs; '*' any). logcheck's (`programs` empty): `regex` is searched in the whole line.
     `regex` is as written in the file: the ERE dialect of `ere`, placeholders not yet expanded.
+
+    `exempts` (logcheck's *.ignore.d) names files of AttackRules: the rule hides no line by itself, but on a line
+    that it matches, rules of those files do not count, and a line left with none of them is ignored by this one.
     """
 
     where: Location
     regex: str
     programs: tuple[str, ...] = ()
+    dialect: Dialect = Dialect.IGNORE
+    exempts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +144,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class AttackRule:
-    """A line that this matches is an attack. `regex` matches the whole message; its placeholder <ADDR> names the source."""
+    """A line that this matches is an attack.
+
+    `regex` matches the whole message; its placeholder <ADDR> names the source.
+    logcheck's (`programs` empty, from cracking.d and violations.d): `regex` is searched in the whole line; no address.
+    """
 
     where: Location
     file: str
@@ -144,6 +162,7 @@ class AttackRule:
     policy: Policy | None = None
     samples: tuple[Sample, ...] = ()
     near_misses: tuple[str, ...] = ()
+    dialect: Dialect = Dialect.ATTACK
 
     def __str__(self) -> str:
         return f"{self.file}#{self.id}"

@@ -1,0 +1,13 @@
+r"""Rules as GNU grep reads them: text to a tree, and the tree to each engine's pattern.
+
+`parse(pattern, dialect)` reads; `emit(node, engine)` writes for 'hyperscan' or 'regex'; the meaning of both is
+"does a line match", line by line in a block. Bytes in, bytes out: nothing here decodes a log line.
+`logwarden.ere.parser` says what the dialect is, `logwarden.ere.emission` how patterns are to be compiled.
+"""
+
+from ..model import Dialect
+from .emission import Engine, UnsupportedError, emit
+from .nodes import Node, can_match_empty
+from .parser import parse
+
+__all__ = ["Dialect", "Engine", "Node", "UnsupportedError", "can_match_empty", "emit", "parse"]

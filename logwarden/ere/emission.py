@@ -1,0 +1,229 @@
+r"""A tree as each engine writes it. Both are compiled with their MULTILINE flag and no other that changes meaning:
+'^' and '$' are the ends of a line, and nothing emitted matches a newline.
+
+- 'hyperscan': no captures. `\<` and `\>` exist only where a neighbour settles what they mean; that, and
+  backreferences, are UnsupportedError: such a rule goes to the other engine. What is emitted may still be more than
+  Hyperscan compiles (anchors in odd places, huge repetitions).
+- 'regex': bytes patterns of the `regex` package. Placeholders of an attack rule are captured as `addr`; groups
+  that a backreference names are called `g1`, `g2`, ... Everything else does not capture.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal as OneOf
+from typing import TypeAlias
+
+from ..errors import RuleError
+from .nodes import ANY, NEWLINE, WORD, Alt, Assertion, At, Backref, Capture, Cat, Group, Literal, Node, Repeat, Set
+
+Engine: TypeAlias = OneOf["hyperscan", "regex"]
+
+
+class UnsupportedError(RuleError):
+    """This engine cannot take the rule; another one may."""
+
+
+_PLAIN = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_ \"%',/:;<=>@!`~")
+_SYNTAX = frozenset(b"\\.[](){}*+?^$|-&#")
+_NEVER = "(?!)"
+_WORD = "[0-9A-Za-z_]"
+
+# A word's edge in terms of what stands on both sides: unlike \b and \B these hold on an empty line as well.
+_REGEX_PLACES = {
+    At.LINE_START: "^",
+    At.LINE_END: "$",
+    At.WORD_START: f"(?<!{_WORD})(?={_WORD})",
+    At.WORD_END: f"(?<={_WORD})(?!{_WORD})",
+    At.BOUNDARY: f"(?:(?<!{_WORD})(?={_WORD})|(?<={_WORD})(?!{_WORD}))",
+    At.NO_BOUNDARY: f"(?:(?<!{_WORD})(?!{_WORD})|(?<={_WORD})(?={_WORD}))",
+}
+_HYPERSCAN_PLACES = {At.LINE_START: "^", At.LINE_END: "$", At.BOUNDARY: r"\b", At.NO_BOUNDARY: r"\B"}
+
+
+def emit(node: Node, engine: Engine) -> bytes:
+    """The pattern of `node` for an engine. Raises UnsupportedError where that engine has no equivalent."""
+    writer = _Hyperscan() if engine == "hyperscan" else _Regex(_numbers(node, Backref), _numbers(node, Group))
+    return writer.write(node).encode("ascii")
+
+
+def _numbers(node: Node, kind: type[Group] | type[Backref]) -> frozenset[int]:
+    """The numbers of all groups, or of all backreferences, in a tree."""
+    own = frozenset((node.number,)) if isinstance(node, Group | Backref) and isinstance(node, kind) else frozenset()
+    match node:
+        case Cat(items) | Alt(items):
+            return own.union(*(_numbers(item, kind) for item in items))
+        case Repeat(inner, _, _) | Group(_, inner) | Capture(_, inner):
+            return own | _numbers(inner, kind)
+    return own
+
+
+class _Writer:
+    """What both engines write alike."""
+
+    def write(self, node: Node) -> str:
+        match node:
+            case Literal(text):
+                return "".join(map(_character, text))
+            case Set(bits):
+                return self.set(bits)
+            case Cat(parts):
+                return self.cat(parts)
+            case Alt(branches):
+                return f"(?:{'|'.join(map(self.write, branches))})"
+            case Repeat(inner, low, high):
+                return (
+                    f"(?:{self.write(inner)}){_quantifier(low, high)}"
+                    if _compound(inner)
+                    else f"{self.write(inner)}{_quantifier(low, high)}"
+                )
+            case Group(number, inner):
+                return self.group(number, inner)
+            case Backref(number):
+                return self.backref(number)
+            case Assertion(at):
+                return self.place(at)
+            case Capture(_, inner):
+                return self.capture(inner)
+
+    def cat(self, parts: tuple[Node, ...]) -> str:
+        return "".join(map(self.write, parts)) or "(?:)"
+
+    def set(self, bits: int) -> str:
+        return _set(bits)
+
+    def group(self, number: int, inner: Node) -> str:  # noqa: ARG002 - the other engine needs the number
+        return self.write(inner) if isinstance(inner, Alt) else f"(?:{self.write(inner)})"
+
+    def capture(self, inner: Node) -> str:
+        return f"(?:{self.write(inner)})"
+
+    def backref(self, number: int) -> str:
+        raise NotImplementedError
+
+    def place(self, at: At) -> str:
+        raise NotImplementedError
+
+
+class _Regex(_Writer):
+    def __init__(self, referenced: frozenset[int], groups: frozenset[int]) -> None:
+        self.referenced = referenced
+        self.groups = groups
+
+    def group(self, number: int, inner: Node) -> str:
+        return f"(?P<g{number}>{self.write(inner)})" if number in self.referenced else super().group(number, inner)
+
+    def backref(self, number: int) -> str:
+        return f"(?P=g{number})" if number in self.groups else _NEVER  # its group was repeated {0} times
+
+    def place(self, at: At) -> str:
+        return _REGEX_PLACES[at]
+
+    def capture(self, inner: Node) -> str:
+        return f"(?P<addr>{self.write(inner)})"
+
+
+class _Hyperscan(_Writer):
+    def cat(self, parts: tuple[Node, ...]) -> str:
+        before: tuple[Node | None, ...] = (None, *parts)
+        after: tuple[Node | None, ...] = (*parts[1:], None)
+        return "".join(map(self.part, parts, before, after)) or "(?:)"
+
+    def part(self, node: Node, before: Node | None, after: Node | None) -> str:
+        """`\\<` before what is a word's character can only be a boundary, and so is `\\>` behind one."""
+        if node == Assertion(At.WORD_START) and _is_word(after, first=True):
+            return r"\b"
+        if node == Assertion(At.WORD_END) and _is_word(before, first=False):
+            return r"\b"
+        return self.write(node)
+
+    def set(self, bits: int) -> str:
+        if not bits:
+            raise UnsupportedError("a set that matches nothing")
+        return _set(bits)
+
+    def backref(self, number: int) -> str:
+        raise UnsupportedError(f"a backreference, \\{number}")
+
+    def place(self, at: At) -> str:
+        if at not in _HYPERSCAN_PLACES:
+            raise UnsupportedError(f"{at.value} beside what may be no word")
+        return _HYPERSCAN_PLACES[at]
+
+
+def _compound(node: Node) -> bool:
+    """Whether a quantifier behind its text would apply to a part of it only."""
+    return not (isinstance(node, Set | Alt) or (isinstance(node, Literal) and len(node.text) == 1))
+
+
+def _is_word(node: Node | None, *, first: bool) -> bool:
+    """Whether the first (last) byte that `node` matches is a word's, whatever it matches."""
+    match node:
+        case Literal(text):
+            return bool(WORD >> text[0 if first else -1] & 1)
+        case Set(bits):
+            return not bits & ~WORD
+        case Group(_, inner):
+            return _is_word(inner, first=first)
+        case Repeat(inner, low, _):
+            return low > 0 and _is_word(inner, first=first)
+        case Cat(parts):
+            return bool(parts) and _is_word(parts[0 if first else -1], first=first)
+        case Alt(branches):
+            return all(_is_word(branch, first=first) for branch in branches)
+    return False
+
+
+def _quantifier(low: int, high: int | None) -> str:
+    match low, high:
+        case 0, None:
+            return "*"
+        case 1, None:
+            return "+"
+        case 0, 1:
+            return "?"
+    return f"{{{low}}}" if low == high else f"{{{low},{'' if high is None else high}}}"
+
+
+def _character(byte: int) -> str:
+    if byte in _PLAIN:
+        return chr(byte)
+    return f"\\{chr(byte)}" if byte in _SYNTAX else f"\\x{byte:02x}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _set(bits: int) -> str:
+    """A set by its members, or by what it leaves out (newline always), whichever is shorter."""
+    if bits == ANY:
+        return r"[^\n]"
+    if not bits:
+        return _NEVER
+    members, others = _ranges(bits), _ranges(~bits & (ANY | NEWLINE))
+    if len(members) <= len(others):
+        return f"[{members}]"
+    return f"[^{others}]"
+
+
+def _ranges(bits: int) -> str:
+    """The inside of a bracket: all but letters and digits as \\xHH, so that no engine reads more into it."""
+    text = ""
+    byte = 0
+    while byte < 256:
+        end = byte
+        while end < 256 and bits >> end & 1:
+            end += 1
+        match end - byte:
+            case 0:
+                end += 1
+            case 1:
+                text += _member(byte)
+            case 2:
+                text += _member(byte) + _member(byte + 1)
+            case _:
+                text += f"{_member(byte)}-{_member(end - 1)}"
+        byte = end
+    return text
+
+
+def _member(byte: int) -> str:
+    return chr(byte) if chr(byte).isalnum() and byte < 0x80 else f"\\x{byte:02x}"

@@ -1,0 +1,166 @@
+"""The syntax tree of a rule: frozen nodes over bytes.
+
+Owns: what a rule can consist of, and what can be said of a tree without an engine (its size, whether it matches
+the empty line). A newline is in no node, so that nothing here can match across lines.
+Never: knows how a rule is written (`parser`) or what an engine calls things (`emission`).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+NEWLINE = 1 << 0x0A
+ANY = (1 << 256) - 1 & ~NEWLINE
+"""The mask of every byte but newline: what '.' means."""
+
+
+def mask(members: bytes) -> int:
+    """The set of these bytes as an integer whose bit N says that byte N is in it; never with newline."""
+    bits = 0
+    for byte in members:
+        bits |= 1 << byte
+    return bits & ~NEWLINE
+
+
+_DIGIT, _LOWER, _UPPER = b"0123456789", bytes(range(0x61, 0x7B)), bytes(range(0x41, 0x5B))
+_PRINT = bytes(range(0x20, 0x7F))
+
+CLASSES = {
+    name: mask(members)
+    for name, members in {
+        b"alnum": _DIGIT + _LOWER + _UPPER,
+        b"alpha": _LOWER + _UPPER,
+        b"blank": b" \t",
+        b"cntrl": bytes(range(0x20)) + b"\x7f",
+        b"digit": _DIGIT,
+        b"graph": _PRINT[1:],
+        b"lower": _LOWER,
+        b"print": _PRINT,
+        b"punct": bytes(byte for byte in _PRINT[1:] if byte not in _DIGIT + _LOWER + _UPPER),
+        b"space": b" \t\n\v\f\r",
+        b"upper": _UPPER,
+        b"xdigit": _DIGIT + b"abcdefABCDEF",
+    }.items()
+}
+"""POSIX character classes in the C locale."""
+
+WORD = CLASSES[b"alnum"] | mask(b"_")
+
+
+class At(enum.Enum):
+    """A place in a line, as GNU grep sees it; `\\`` and `\\'` are the line's ends too."""
+
+    LINE_START = "^"
+    LINE_END = "$"
+    WORD_START = "\\<"
+    WORD_END = "\\>"
+    BOUNDARY = "\\b"
+    NO_BOUNDARY = "\\B"
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """These bytes, one after the other; at least one."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """One byte of a set; `mask(...)` explains `bits`. The empty set matches nothing."""
+
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cat:
+    """One after the other. Without parts: the empty text."""
+
+    parts: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alt:
+    """Any one of them."""
+
+    branches: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """`node`, `low` to `high` times; `high` None: any number."""
+
+    node: Node
+    low: int
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A parenthesis, 1-based, as a backreference counts them."""
+
+    number: int
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Backref:
+    """What group `number` matched last."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """A place, no text."""
+
+    at: At
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A placeholder whose text the matcher wants to have: <ADDR> and <HOST> of an attack rule."""
+
+    name: str
+    node: Node
+
+
+Node: TypeAlias = Literal | Set | Cat | Alt | Repeat | Group | Backref | Assertion | Capture
+
+EMPTY = Cat()
+
+
+def can_match_empty(node: Node) -> bool:
+    """Whether the rule matches a line without a byte (and so, searched for in a line, may match every line)."""
+    match node:
+        case Literal() | Set():
+            return False
+        case Cat(parts):
+            return all(map(can_match_empty, parts))
+        case Alt(branches):
+            return any(map(can_match_empty, branches))
+        case Repeat(inner, low, _):
+            return low == 0 or can_match_empty(inner)
+        case Group(_, inner) | Capture(_, inner):
+            return can_match_empty(inner)
+        case Backref():
+            return True  # if its group can, and where that one cannot, the rule is not empty anyway
+        case Assertion(at):
+            return at in {At.LINE_START, At.LINE_END, At.NO_BOUNDARY}
+
+
+def size(node: Node) -> int:
+    """How many bytes and places an automaton has to tell apart, repetitions written out."""
+    match node:
+        case Literal(text):
+            return len(text)
+        case Cat(items) | Alt(items):
+            return sum(map(size, items))
+        case Repeat(inner, low, high):
+            return max(1, size(inner)) * max(1, low + 1 if high is None else high)
+        case Group(_, inner) | Capture(_, inner):
+            return size(inner)
+        case _:
+            return 1

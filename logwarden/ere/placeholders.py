@@ -1,0 +1,33 @@
+"""What stands for a value in a rule: <ADDR>, <USER> and the others, each written as an ERE.
+
+Owns: the one table of placeholders. In an attack rule <USER> is what a stranger typed: anything at all, nothing
+included; in an ignore rule it is one word.
+"""
+
+from __future__ import annotations
+
+_IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
+_IPV6 = rf"[[:xdigit:]]{{0,4}}(:[[:xdigit:]]{{0,4}}){{1,7}}(:[[:xdigit:]]{{0,4}}|:{_IPV4})"
+_HEX4 = "[[:xdigit:]]{4}"
+
+ADDR = f"({_IPV4}|{_IPV6}(%[._[:alnum:]-]+)?)"
+"""RFC 4291 2.2's spellings and more: `address.parse` has the last word."""
+
+TEXT = {
+    b"ADDR": ADDR,
+    b"HOST": "[._[:alnum:]:%-]+",
+    b"USER": "[^[:space:]]+",
+    b"PORT": "[0-9]{1,5}",
+    b"NUM": "[0-9]+",
+    b"HEX": "(0[xX])?[[:xdigit:]]+",
+    b"UUID": f"[[:xdigit:]]{{8}}(-{_HEX4}){{3}}-[[:xdigit:]]{{12}}",
+    b"PATH": "/[^[:space:]]*",
+    b"WORD": "[^[:space:]]+",
+    b"TEXT": ".*",
+}
+
+CAPTURED = {b"ADDR", b"HOST"}
+"""Those that name the source of an attack."""
+
+FILLED_BY_A_STRANGER = {b"USER": ".*"}
+"""What differs in an attack rule."""
