@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -n 2
-CODE := logwarden tests packaging
+CODE := logwarden tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit lint bench fuzz clean
@@ -13,7 +13,7 @@ help: ## this list
 setup: .venv/test.stamp ## install what all other targets need: Debian packages (as root or with sudo) and .venv
 
 demo: .venv/demo.stamp ## run the daemon on a growing sample log: attacks banned, a digest mailed; half a minute
-	@$(PYTHON) packaging/demo/demo.py
+	@$(PYTHON) -m tests.demo
 
 test: setup ## every test; those that need root skip themselves where there is none
 	$(PYTEST)
@@ -21,10 +21,10 @@ test: setup ## every test; those that need root skip themselves where there is n
 unit: setup ## the tests that need no root and take no seconds
 	$(PYTEST) -m 'not root and not slow'
 
-lint: setup ## ruff and mypy --strict
+lint: setup ## ruff and mypy --strict -p logwarden -p tests.demo
 	$(PYTHON) -m ruff check $(CODE)
 	$(PYTHON) -m ruff format --check $(CODE)
-	$(PYTHON) -m mypy --strict
+	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo
 
 bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed
 	@$(PYTHON) -m tests.bench
