@@ -84,7 +84,13 @@ def _expectation(error: jsonschema.ValidationError) -> str:
             return str(error.message)
 
 
-_KINDS = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "boolean": "true or false"}
+_KINDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "boolean": "true or false",
+}
 
 
 def _shown(value: object) -> str:

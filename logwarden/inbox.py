@@ -43,14 +43,15 @@ class Inbox:
         """The next item, or None after `timeout` seconds (at once where that is not above 0)."""
         try:
             if timeout is not None and timeout <= 0:
-                item = self._queue.get_nowait()
-            else:
-                item = self._queue.get(timeout=timeout)
+                return self._queue.get_nowait()
+            return self._queue.get(timeout=timeout)
         except queue.Empty:
             return None
-        if isinstance(item, Batch):
+
+    def release(self, batches: int) -> None:
+        """So many batches are accounted for: their slots are free."""
+        for _ in range(batches):
             self._slots.release()
-        return item
 
     def __len__(self) -> int:
         return self._queue.qsize()

@@ -47,7 +47,7 @@ class Courier:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end. It is not waited for: a mail server may hang, and the message is still in the outbox."""
+        """Ask the thread to end, and do not wait: a mail server may hang, and the message is still in the outbox."""
         self._work.put(None)
 
     def carry(self, message: Message, deliver: Callable[[Message], None]) -> None:

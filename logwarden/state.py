@@ -36,7 +36,7 @@ MIGRATIONS = (
         message TEXT NOT NULL, raw TEXT NOT NULL);
     CREATE INDEX entry_period ON entry (period);
     CREATE TABLE attack (id INTEGER PRIMARY KEY, time REAL NOT NULL, file TEXT NOT NULL, rule TEXT NOT NULL,
-        address TEXT NOT NULL, score INTEGER NOT NULL, raw TEXT NOT NULL);
+        address TEXT NOT NULL, score INTEGER NOT NULL, counted INTEGER NOT NULL, raw TEXT NOT NULL);
     CREATE INDEX attack_address ON attack (address, time);
     CREATE INDEX attack_time ON attack (time);
     CREATE TABLE ban (id INTEGER PRIMARY KEY, prefix TEXT NOT NULL, since REAL NOT NULL, until REAL NOT NULL,
@@ -71,7 +71,9 @@ class State:
     def _migrate(self, path: str) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
-            raise StateError(f"{path}: the database (schema {version}) is newer than this logwarden ({len(MIGRATIONS)})")
+            raise StateError(
+                f"{path}: the database (schema {version}) is newer than this logwarden ({len(MIGRATIONS)})"
+            )
         for number in range(version, len(MIGRATIONS)):
             self._db.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;")
 
@@ -115,7 +117,9 @@ class State:
 
     def tallies(self, period: int | None = None) -> dict[str, dict[Outcome, int]]:
         """Lines by source and outcome: of one period, or of all time."""
-        query = "SELECT source, outcome, sum(lines) AS n FROM tally WHERE ?1 IS NULL OR period=?1 GROUP BY source, outcome"
+        query = (
+            "SELECT source, outcome, sum(lines) AS n FROM tally WHERE ?1 IS NULL OR period=?1 GROUP BY source, outcome"
+        )
         counts: dict[str, dict[Outcome, int]] = {}
         for row in self._rows(query, period):
             counts.setdefault(row["source"], dict.fromkeys(Outcome, 0))[Outcome(row["outcome"])] = row["n"]
@@ -137,7 +141,9 @@ class State:
 
     def bans(self, now: float) -> list[Ban]:
         """The bans in force at `now`, oldest first; of several on one prefix, the longest."""
-        query = """SELECT *, max(until) FROM ban WHERE lifted IS NULL AND until > ?1 GROUP BY prefix ORDER BY since, id"""
+        query = (
+            """SELECT *, max(until) FROM ban WHERE lifted IS NULL AND until > ?1 GROUP BY prefix ORDER BY since, id"""
+        )
         return [_ban(row) for row in self._rows(query, now)]
 
     def bans_made(self, period: int) -> list[Ban]:
@@ -149,8 +155,8 @@ class State:
         return int(self._rows("SELECT count(*) AS n FROM ban WHERE prefix=?", prefix)[0]["n"])
 
     def attacks(self, since: float) -> list[sqlite3.Row]:
-        """Scored hits (time, file, rule, address, score, raw) not older than `since`, oldest first."""
-        return self._rows("SELECT * FROM attack WHERE time>=? ORDER BY time, id", since)
+        """Hits that counted (time, file, rule, address, score, raw) and are not older than `since`, oldest first."""
+        return self._rows("SELECT * FROM attack WHERE counted AND time>=? ORDER BY time, id", since)
 
     def due(self, now: float) -> list[Message]:
         """Messages in the outbox whose next attempt is due, oldest first."""
@@ -223,15 +229,15 @@ class Transaction:
             values,
         )
 
-    def add_attack(self, verdict: Verdict, now: float) -> None:
-        """Remember a hit that counts against an address, so that windows survive a restart and `why` can show it."""
+    def add_attack(self, verdict: Verdict, now: float, *, counted: bool) -> None:
+        """Remember a hit, so that windows survive a restart (those that `counted`) and `why` can show all."""
         rule = verdict.attack_by
         if rule is None or verdict.address is None:
             return
         time = verdict.event.time if verdict.event.time is not None else now
         self._db.execute(
-            "INSERT INTO attack (time, file, rule, address, score, raw) VALUES (?,?,?,?,?,?)",
-            (time, rule.file, str(rule), verdict.address, rule.score, _text(verdict.event.raw)),
+            "INSERT INTO attack (time, file, rule, address, score, counted, raw) VALUES (?,?,?,?,?,?,?)",
+            (time, rule.file, str(rule), verdict.address, rule.score, counted, _text(verdict.event.raw)),
         )
 
     def add_ban(self, period: int, ban: Ban) -> None:
@@ -266,7 +272,8 @@ class Transaction:
     def post(self, message: Message, now: float) -> None:
         """Put a message into the outbox, due at once."""
         self._db.execute(
-            "INSERT INTO outbox (message_id, created, sender, recipients, subject, content, next) VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO outbox (message_id, created, sender, recipients, subject, content, next)"
+            " VALUES (?,?,?,?,?,?,?)",
             (
                 message.message_id,
                 now,

@@ -1,0 +1,171 @@
+"""What the daemon answers: one function a command of the control socket, and the table that finds it.
+
+Each takes the daemon and the request's arguments, and returns plain JSON data. A LogwardenError becomes the
+client's error, and so does an argument that is missing or of the wrong type; neither stops the daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import __version__, address
+from .control import Request
+from .errors import AddressRefused, LogwardenError
+from .model import Ban, Outcome
+
+if TYPE_CHECKING:
+    from .daemon import Daemon
+
+Arguments = Mapping[str, Any]
+
+
+def answer(daemon: Daemon, request: Request) -> None:
+    """Set the request's reply; a reload's is set when it is done."""
+    if request.command == "reload":
+        daemon.reload(request.reply)
+        return
+    try:
+        reply = {"ok": True, **TABLE[request.command](daemon, request.arguments)}
+    except KeyError as error:
+        known = request.command in TABLE
+        reply = {"ok": False, "error": f"{request.command} needs {error}" if known else f"no command {request.command}"}
+    except (LogwardenError, ValueError, TypeError) as error:
+        reply = {"ok": False, "error": str(error)}
+    request.reply.set_result(reply)
+
+
+def rules(daemon: Daemon) -> dict[str, int]:
+    """How many rules are in force."""
+    return {"ignore": len(daemon.watch.rules.ignore), "attack": len(daemon.watch.rules.attack)}
+
+
+def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+    """All that `logwarden status` shows."""
+    now = daemon.clock()
+    config = daemon.watch.config
+    period = daemon.state.period()
+    tallies = daemon.state.tallies()
+    return {
+        "version": __version__,
+        "host": config.host,
+        "since": daemon.since,
+        "mode": config.bans.mode,
+        "backend": config.bans.effective_backend,
+        "rules": rules(daemon),
+        "bans": len(daemon.state.bans(now)),
+        "next_digest": daemon.next_digest,
+        "period": period[1] if period else None,
+        "lines": {str(outcome): sum(counts[outcome] for counts in tallies.values()) for outcome in Outcome},
+        "sources": {
+            source: {"read": sum(counts.values()), **{str(outcome): counts[outcome] for outcome in Outcome}}
+            for source, counts in sorted(tallies.items())
+        },
+        "waiting": len(daemon.inbox),
+        "problems": [str(refusal) for refusal in daemon.watch.refused]
+        + [f"{notice.about}: {notice.text}" for notice in daemon.troubles],
+        "outbox": daemon.state.undelivered(),
+    }
+
+
+def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+    """The bans in force."""
+    found = daemon.state.bans(daemon.clock())
+    return {
+        "bans": [
+            {
+                "prefix": ban.prefix,
+                "attack": ban.attack,
+                "why": ban.why,
+                "hits": ban.hits,
+                "since": ban.since,
+                "until": ban.until,
+                "times": daemon.state.times_banned(ban.prefix),
+            }
+            for ban in found
+        ]
+    }
+
+
+def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
+    """Ban a prefix by hand."""
+    prefix = address.prefix(str(arguments["address"]))
+    refusal = daemon.watch.guard.refusal(prefix)
+    if refusal and not arguments.get("force"):
+        raise AddressRefused(refusal)
+    now = daemon.clock()
+    length = arguments.get("length")
+    until = now + (daemon.watch.config.bans.default.ban if length is None else float(length))
+    if not now < until < now + 100 * 366 * 86400:
+        raise AddressRefused("a ban must be longer than 0 and shorter than 100 years")
+    made = Ban(str(prefix), now, until, "manual", "banned by hand")
+    with daemon.state.transaction() as tx:
+        tx.add_ban(tx.open_period(now), made)
+    daemon.pipeline.tracker.note_ban(made)
+    daemon.firewall.apply([made], now)
+    return {"prefix": made.prefix, "until": until}
+
+
+def unban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
+    """Lift one ban, or all."""
+    wanted = str(arguments["address"])
+    in_force = [made.prefix for made in daemon.state.bans(daemon.clock())]
+    prefixes = in_force if wanted == "all" else [_banned(wanted, in_force)]
+    lift(daemon, prefixes)
+    return {"lifted": prefixes}
+
+
+def _banned(wanted: str, in_force: list[str]) -> str:
+    """The ban that covers `wanted`: an address inside a banned prefix names it."""
+    network = address.prefix(wanted)
+    for prefix in in_force:
+        banned = address.prefix(prefix)
+        if network.version == banned.version and network.subnet_of(banned):  # type: ignore[arg-type]
+            return prefix
+    raise AddressRefused(f"{wanted} is not banned")
+
+
+def lift(daemon: Daemon, prefixes: list[str]) -> None:
+    """End bans in SQLite, in the tracker's memory and in the kernel."""
+    with daemon.state.transaction() as tx:
+        for prefix in prefixes:
+            tx.lift_ban(prefix, daemon.clock())
+    for prefix in prefixes:
+        daemon.pipeline.tracker.lift(address.prefix(prefix))
+    daemon.firewall.lift(prefixes)
+
+
+def lift_protected(daemon: Daemon) -> None:
+    """After a reload: lift what the allowlist now covers. Bans by hand stay: somebody meant them."""
+    found = daemon.state.bans(daemon.clock())
+    covered = [
+        ban.prefix for ban in found if ban.attack != "manual" and daemon.watch.guard.refusal(address.prefix(ban.prefix))
+    ]
+    if covered:
+        lift(daemon, covered)
+
+
+def preview(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+    """The digest as it would be now."""
+    rendered = daemon.mailing.preview(daemon.watch.config, daemon.clock())
+    if rendered is None:
+        return {"subject": None, "text": "Nothing to report."}
+    return {"subject": rendered.subject, "text": rendered.text, "html": rendered.html}
+
+
+def digest(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+    """Close the period and send its digest."""
+    now = daemon.clock()
+    subject = daemon.mailing.close_period(daemon.watch.config, now)
+    daemon.mailing.dispatch(daemon.watch.config, now)
+    return {"subject": subject}
+
+
+TABLE: dict[str, Callable[[Daemon, Arguments], dict[str, Any]]] = {
+    "status": status,
+    "bans": bans,
+    "ban": ban,
+    "unban": unban,
+    "preview": preview,
+    "digest": digest,
+}

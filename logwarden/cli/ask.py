@@ -1,0 +1,124 @@
+"""The commands that ask the running daemon through its control socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .. import config, control, duration
+from .options import clock, config_option, console, json_option, print_json, safe, table
+
+
+def _ask(config_file: str, command: str, **arguments: Any) -> dict[str, Any]:
+    return control.ask(config.load(config_file).socket, command, **arguments)
+
+
+class Duration(click.ParamType):
+    """A length of time such as 10m or 1h, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return duration.parse(value) if isinstance(value, str) else float(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@config_option
+@json_option
+def status(config_file: str, *, as_json: bool) -> None:
+    """Show what the daemon does: sources, counts, bans, the outbox, refused rules."""
+    answer = _ask(config_file, "status")
+    if as_json:
+        print_json(answer)
+        return
+    out = console()
+    out.print(
+        f"[bold]logwarden[/] {answer['version']} on {safe(answer['host'])}, running since {clock(answer['since'])}"
+    )
+    out.print(
+        f"{answer['rules']['ignore']} ignore rules, {answer['rules']['attack']} attack rules; "
+        f"{answer['bans']} bans in force ({answer['mode']}, {answer['backend']}); next digest {clock(answer['next_digest'])}"
+    )
+    lines = table(None, "source", "read", "ignored", "attack", "unexplained", "quarantined")
+    for source, counts in answer["sources"].items():
+        lines.add_row(safe(source), *(str(counts[name]) for name in ("read", *list(counts)[1:])))
+    out.print(lines)
+    for problem in answer["problems"]:
+        out.print(safe(problem), markup=False, style="red")
+    for message in answer["outbox"]:
+        text = f"not delivered yet: {message['subject']} ({message['attempts']} attempts): {message['error']}"
+        out.print(safe(text), markup=False, style="red")
+
+
+@click.command()
+@config_option
+@json_option
+def bans(config_file: str, *, as_json: bool) -> None:
+    """List the bans in force: what, why, since when and until when."""
+    answer = _ask(config_file, "bans")["bans"]
+    if as_json:
+        print_json(answer)
+        return
+    lines = table(None, "prefix", "attack", "hits", "since", "until", "times", "why")
+    for ban in answer:
+        times = (clock(ban["since"]), clock(ban["until"]), str(ban["times"]))
+        lines.add_row(ban["prefix"], safe(ban["attack"]), str(ban["hits"]), *times, safe(ban["why"]))
+    console().print(lines if answer else "No bans in force.")
+
+
+@click.command()
+@click.argument("address", metavar="ADDR")
+@config_option
+@click.option(
+    "--for", "length", type=Duration(), metavar="TIME", help="How long, e.g. 1h; the config's ban length if left out."
+)
+@click.option("--force", is_flag=True, help="Ban even what the guard protects.")
+def ban(address: str, config_file: str, length: float | None, *, force: bool) -> None:
+    """Ban an address or prefix now."""
+    answer = _ask(config_file, "ban", address=address, length=length, force=force)
+    console().print(f"{answer['prefix']} is banned until {clock(answer['until'])}.")
+
+
+@click.command()
+@click.argument("address", metavar="ADDR|all")
+@config_option
+def unban(address: str, config_file: str) -> None:
+    """Lift the ban of an address or prefix, or all bans, now."""
+    lifted = _ask(config_file, "unban", address=address)["lifted"]
+    console().print("\n".join(f"{prefix} is free." for prefix in lifted))
+
+
+@click.command()
+@config_option
+@json_option
+@click.option("--preview", "how", flag_value="preview", help="Print the digest as it would be now; send nothing.")
+@click.option("--now", "how", flag_value="digest", help="Close the period and send its digest now.")
+def digest(config_file: str, how: str | None, *, as_json: bool) -> None:
+    """Preview the next digest, or send it now."""
+    if how is None:
+        raise click.UsageError("give --preview or --now")
+    answer = _ask(config_file, how)
+    if as_json:
+        print_json(answer)
+    elif how == "preview":
+        click.echo(f"Subject: {answer['subject']}\n\n{answer['text']}")
+    else:
+        click.echo(f"Sent to the outbox: {answer['subject']}" if answer["subject"] else "Nothing to report.")
+
+
+@click.command()
+@config_option
+def reload(config_file: str) -> None:
+    """Read config and rules again. Where they cannot be used, the old ones stay in force, and this fails."""
+    answer = _ask(config_file, "reload")
+    out = console()
+    for problem in answer["problems"]:
+        out.print(safe(problem), markup=False, style="red")
+    out.print(f"{answer['rules']['ignore']} ignore rules and {answer['rules']['attack']} attack rules in force.")
+
+
+COMMANDS = (status, bans, ban, unban, digest, reload)

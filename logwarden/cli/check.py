@@ -1,0 +1,33 @@
+"""`logwarden check`: every problem of the config and the rules, as `file:line: what`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from .. import config, watch
+from .options import config_option, console, json_option, print_json
+
+
+@click.command()
+@config_option
+@json_option
+def check(config_file: str, *, as_json: bool) -> None:
+    """Check the config and all rules. Exits with 78 where the config, with 1 where a rule cannot be used.
+
+    \b
+    logwarden check
+    logwarden check --config /etc/logwarden/new.yaml
+    """
+    built = watch.build(config.load(config_file))
+    problems = [str(refusal) for refusal in built.refused] + watch.missing(built.config)
+    counts = {"ignore": len(built.rules.ignore), "attack": len(built.rules.attack)}
+    if as_json:
+        print_json({"problems": problems, "rules": counts})
+    else:
+        out = console()
+        for problem in problems:
+            out.print(problem, markup=False, style="red")
+        out.print(f"{counts['ignore']} ignore rules and {counts['attack']} attack rules in force.")
+    sys.exit(1 if problems else 0)

@@ -1,0 +1,56 @@
+"""Options that several commands share, and how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ..config import DEFAULT_PATH
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    default=DEFAULT_PATH,
+    show_default=True,
+    help="The config file. The default one may be missing.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Standard output (or error); colours only on a terminal, and not where NO_COLOR is set."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on a line of its own."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def table(title: str | None, *columns: str) -> Table:
+    """A table without frame; titles of columns in bold."""
+    made = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def clock(time: float | None) -> str:
+    """Local time, to the second."""
+    return datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S") if time is not None else "-"
+
+
+def safe(text: object) -> str:
+    """Text that a stranger may have written, with control characters made visible: it cannot move the cursor."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))

@@ -1,0 +1,325 @@
+"""The daemon: start, run, reload, stop; the one clock and the one queue.
+
+Owns: the consumer loop, in which everything that changes state happens, one thing after the other: batches from the
+sources, requests from the control socket, results of deliveries and of reloads, timers.
+Never: reads a line, matches, mails or compiles in that loop: threads do, and report to the inbox.
+Fails: a bad config or an unusable database at the start ends it; afterwards trouble at an edge becomes a notice in
+the digest, the state is kept, and the minute's round tries again. A bug ends it, and systemd starts it anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from . import __version__, answers, config, firewall, systemd, watch
+from .config import Config
+from .control import Request, Server
+from .errors import EdgeError, LogwardenError, StateError
+from .inbox import Gate, Inbox
+from .mailing import Mailing, next_digest
+from .model import Batch, Notice, NoticeKind
+from .outbox import Attempt, Courier
+from .pipeline import Pipeline
+from .sources import Source
+from .state import State
+from .watch import Watch
+
+log = logging.getLogger("logwarden")
+
+ROUND = 60.0
+"""Seconds between two rounds: reconcile the firewall, forget what is old."""
+TROUBLES = 20
+"""The latest notices that `status` shows."""
+COALESCE = 8
+"""Batches that may share a transaction while there is a backlog."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A reload is compiled, or failed."""
+
+    watch: Watch | None
+    error: str | None
+    replies: tuple[Future[dict[str, Any]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal came."""
+
+    number: int
+
+
+class Daemon:
+    """One running logwarden. `clock` gives POSIX seconds."""
+
+    def __init__(self, settings: Config, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self.since = clock()
+        self.state = State(settings.state)
+        self.watch = watch.build(settings)
+        self.firewall = watch.firewall(settings)
+        self.pipeline = Pipeline(
+            self.watch.matcher, watch.tracker(self.watch, self.state, self.since), self.state, self.firewall
+        )
+        self.inbox = Inbox()
+        self.courier = Courier(self.inbox.put)
+        self.mailing = Mailing(self.state, self.courier)
+        self.troubles: deque[Notice] = deque(maxlen=TROUBLES)
+        self.control = Server(settings.socket, self.inbox.put)
+        self.next_digest = next_digest(settings, self.since)
+        self._next_round = self.since + ROUND
+        self._heartbeat = systemd.watchdog_interval()
+        self._next_heartbeat = self.since
+        self._gate = Gate(self.inbox)
+        self._sources: Sequence[Source] = ()
+        self._held: list[Batch] = []
+        self._owed = 0  # slots of batches that are judged, but not yet committed
+        self._waiting: list[Future[dict[str, Any]]] | None = None  # reloads asked for while one is compiled
+        self._stopping = False
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start, work until SIGTERM or SIGINT, stop."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda got, _frame: self.inbox.put(Signalled(got)))
+        try:
+            self.start()
+            while not self._stopping:
+                self.step()
+        finally:
+            self.stop()
+
+    def start(self) -> None:
+        """Put everything in force, then say READY."""
+        now = self.clock()
+        self.notice_refusals(now)
+        self._edge(NoticeKind.FIREWALL, self.firewall.init)
+        self.reconcile(now)
+        self.control.start()
+        self.courier.start()
+        self._start_sources()
+        systemd.notify(READY=1, STATUS=self.summary())
+        log.info("ready: %s", self.summary())
+
+    def stop(self) -> None:
+        """Commit what was read, stop the threads, leave the bans as the config says. Takes under two seconds."""
+        systemd.notify(STOPPING=1)
+        self.control.stop()
+        self._stop_sources()
+        if self.watch.config.bans.on_stop == "remove":
+            self._edge(NoticeKind.FIREWALL, self.firewall.fini)
+        self.courier.stop()
+        self.state.close()
+
+    def step(self) -> None:
+        """Take what the inbox holds next, or what is due; wait for either."""
+        item = self.inbox.get(self._patience())
+        if item is None:
+            self._flush()
+        while item is not None:
+            self._take(item)
+            item = self.inbox.get(0)
+            if item is None or len(self._held) >= COALESCE:
+                self._flush()
+        self._timers()
+
+    def _patience(self) -> float:
+        """Seconds until something is due."""
+        now = self.clock()
+        due = [self.next_digest, self._next_round]
+        with suppress(StateError):
+            due += [time for time in [self.state.next_delivery()] if time is not None and time > now]
+        if self._heartbeat:
+            due.append(self._next_heartbeat)
+        return max(0.0, min(min(due) - now, ROUND))
+
+    def _take(self, item: object) -> None:
+        match item:
+            case Batch():
+                self._held.append(item)
+            case Notice():
+                self.note(item)
+            case Request():
+                self._answer(item)
+            case Attempt():
+                self._edge(NoticeKind.STATE, lambda: self.mailing.settle(item, self.clock()))
+            case Rebuilt():
+                self._swap(item)
+            case Signalled(number=signal.SIGHUP):
+                self.reload(Future())
+            case Signalled():
+                self._stopping = True
+            case _:
+                raise TypeError(f"nobody sends {item!r}")
+
+    # --- the journey ----------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Process the batches in hand. What the database does not take now waits, with its slots, for the next round."""
+        if not self._held and not self.pipeline.uncommitted:
+            return
+        batches, self._held = self._held, []
+        self._owed += len(batches)
+        try:
+            if batches:
+                self.pipeline.process(batches, self.clock())
+            else:
+                self.pipeline.commit(self.clock())
+        except StateError as error:
+            log.error("%s", error)
+            return
+        except EdgeError as error:
+            self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(error), self.clock()))
+        self.inbox.release(self._owed)
+        self._owed = 0
+
+    def note(self, notice: Notice) -> None:
+        """Put a notice into the open period's digest, into `status`, and into our own log."""
+        self.troubles.append(notice)
+        log.warning("%s: %s", notice.about, notice.text)
+        try:
+            with self.state.transaction() as tx:
+                tx.add_notice(tx.open_period(notice.time), notice)
+        except StateError as error:
+            log.error("%s", error)
+
+    def notice_refusals(self, now: float) -> None:
+        """Say in the digest which rules are not in force."""
+        for refusal in self.watch.refused:
+            self.note(Notice(NoticeKind.REFUSED, str(refusal.where), refusal.why, now))
+
+    def _edge(self, kind: NoticeKind, act: Callable[[], object]) -> bool:
+        """Do `act`; trouble at the edge becomes a notice."""
+        try:
+            act()
+        except EdgeError as error:
+            self.note(Notice(kind, "logwarden", str(error), self.clock()))
+            return False
+        return True
+
+    # --- timers ---------------------------------------------------------------------------------------------
+
+    def _timers(self) -> None:
+        now = self.clock()
+        if self._heartbeat and not self._next_heartbeat - self._heartbeat <= now < self._next_heartbeat:
+            self._next_heartbeat = now + self._heartbeat
+            systemd.notify(WATCHDOG=1)
+        if now >= self.next_digest:
+            self.next_digest = next_digest(self.watch.config, now)
+            self._edge(NoticeKind.STATE, lambda: self.mailing.close_period(self.watch.config, now))
+        if now >= self._next_round or self._next_round > now + 2 * ROUND:  # the clock may have jumped back
+            self._next_round = now + ROUND
+            self._round(now)
+        self._edge(NoticeKind.STATE, lambda: self.mailing.dispatch(self.watch.config, now))
+
+    def _round(self, now: float) -> None:
+        self._flush()
+        self.reconcile(now)
+        self.pipeline.tracker.expire(now)
+        systemd.notify(STATUS=self.summary())
+
+    def reconcile(self, now: float) -> None:
+        """Make the kernel's sets what SQLite says."""
+
+        def act() -> None:
+            repairs = firewall.reconcile(self.firewall, self.state.bans(now), now)
+            if repairs:
+                self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(repairs), now))
+
+        self._edge(NoticeKind.FIREWALL, act)
+
+    # --- reload ---------------------------------------------------------------------------------------------
+
+    def reload(self, reply: Future[dict[str, Any]]) -> None:
+        """Build a new Watch in a thread. `reply` hears of it; reloads asked for meanwhile follow as one."""
+        if self._waiting is not None:
+            self._waiting.append(reply)
+            return
+        self._waiting = []
+        systemd.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+        threading.Thread(target=self._rebuild, args=((reply,),), name="reload", daemon=True).start()
+
+    def _rebuild(self, replies: tuple[Future[dict[str, Any]], ...]) -> None:
+        try:
+            built = watch.build(config.load(self.watch.config.file or config.DEFAULT_PATH))
+        except LogwardenError as error:
+            self.inbox.put(Rebuilt(None, str(error), replies))
+        else:
+            self.inbox.put(Rebuilt(built, None, replies))
+
+    def _swap(self, rebuilt: Rebuilt) -> None:
+        now = self.clock()
+        self._flush()
+        if rebuilt.watch is None:
+            text = f"The reload failed, and what was in force stays in force: {rebuilt.error}"
+            self.note(Notice(NoticeKind.RELOAD, "reload", text, now))
+            answer: dict[str, Any] = {"ok": False, "error": rebuilt.error}
+        else:
+            self._adopt(rebuilt.watch, now)
+            answer = {"ok": True, "problems": list(map(str, self.watch.refused)), "rules": answers.rules(self)}
+        systemd.notify(READY=1, STATUS=self.summary())
+        for reply in rebuilt.replies:
+            reply.set_result(answer)
+        waiting, self._waiting = self._waiting or [], None
+        for reply in waiting:
+            self.reload(reply)
+
+    def _adopt(self, new: Watch, now: float) -> None:
+        old, self.watch = self.watch, new
+        self.pipeline.matcher = new.matcher
+        self.pipeline.tracker = watch.tracker(new, self.state, now)
+        self.next_digest = next_digest(new.config, now)
+        self.notice_refusals(now)
+        if new.config.bans != old.config.bans:
+            self._change_firewall(old.config, new.config)
+        answers.lift_protected(self)
+        if new.config.sources != old.config.sources:
+            self._stop_sources()
+            self._start_sources()
+        log.info("reloaded: %s", self.summary())
+
+    def _change_firewall(self, old: Config, new: Config) -> None:
+        if old.bans.effective_backend != new.bans.effective_backend:
+            self._edge(NoticeKind.FIREWALL, self.firewall.fini)
+            self.firewall = self.pipeline.firewall = watch.firewall(new)
+            self._edge(NoticeKind.FIREWALL, self.firewall.init)
+        self.reconcile(self.clock())
+
+    def _start_sources(self) -> None:
+        self._gate = Gate(self.inbox)
+        cursors = self.state.cursors()
+        self._sources = [source for source in watch.sources(self.watch.config) if self._start_source(source, cursors)]
+
+    def _start_source(self, source: Source, cursors: dict[str, str]) -> bool:
+        return self._edge(NoticeKind.SOURCE, lambda: source.start(self._gate.emit, cursors))
+
+    def _stop_sources(self) -> None:
+        """Close the gate, stop the threads, and commit what had come through: the next start goes on from there."""
+        self._gate.close()
+        for source in self._sources:
+            source.stop()
+        while (item := self.inbox.get(0)) is not None:
+            self._take(item)
+        self._flush()
+
+    # --- requests -------------------------------------------------------------------------------------------
+
+    def _answer(self, request: Request) -> None:
+        self._flush()
+        answers.answer(self, request)
+
+    def summary(self) -> str:
+        """One line for `systemctl status`."""
+        ruleset = self.watch.rules
+        return f"{len(ruleset.ignore)} ignore and {len(ruleset.attack)} attack rules, version {__version__}"

@@ -1,0 +1,104 @@
+"""The digest's way out: built from state, put into the outbox as its period closes, carried, and crossed off.
+
+Owns: when a digest is due, and that it leaves the outbox only when the mail server took it.
+Never: sends (the courier's thread does).
+Fails: with StateError, and then the period is still open and the next try makes its digest.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from . import digest
+from .config import Config
+from .digest import Rendered
+from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
+from .model import Message
+from .outbox import Attempt, Courier, backoff
+from .schedule import jitter
+from .state import State
+
+
+def transport(config: Config) -> Transport:
+    """The configured way to hand mail over."""
+    mail = config.mail
+    kind = TRANSPORTS[mail.transport]
+    if kind is Smtp:
+        return Smtp(mail.host, mail.port, mail.timeout, mail.tls, mail.user, mail.password_file)
+    if kind is Sendmail:
+        return Sendmail(mail.sendmail, mail.timeout)
+    return kind()
+
+
+def next_digest(config: Config, now: float) -> float:
+    """When the next digest is due: the schedule's next time, and this host's share of the jitter."""
+    late = jitter(config.host, config.digest.jitter)
+    return config.digest.schedule.next(now - late) + late
+
+
+class Mailing:
+    """The outbox's two ends."""
+
+    def __init__(self, state: State, courier: Courier) -> None:
+        self._state = state
+        self._courier = courier
+
+    def preview(self, config: Config, now: float) -> Rendered | None:
+        """The digest of the open period as it would be now; None where there is nothing to say."""
+        opened = self._state.period()
+        return self._render(config, *opened, now) if opened else None
+
+    def close_period(self, config: Config, now: float) -> str | None:
+        """Close the open period and post its digest, in one transaction. Returns its subject; None: nothing to say."""
+        opened = self._state.period()
+        if opened is None:
+            return None
+        period, since = opened
+        rendered = self._render(config, period, since, now)
+        with self._state.transaction() as tx:
+            tx.close_period(period, now)
+            if rendered:
+                tx.post(self._message(config, rendered, period, since, now), now)
+        return rendered.subject if rendered else None
+
+    def _render(self, config: Config, period: int, since: float, now: float) -> Rendered | None:
+        built = digest.build(
+            host=config.host,
+            since=since,
+            until=now,
+            entries=self._state.entries(period),
+            counts=self._state.tallies(period),
+            bans=self._state.bans_made(period),
+            notices=self._state.notices(period),
+            hits=self._state.rule_hits(period),
+        )
+        return None if built.empty else digest.render(built, templates=config.digest.templates)
+
+    def _message(self, config: Config, rendered: Rendered, period: int, since: float, now: float) -> Message:
+        # The same period always gives the same id: a digest sent twice, after a crash between the server's OK and
+        # our own note of it, can be recognised.
+        message_id = f"<{period}.{int(since)}.logwarden@{config.host}>"
+        sender, to = config.digest.sender, config.digest.to
+        content = digest.compose(
+            rendered, sender=sender, recipients=to, message_id=message_id, date=now, host=config.host
+        )
+        return Message(0, message_id, sender, to, content, subject=rendered.subject)
+
+    def dispatch(self, config: Config, now: float) -> None:
+        """Give the courier what is due."""
+        for message in self._state.due(now):
+            self._courier.carry(message, partial(_deliver, config))
+
+    def settle(self, attempt: Attempt, now: float) -> None:
+        """Write down what became of an attempt."""
+        message = attempt.message
+        with self._state.transaction() as tx:
+            if attempt.error is None:
+                tx.delivered(message.id, now)
+            else:
+                tx.not_delivered(message.id, attempt.error, now + backoff(message.attempts), attempt.refused or None)
+        self._courier.done(message)
+
+
+def _deliver(config: Config, message: Message) -> None:
+    transport(config).deliver(message)

@@ -1,0 +1,107 @@
+"""What a config puts in force, compiled: built whole, then swapped in, so that a bad edit never blinds the daemon.
+
+Owns: from a Config to rules, matcher, guard, tracker, firewall and sources, each from its own registry.
+Never: starts anything. Fails: with ConfigError or EdgeError, and then nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import address, host, matcher, rules
+from .address import Guard
+from .config import Config, JournalConfig
+from .errors import EdgeError
+from .firewall import BACKENDS, Firewall
+from .matcher import Matcher
+from .model import Policy, Refusal, RuleSet
+from .sources import Source
+from .sources.file import FileSource, FileSpec
+from .sources.journal import JournalSource, available
+from .state import State
+from .tracker import Hit, Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One config in force."""
+
+    config: Config
+    rules: RuleSet
+    matcher: Matcher
+    guard: Guard
+
+    @property
+    def refused(self) -> tuple[Refusal, ...]:
+        """Every rule that is not in force, by the loader's word or by the matcher's."""
+        return (*self.rules.refused, *self.matcher.refused)
+
+
+def build(config: Config) -> Watch:
+    """Load and compile everything that `config` names. Takes seconds where the rules are new and many."""
+    ruleset = load_rules(config)
+    return Watch(config, ruleset, matcher.compile(ruleset, Path(config.state) / "cache"), guard(config))
+
+
+def load_rules(config: Config) -> RuleSet:
+    """The rules of all directories that `config` names."""
+    given = config.rules
+    return rules.load(ignore=given.ignore, attack=given.attack, level=given.level, aggressive=given.aggressive)
+
+
+def guard(config: Config) -> Guard:
+    """Who is never banned: the allowlist, and what this host cannot do without."""
+    allowlist = tuple(map(address.prefix, config.bans.allowlist))
+    return Guard(allowlist, host.protected(), permit_documentation=config.bans.permit_documentation)
+
+
+def policies(watch: Watch) -> dict[str, Policy]:
+    """The policy of each attack file that has one: the config's comes before the file's own."""
+    own = {rule.file: rule.policy for rule in watch.rules.attack if rule.policy}
+    return {**own, **watch.config.bans.policies}
+
+
+def tracker(watch: Watch, state: State, now: float) -> Tracker:
+    """A tracker that takes up where the one before it, or a former process, stood."""
+    default, own = watch.config.bans.default, policies(watch)
+    made = Tracker(default, own, watch.guard)
+    longest = max(policy.window for policy in (default, *own.values()))
+    hits = [Hit(row["time"], row["file"], row["address"], row["score"]) for row in state.attacks(now - 2 * longest)]
+    made.restore(hits, state.bans(now))
+    return made
+
+
+def firewall(config: Config) -> Firewall:
+    """The backend that the config asks for; one that does nothing where it only observes."""
+    return BACKENDS[config.bans.effective_backend]()
+
+
+def sources(config: Config) -> Sequence[Source]:
+    """The sources that the config names, not yet started."""
+    found: list[Source] = []
+    if config.sources.files:
+        found.append(
+            FileSource(
+                [FileSpec(file.path, file.program, file.continues, file.from_start) for file in config.sources.files]
+            )
+        )
+    if config.sources.journal:
+        found.append(_journal(config.sources.journal))
+    return found
+
+
+def _journal(given: JournalConfig) -> JournalSource:
+    return JournalSource(units=given.units, priority=given.priority, directories=given.directories)
+
+
+def missing(config: Config) -> list[str]:
+    """What this machine lacks for `config`, a sentence each."""
+    lacks = []
+    if config.sources.journal:
+        try:
+            available()
+        except EdgeError as error:
+            lacks.append(str(error))
+    return lacks

@@ -1,0 +1,126 @@
+"""The config file: defaults, and an error that names the place for everything that is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logwarden import config
+from logwarden.errors import ConfigError
+
+
+def load(tmp_path: Path, text: str) -> config.Config:
+    file = tmp_path / "logwarden.yaml"
+    file.write_text(text)
+    return config.load(str(file))
+
+
+def refused(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert caught.value.exit_status == 78
+    return [line.removeprefix(f"{tmp_path}/logwarden.yaml:") for line in str(caught.value).splitlines()]
+
+
+def test_every_key_may_be_left_out(tmp_path: Path) -> None:
+    settings = load(tmp_path, "")
+    assert settings.state == "/var/lib/logwarden"
+    assert settings.bans.default == config.Policy(threshold=5, window=600, ban=3600)
+    assert (settings.mail.transport, settings.mail.host, settings.mail.port) == ("smtp", "localhost", 25)
+    assert settings.digest.to == ("root",)
+    assert settings.sources.journal or settings.sources.files
+
+
+def test_the_trunk_that_other_peoples_scripts_count_on_is_understood(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        """
+state: /var/lib/logwarden
+socket: /run/logwarden/control.sock
+sources:
+  journal: true
+  files: [{path: /var/log/auth.log}, {path: /var/log/nginx/error.log, program: nginx}]
+rules: {level: server, ignore: [/a], attack: [/b]}
+bans: {mode: enforce, backend: ipset, threshold: 5, window: 10m, ban: 1h, allowlist: [192.0.2.0/24]}
+digest: {schedule: "*:02", to: [root], from: logwarden@host}
+mail: {transport: smtp, host: localhost, port: 25}
+""",
+    )
+    assert settings.sources.journal == config.JournalConfig()
+    assert settings.sources.files[1] == config.FileConfig("/var/log/nginx/error.log", program="nginx")
+    assert settings.rules.ignore == ("/a",)
+    assert settings.bans.allowlist == ("192.0.2.0/24",)
+    assert settings.digest.sender == "logwarden@host"
+
+
+def test_the_journal_may_be_narrowed(tmp_path: Path) -> None:
+    text = "sources: {journal: {units: [ssh.service], priority: 4, directories: [/var/log/journal/remote]}}"
+    assert load(tmp_path, text).sources.journal == config.JournalConfig(
+        ("ssh.service",), 4, ("/var/log/journal/remote",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bans:\n  treshold: 5\n", "2: bans.treshold: unknown key; known here: "),
+        ("bans:\n  threshold: many\n", "2: bans.threshold: expected ban when"),
+        ("bans:\n  threshold: 0\n", "2: bans.threshold: expected at least 1, not 0"),
+        ("bans:\n  window: 10\n", "2: bans.window: expected a length of time such as 90s, 10m, 1h or 7d, not 10"),
+        ("bans:\n  window: 0s\n", "2: bans.window: expected more than 0"),
+        ("bans:\n  backend: pf\n", "2: bans.backend: expected ipset, nftables or dry-run, not"),
+        ("bans:\n  allowlist:\n  - 192.0.2.1\n  - 192.0.2.300\n", "4: bans.allowlist[1]: "),
+        ("state: var\n", "1: state: expected the directory of the database"),
+        ("sources:\n  files:\n  - program: x\n", "3: sources.files[0]: needs path"),
+        ("sources:\n  files:\n  - {path: /x, continues: '('}\n", "3: sources.files[0].continues: not a regular"),
+        ("digest: {to: []}\n", "1: digest.to: expected something that is not empty, not []"),
+        ('digest: {to: ["a\\nBcc: b"]}\n', "1: digest.to[0]: expected a mail address"),
+        ("digest: {schedule: 'whenever'}\n", "1: digest.schedule: "),
+        ("mail: {port: 70000}\n", "1: mail.port: expected at most 65535, not 70000"),
+        ("- a\n", "1: expected a mapping, not"),
+        ("a: [\n", "2: "),
+        ("bans: &x {}\nmail: *x\n", "1: YAML aliases"),
+        ("mail: {}\nmail: {}\n", "2: mail is given twice"),
+        ("state: !!python/object:os.system x\n", "1: "),
+        ("\tx: 1\n", "1: "),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line_and_what_was_expected(tmp_path: Path, text: str, said: str) -> None:
+    assert refused(tmp_path, text)[0].startswith(said)
+
+
+def test_all_problems_are_said_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    problems = refused(tmp_path, "mail:\n  port: x\nbogus: 1\nbans:\n  mode: maybe\n")
+    assert [problem.split(":")[0] for problem in problems] == ["2", "3", "5"]
+
+
+def test_a_config_that_is_named_and_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(str(tmp_path / "none.yaml"))
+
+
+def accepted_or_refused(content: bytes) -> str:
+    try:
+        config.from_document(config.document.parse(content, "x.yaml"), file="x.yaml")
+    except ConfigError as error:
+        return str(error)
+    return "x.yaml:1: accepted"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_config_or_an_error(content: bytes) -> None:
+    assert accepted_or_refused(content).startswith("x.yaml:")
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(config.schema()["properties"])), json_like, max_size=3))
+def test_any_value_under_any_key_is_a_config_or_an_error(data: dict[str, object]) -> None:
+    assert accepted_or_refused(json.dumps(data).encode()).startswith("x.yaml:1:")

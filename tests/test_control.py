@@ -1,0 +1,120 @@
+"""The control socket: one JSON line each way, and what a hostile client gets."""
+
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from logwarden import control
+from logwarden.control import MAX_REQUEST, Request, Server, ask
+from logwarden.errors import EdgeError
+
+
+def echo(request: Request) -> None:
+    request.reply.set_result(
+        {"ok": True, "command": request.command, "arguments": dict(request.arguments), "uid": request.uid}
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[str]:
+    server = Server(str(tmp_path / "s"), echo, timeout=0.05)
+    server.start()
+    yield str(tmp_path / "s")
+    server.stop()
+    assert not (tmp_path / "s").exists()
+
+
+def send(path: str, content: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(path)
+        try:
+            client.sendall(content)
+            client.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # cut off while sending: the answer may still be there
+        received = b""
+        try:
+            while chunk := client.recv(65536):
+                received += chunk
+        except ConnectionResetError:
+            pass
+        return received
+
+
+def test_a_question_is_answered_with_the_askers_uid(path: str) -> None:
+    answer = ask(path, "status", colour="red")
+    assert answer == {"command": "status", "arguments": {"colour": "red"}, "uid": os.getuid()}
+
+
+def test_only_owner_and_group_may_open_the_socket(path: str) -> None:
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+
+
+def test_a_stranger_may_read_and_not_change(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "_peer", lambda _: 65534)
+    assert ask(path, "bans")["uid"] == 65534
+    with pytest.raises(EdgeError, match="unban is for root"):
+        ask(path, "unban", address="all")
+
+
+def test_a_question_nobody_answers_ends(tmp_path: Path) -> None:
+    server = Server(str(tmp_path / "s"), lambda request: None, timeout=0.01)
+    server.start()
+    with pytest.raises(EdgeError, match="did not answer in time"):
+        ask(str(tmp_path / "s"), "status")
+    server.stop()
+
+
+def test_without_a_daemon_the_error_says_so(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match="is logwarden running"):
+        ask(str(tmp_path / "none"), "status")
+
+
+def test_the_socket_of_a_dead_daemon_is_replaced_and_a_living_ones_is_not(path: str, tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match="another logwarden"):
+        Server(path, echo).start()
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(tmp_path / "dead"))
+    dead.close()
+    server = Server(str(tmp_path / "dead"), echo)
+    server.start()
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\n", b"", b"[]\n", b"{}\n", b'{"command": 1}\n', b"\xff\xfe\n", b"[" * 60_000 + b"\n", b"x" * (MAX_REQUEST * 3)],
+)
+def test_what_is_no_request_gets_an_error(path: str, content: bytes) -> None:
+    answer = send(path, content)
+    assert answer == b"" or b'"ok": false' in answer
+    assert ask(path, "status")["command"] == "status"
+
+
+def test_too_many_clients_are_turned_away_and_the_rest_served(path: str) -> None:
+    idle = [socket.socket(socket.AF_UNIX) for _ in range(control.CLIENTS)]
+    for client in idle:
+        client.connect(path)
+    answers = [send(path, b'{"command": "status"}\n') for _ in range(3)]
+    assert all(b"too many" in answer for answer in answers[1:])
+    for client in idle:
+        client.close()
+    done = threading.Event()
+    while not done.wait(0.01):
+        if b'"ok": true' in send(path, b'{"command": "status"}\n'):
+            done.set()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_leave_the_server_standing(path: str, content: bytes) -> None:
+    send(path, content)
+    assert ask(path, "status")["command"] == "status"

@@ -1,0 +1,124 @@
+"""SQLite: a batch's effects and its cursor are one thing."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from logwarden.errors import StateError
+from logwarden.model import Ban, Classified, Event, Message, Notice, NoticeKind, Outcome, Verdict
+from logwarden.state import FILE, State
+
+NOW = 1_790_000_000.0
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(str(tmp_path / "state"))
+
+
+def unexplained(raw: str) -> Verdict:
+    return Verdict("file:/x", Event(NOW, "web1", "app", 1, raw, raw), Outcome.UNEXPLAINED)
+
+
+def test_effects_and_cursor_commit_together_or_not_at_all(state: State) -> None:
+    def die_half_way() -> None:
+        with state.transaction() as tx:
+            tx.count(tx.open_period(NOW), "file:/x", Classified({Outcome.IGNORED: 3}, {}, ()), NOW)
+            tx.set_cursor("file:/x", "7", NOW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        die_half_way()
+    assert (state.cursors(), state.tallies(), state.period()) == ({}, {}, None)
+
+
+def test_counts_of_a_period_add_up_and_a_new_period_starts_at_zero(state: State) -> None:
+    for _ in range(2):
+        with state.transaction() as tx:
+            period = tx.open_period(NOW)
+            tx.count(period, "file:/x", Classified({Outcome.IGNORED: 3, Outcome.ATTACK: 1}, {"a.rules:1": 3}, ()), NOW)
+    assert state.tallies(period)["file:/x"][Outcome.IGNORED] == 6
+    assert state.rule_hits(period) == {"a.rules:1": 6}
+    with state.transaction() as tx:
+        tx.close_period(period, NOW + 60)
+    assert state.period() == (period + 1, NOW + 60)
+    assert state.tallies(period + 1) == {}
+    assert state.tallies()["file:/x"][Outcome.ATTACK] == 2
+
+
+def test_a_line_with_surrogates_and_nul_is_kept(state: State) -> None:
+    with state.transaction() as tx:
+        tx.add_entry(tx.open_period(NOW), unexplained("a\udcff\0b"), NOW)
+    assert state.entries(1)[0].raw == "a\\udcff\0b"
+
+
+def test_a_ban_is_in_force_until_it_ends_or_is_lifted(state: State) -> None:
+    with state.transaction() as tx:
+        period = tx.open_period(NOW)
+        tx.add_ban(period, Ban("192.0.2.1/32", NOW, NOW + 60, "sshd.yaml", "why", 5))
+        tx.add_ban(period, Ban("192.0.2.1/32", NOW, NOW + 90, "manual", "longer"))
+        tx.add_ban(period, Ban("192.0.2.2/32", NOW, NOW + 60, "sshd.yaml", "why", 5))
+    assert [(ban.prefix, ban.until) for ban in state.bans(NOW)] == [
+        ("192.0.2.1/32", NOW + 90),
+        ("192.0.2.2/32", NOW + 60),
+    ]
+    assert [ban.prefix for ban in state.bans(NOW + 60)] == ["192.0.2.1/32"]
+    with state.transaction() as tx:
+        assert tx.lift_ban("192.0.2.1/32", NOW) == 2
+    assert [ban.prefix for ban in state.bans(NOW)] == ["192.0.2.2/32"]
+    assert state.times_banned("192.0.2.1/32") == 2
+
+
+def test_the_same_notice_is_said_once_a_period(state: State) -> None:
+    with state.transaction() as tx:
+        for _ in range(3):
+            tx.add_notice(tx.open_period(NOW), Notice(NoticeKind.GAP, "journal", "lost", NOW))
+    assert len(state.notices(1)) == 1
+
+
+def test_a_message_stays_in_the_outbox_until_it_is_delivered(state: State) -> None:
+    with state.transaction() as tx:
+        tx.post(Message(0, "<1@h>", "a@h", ("b@h", "c@h"), b"\xff raw"), NOW)
+    (message,) = state.due(NOW)
+    assert message.content == b"\xff raw"
+    with state.transaction() as tx:
+        tx.not_delivered(message.id, "no route", NOW + 60, ("c@h",))
+    assert state.due(NOW) == []
+    assert state.next_delivery() == NOW + 60
+    assert state.undelivered()[0]["error"] == "no route"
+    (again,) = state.due(NOW + 60)
+    assert (again.recipients, again.attempts) == (("c@h",), 1)
+    with state.transaction() as tx:
+        tx.delivered(again.id, NOW + 61)
+    assert state.next_delivery() is None
+
+
+def test_a_database_of_a_newer_logwarden_is_left_alone(state: State, tmp_path: Path) -> None:
+    state.close()
+    with sqlite3.connect(tmp_path / "state" / FILE) as db:
+        db.execute("PRAGMA user_version=999")
+    with pytest.raises(StateError, match="newer"):
+        State(str(tmp_path / "state"))
+
+
+def test_a_second_writer_is_an_error_and_not_a_crash(state: State, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "state" / FILE, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    state._db.execute("PRAGMA busy_timeout=1")
+    with pytest.raises(StateError, match="no transaction"), state.transaction():
+        pass
+
+
+def test_forgetting_keeps_bans_in_force_and_undelivered_mail(state: State) -> None:
+    with state.transaction() as tx:
+        period = tx.open_period(NOW)
+        tx.add_entry(period, unexplained("x"), NOW)
+        tx.add_ban(period, Ban("192.0.2.1/32", NOW, NOW + 9e6, "sshd.yaml", "why", 5))
+        tx.post(Message(0, "<1@h>", "a@h", ("b@h",), b""), NOW)
+        tx.close_period(period, NOW)
+    with state.transaction() as tx:
+        tx.forget(NOW + 1e6)
+    assert state.entries(period) == []
+    assert len(state.bans(NOW + 1e6)) == 1
+    assert len(state.due(NOW + 1e6)) == 1
