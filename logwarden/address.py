@@ -92,6 +92,13 @@ def host_prefix(address: Address) -> Prefix:
     return IPv4Network(address) if isinstance(address, IPv4Address) else IPv6Network(address)
 
 
+def enclosing(address: Address, length: int) -> Prefix:
+    """Return the prefix of `length` bits that holds this address."""
+    if isinstance(address, IPv4Address):
+        return IPv4Network((int(address), length), strict=False)
+    return IPv6Network((int(address), length), strict=False)
+
+
 def source_prefix(address: Address, ipv6_length: int = 64) -> Prefix:
     """Return the prefix that one party holds: an IPv4 address alone, an IPv6 address's /64 (or `ipv6_length`).
 
@@ -99,7 +106,7 @@ def source_prefix(address: Address, ipv6_length: int = 64) -> Prefix:
     """
     if isinstance(address, IPv4Address) or any(address in shared for shared in _SHARED_64):
         return host_prefix(address)
-    return IPv6Network((int(address), ipv6_length), strict=False)
+    return enclosing(address, ipv6_length)
 
 
 class Ranges:

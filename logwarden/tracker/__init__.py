@@ -1,0 +1,218 @@
+"""Attacks counted per address; when there are too many, a Ban.
+
+Owns: what counts (severity, provenance, event time), whose prefix it counts against, and how long a ban is.
+Never: asks a clock, writes anything down, or tells the firewall: the caller does. After a restart, or a transaction
+that failed, `restore` rebuilds it from what was written.
+Memory: at most `capacity` windows, bans and pasts. What is approximated beyond that: the lightest windows lose their
+hits (window.py), the oldest bans are forgotten and may be given again (inforce.py), the oldest offenders are met as new
+(history.py). No window ever holds a hit that was not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..address import Address, Guard, Prefix, host_prefix, parse, prefix, source_prefix
+from ..model import AttackRule, Ban, Policy, Severity, Verdict
+from .history import Aggregation, Growth, History, Neighbours
+from .inforce import BansInForce, Deadlines
+from .provenance import doubt
+from .window import Times, Windows, is_over
+
+__all__ = ["Aggregation", "Growth", "Hit", "Spared", "Tracker", "counts"]
+
+CAPACITY = 100_000
+"""Windows, bans and pasts kept by default."""
+
+RESTORED_WINDOW = 86_400.0
+"""Seconds that restored hits are kept until the next hit of their prefix brings its rule, and with it the policy."""
+
+RESTORED_HITS = 1_000
+"""Restored hits kept for one prefix until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """A prefix that an attack file would have banned, and why it is not. Said once a ban length, not once a hit."""
+
+    prefix: str
+    attack: str
+    why: str
+
+
+class Hit(NamedTuple):
+    """An attack line as it was written down: POSIX seconds, the attack file, the address, the rule's score."""
+
+    time: float
+    file: str
+    address: str
+    score: int
+
+
+def counts(verdict: Verdict) -> bool:
+    """Whether this line counts against its address: an attack, with an address, from the program that it names."""
+    return _accused(verdict) is not None and doubt(verdict.event.program, verdict.event.provenance) is None
+
+
+def _accused(verdict: Verdict) -> tuple[AttackRule, str] | None:
+    rule, address = verdict.attack_by, verdict.address
+    return (rule, address) if rule and address and rule.severity is Severity.ATTACK else None
+
+
+class Tracker:
+    """All windows, and what is known of the bans. One thread's.
+
+    A file's policy is the one in `policies` (the config's), else the one in the file, else `default`. `guard` may be
+    replaced at any time; bans in force that a new one refuses are the caller's to lift.
+    """
+
+    def __init__(
+        self,
+        default: Policy,
+        policies: Mapping[str, Policy] | None = None,
+        guard: Guard | None = None,
+        *,
+        growth: Growth | None = None,
+        repeat: Policy | None = None,
+        aggregation: Aggregation | None = None,
+        ipv6_length: int = 64,
+        capacity: int = CAPACITY,
+    ) -> None:
+        self.guard = guard or Guard()
+        self._default, self._policies = default, policies or {}
+        self._ipv6_length = ipv6_length
+        self._windows = Windows(capacity)
+        self._files: set[str] = set()
+        self._bans = BansInForce(capacity)
+        self._spared: Deadlines[tuple[str, str]] = Deadlines(capacity)
+        self._history = History(growth or Growth(), repeat, capacity)
+        self._aggregation = aggregation
+        self._neighbours = Neighbours(aggregation, capacity) if aggregation else None
+
+    # --- a hit ----------------------------------------------------------------------------------------------
+
+    def record(self, verdict: Verdict, now: float) -> Ban | Spared | None:
+        """Count an attack line, and return the ban that it completes, or Spared where guard or provenance forbid it.
+
+        Its time is the event's, never later than `now`; where it has none, `now`. Nobody is banned for what is over:
+        for hits older than their window, or where the ban, counted from the newest hit, would have ended.
+        """
+        accused = _accused(verdict)
+        if accused is None:
+            return None
+        rule, text = accused
+        policy = self._policies.get(rule.file) or rule.policy or self._default
+        try:
+            address = parse(text)
+        except ValueError:
+            return self._spare("not an address", Spared(text, rule.file, "not an address"), policy, now)
+        if forged := doubt(verdict.event.program, verdict.event.provenance):
+            return self._spare(_writer(verdict), Spared(str(host_prefix(address)), rule.file, forged), policy, now)
+        time = now if verdict.event.time is None else min(verdict.event.time, now)
+        return None if is_over(time, policy.window, now) else self._count(address, rule, policy, time, now)
+
+    def _count(
+        self, address: Address, rule: AttackRule, policy: Policy, time: float, now: float
+    ) -> Ban | Spared | None:
+        network = self._counted_as(address)
+        text = str(network)
+        if self._bans.covers(address, text, now):
+            return None
+        self._files.add(rule.file)
+        times = self._windows.push((rule.file, text), time, rule.score, policy.window, policy.threshold)
+        if len(times) < policy.threshold or times[-1] <= now - policy.window:
+            return None
+        if refusal := self.guard.refusal(network):
+            return self._spare(text, Spared(text, rule.file, refusal), policy, now)
+        return self._convict(network, rule, policy, times, now)
+
+    def _counted_as(self, address: Address) -> Prefix:
+        """The prefix that the source holds, or its address alone where that prefix holds somebody to protect."""
+        network = source_prefix(address, self._ipv6_length)
+        if network.prefixlen == network.max_prefixlen or not self.guard.refusal(network):
+            return network
+        return host_prefix(address)
+
+    def _convict(self, network: Prefix, rule: AttackRule, policy: Policy, times: Times, now: float) -> Ban | None:
+        text = str(network)
+        length, remark = self._history.next_ban(text, policy.ban, now)
+        why = f"{rule}: score {len(times)} within {policy.window:g} s{remark}"
+        ban = Ban(text, now, times[-1] + length, rule.file, why, len(times))
+        if ban.until <= now:
+            return None
+        self._forget(text)
+        return self._widened(ban, self.note_ban(ban))
+
+    def _widened(self, ban: Ban, crowd: tuple[Prefix, int] | None) -> Ban:
+        """The ban itself, or one of the prefix around it where too many are banned there."""
+        rule = self._aggregation
+        if rule is None or crowd is None or self._bans.wide_count() >= rule.cap or self.guard.refusal(crowd[0]):
+            return ban
+        why = f"{crowd[1]} prefixes in it banned within {rule.window:g} s, the last by {ban.why}"
+        aggregate = Ban(str(crowd[0]), ban.since, ban.since + rule.ban, ban.attack, why, ban.hits)
+        self.note_ban(aggregate)
+        return aggregate
+
+    def _spare(self, about: str, spared: Spared, policy: Policy, now: float) -> Spared | None:
+        """Say it, unless it was said lately."""
+        key = (spared.attack, about)
+        if self._spared.holds(key, now):
+            return None
+        self._spared.put(key, now + policy.ban)
+        return spared
+
+    # --- bans, whoever made them ----------------------------------------------------------------------------
+
+    def note_ban(self, ban: Ban) -> tuple[Prefix, int] | None:
+        """Take note of a ban: its prefix is not banned again before it ends.
+
+        Returns the wider prefix around it, and the number banned there, where aggregation finds them too many.
+        """
+        network = prefix(ban.prefix)
+        party = source_prefix(network.network_address, self._ipv6_length)
+        self._history.note(ban)
+        self._bans.put(network, ban.until, wide=network.prefixlen < party.prefixlen)
+        return self._neighbours.note(ban) if self._neighbours else None
+
+    def lift(self, network: Prefix) -> None:
+        """End the ban of exactly this prefix and forget its hits. That it was banned is not forgotten."""
+        self._bans.drop(network)
+        self._forget(str(network))
+
+    def _forget(self, text: str) -> None:
+        for file in self._files:
+            self._windows.forget((file, text))
+
+    # --- upkeep ---------------------------------------------------------------------------------------------
+
+    def restore(self, hits: Iterable[Hit] = (), bans: Iterable[Ban] = ()) -> None:
+        """Take up where a former process stood.
+
+        `bans`, past ones too, in the order in which they began; of `hits`, in any order, only those that counted. Hits
+        from before the end of their prefix's last ban are spent.
+        """
+        spent: dict[str, float] = {}
+        for ban in bans:
+            self.note_ban(ban)
+            spent[ban.prefix] = ban.until
+        for hit in hits:
+            text = str(self._counted_as(parse(hit.address)))
+            if hit.time > spent.get(text, 0.0):
+                self._files.add(hit.file)
+                self._windows.push((hit.file, text), hit.time, hit.score, RESTORED_WINDOW, RESTORED_HITS)
+
+    def expire(self, now: float) -> None:
+        """Forget what is over. Due each minute or so; takes time in proportion to what is remembered."""
+        self._windows.expire(now)
+        self._bans.expire(now)
+        self._spared.expire(now)
+        self._history.expire(now)
+        if self._neighbours:
+            self._neighbours.expire(now)
+
+
+def _writer(verdict: Verdict) -> str:
+    """Who wrote a line, in a form that the writer cannot vary."""
+    return f"uid {verdict.event.provenance.uid if verdict.event.provenance else None}"

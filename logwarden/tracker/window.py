@@ -1,0 +1,66 @@
+"""Sliding windows over event time, one a key, in bounded memory.
+
+Owns: who is forgotten when there is no room. The lightest go first, the longest untouched of them before the others, so
+a flood of addresses with one hit each never displaces one that has two. Exact as long as the keys fit; beyond that a
+light key may lose its hits and start anew. The error has one side: a hit may be forgotten, none is ever invented.
+Never: asks the clock.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import repeat
+
+Key = tuple[str, str]
+Times = tuple[float, ...]
+
+
+class Windows:
+    """The hits of at most `capacity` keys. A hit of score 3 stands in its window three times."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._levels: dict[int, OrderedDict[Key, Times]] = {}  # by magnitude: 1-2, 3-6, 7-14 ... hits
+        self._level_of: dict[Key, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._level_of)
+
+    def push(self, key: Key, time: float, score: int, window: float, keep: int) -> Times:
+        """Add a hit and return what stands in the `window` seconds up to the newest hit, oldest first, at most `keep`.
+
+        Hits may come in any order; one that is older than the window before the newest changes nothing.
+        """
+        hits = sorted((*self.forget(key), *repeat(time, min(score, keep))))
+        horizon = hits[-1] - window
+        times = tuple(hit for hit in hits if hit > horizon)[-keep:]
+        self._put(key, (window, *times))
+        return times
+
+    def forget(self, key: Key) -> Times:
+        """Drop a key, and return the hits that stood there."""
+        level = self._level_of.pop(key, None)
+        if level is None:
+            return ()
+        times = self._levels[level].pop(key)[1:]
+        if not self._levels[level]:
+            del self._levels[level]
+        return times
+
+    def expire(self, now: float) -> None:
+        """Drop every key whose hits cannot stand in one window with a hit that is recent enough to ban."""
+        items = (item for keys in self._levels.values() for item in keys.items())
+        for key in [key for key, value in items if is_over(value[-1], value[0], now)]:
+            self.forget(key)
+
+    def _put(self, key: Key, value: Times) -> None:
+        if len(self) >= self._capacity:
+            self.forget(next(iter(self._levels[min(self._levels)])))
+        level = len(value).bit_length()
+        self._levels.setdefault(level, OrderedDict())[key] = value  # its window's length, then its hits
+        self._level_of[key] = level
+
+
+def is_over(time: float, window: float, now: float) -> bool:
+    """Whether a hit at `time` is too old to stand in one window with a hit that is not older than its own."""
+    return time <= now - 2 * window
