@@ -147,7 +147,7 @@ def lift_protected(daemon: Daemon) -> None:
 
 def preview(daemon: Daemon, _: Arguments) -> dict[str, Any]:
     """The digest as it would be now."""
-    rendered = daemon.mailing.preview(daemon.watch.config, daemon.clock())
+    rendered = daemon.mailing.preview(daemon.watch.config, daemon.watch.refused, daemon.clock())
     if rendered is None:
         return {"subject": None, "text": "Nothing to report."}
     return {"subject": rendered.subject, "text": rendered.text, "html": rendered.html}
@@ -156,7 +156,7 @@ def preview(daemon: Daemon, _: Arguments) -> dict[str, Any]:
 def digest(daemon: Daemon, _: Arguments) -> dict[str, Any]:
     """Close the period and send its digest."""
     now = daemon.clock()
-    subject = daemon.mailing.close_period(daemon.watch.config, now)
+    subject = daemon.mailing.close_period(daemon.watch.config, daemon.watch.refused, now)
     daemon.mailing.dispatch(daemon.watch.config, now)
     return {"subject": subject}
 

@@ -166,7 +166,7 @@ class Daemon:
     # --- the journey ----------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Process the batches in hand. What the database does not take now waits, with its slots, for the next round."""
+        """Process the batches in hand. What the database does not take waits, with its slots, for the next round."""
         if not self._held and not self.pipeline.uncommitted:
             return
         batches, self._held = self._held, []
@@ -195,9 +195,11 @@ class Daemon:
             log.error("%s", error)
 
     def notice_refusals(self, now: float) -> None:
-        """Say in the digest which rules are not in force."""
-        for refusal in self.watch.refused:
-            self.note(Notice(NoticeKind.REFUSED, str(refusal.where), refusal.why, now))
+        """Say that there are rules not in force: once for all, since each digest and `status` list them."""
+        refused = self.watch.refused
+        if refused:
+            text = f"{len(refused)} rules or rule files are not in force, the first of them {refused[0]}"
+            self.note(Notice(NoticeKind.REFUSED, "rules", text, now))
 
     def _edge(self, kind: NoticeKind, act: Callable[[], object]) -> bool:
         """Do `act`; trouble at the edge becomes a notice."""
@@ -217,7 +219,7 @@ class Daemon:
             systemd.notify(WATCHDOG=1)
         if now >= self.next_digest:
             self.next_digest = next_digest(self.watch.config, now)
-            self._edge(NoticeKind.STATE, lambda: self.mailing.close_period(self.watch.config, now))
+            self._edge(NoticeKind.STATE, lambda: self.mailing.close_period(self.watch.config, self.watch.refused, now))
         if now >= self._next_round or self._next_round > now + 2 * ROUND:  # the clock may have jumped back
             self._next_round = now + ROUND
             self._round(now)

@@ -7,16 +7,20 @@ Fails: with StateError, and then the period is still open and the next try makes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from . import digest
 from .config import Config
-from .digest import Rendered
+from .digest import Rendered, Shapes
 from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
-from .model import Message
+from .model import Message, Refusal
 from .outbox import Attempt, Courier, backoff
 from .schedule import jitter
 from .state import State
+
+SHAPES = "shapes"
+"""Where state remembers the shapes of lines that digests have shown."""
 
 
 def transport(config: Config) -> Transport:
@@ -43,46 +47,45 @@ class Mailing:
         self._state = state
         self._courier = courier
 
-    def preview(self, config: Config, now: float) -> Rendered | None:
+    def preview(self, config: Config, refused: Sequence[Refusal], now: float) -> Rendered | None:
         """The digest of the open period as it would be now; None where there is nothing to say."""
         opened = self._state.period()
-        return self._render(config, *opened, now) if opened else None
+        return self._render(config, refused, *opened, now, self._shapes()) if opened else None
 
-    def close_period(self, config: Config, now: float) -> str | None:
+    def close_period(self, config: Config, refused: Sequence[Refusal], now: float) -> str | None:
         """Close the open period and post its digest, in one transaction. Returns its subject; None: nothing to say."""
         opened = self._state.period()
         if opened is None:
             return None
         period, since = opened
-        rendered = self._render(config, period, since, now)
+        shapes = self._shapes()
+        rendered = self._render(config, refused, period, since, now, shapes)
         with self._state.transaction() as tx:
             tx.close_period(period, now)
             if rendered:
-                tx.post(self._message(config, rendered, period, since, now), now)
+                tx.remember(SHAPES, shapes.dump())
+                tx.post(_message(config, rendered, period, since, now), now)
         return rendered.subject if rendered else None
 
-    def _render(self, config: Config, period: int, since: float, now: float) -> Rendered | None:
+    def _shapes(self) -> Shapes:
+        return Shapes.load(self._state.recall(SHAPES) or [])
+
+    def _render(
+        self, config: Config, refused: Sequence[Refusal], period: int, since: float, now: float, shapes: Shapes
+    ) -> Rendered | None:
         built = digest.build(
+            self._state.entries(period),
             host=config.host,
             since=since,
             until=now,
-            entries=self._state.entries(period),
-            counts=self._state.tallies(period),
+            shapes=shapes,
             bans=self._state.bans_made(period),
             notices=self._state.notices(period),
+            counts=self._state.tallies(period),
             hits=self._state.rule_hits(period),
+            refused=refused,
         )
         return None if built.empty else digest.render(built, templates=config.digest.templates)
-
-    def _message(self, config: Config, rendered: Rendered, period: int, since: float, now: float) -> Message:
-        # The same period always gives the same id: a digest sent twice, after a crash between the server's OK and
-        # our own note of it, can be recognised.
-        message_id = f"<{period}.{int(since)}.logwarden@{config.host}>"
-        sender, to = config.digest.sender, config.digest.to
-        content = digest.compose(
-            rendered, sender=sender, recipients=to, message_id=message_id, date=now, host=config.host
-        )
-        return Message(0, message_id, sender, to, content, subject=rendered.subject)
 
     def dispatch(self, config: Config, now: float) -> None:
         """Give the courier what is due."""
@@ -102,3 +105,11 @@ class Mailing:
 
 def _deliver(config: Config, message: Message) -> None:
     transport(config).deliver(message)
+
+
+def _message(config: Config, rendered: Rendered, period: int, since: float, now: float) -> Message:
+    """The same period always gives the same Message-ID: a digest that is sent twice can be recognised."""
+    message_id = digest.identity(f"{period}.{int(since)}", config.host)
+    sender, to = config.digest.sender, config.digest.to
+    content = digest.compose(rendered, sender=sender, recipients=to, message_id=message_id, date=now, host=config.host)
+    return Message(0, message_id, sender, to, content, subject=rendered.subject)

@@ -130,9 +130,12 @@ class State:
         query = "SELECT rule, lines FROM hit WHERE period=? ORDER BY lines DESC, rule"
         return {row["rule"]: row["lines"] for row in self._rows(query, period)}
 
-    def entries(self, period: int) -> list[Entry]:
-        """The lines that the period's digest is made of, oldest first."""
-        return [_entry(row) for row in self._rows("SELECT * FROM entry WHERE period=? ORDER BY id", period)]
+    def entries(self, period: int) -> Iterator[Entry]:
+        """The lines that the period's digest is made of, oldest first, never all of them in memory."""
+        try:
+            yield from map(_entry, self._db.execute("SELECT * FROM entry WHERE period=? ORDER BY id", (period,)))
+        except sqlite3.Error as error:
+            raise StateError(f"the database does not answer: {error}") from error
 
     def notices(self, period: int) -> list[Notice]:
         """What happened to the watch itself in a period, oldest first."""

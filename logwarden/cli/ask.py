@@ -39,9 +39,10 @@ def status(config_file: str, *, as_json: bool) -> None:
     out.print(
         f"[bold]logwarden[/] {answer['version']} on {safe(answer['host'])}, running since {clock(answer['since'])}"
     )
+    bans = f"{answer['bans']} bans in force ({answer['mode']}, {answer['backend']})"
     out.print(
         f"{answer['rules']['ignore']} ignore rules, {answer['rules']['attack']} attack rules; "
-        f"{answer['bans']} bans in force ({answer['mode']}, {answer['backend']}); next digest {clock(answer['next_digest'])}"
+        f"{bans}; next digest {clock(answer['next_digest'])}"
     )
     lines = table(None, "source", "read", "ignored", "attack", "unexplained", "quarantined")
     for source, counts in answer["sources"].items():

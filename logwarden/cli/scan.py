@@ -14,9 +14,8 @@ from rich.progress import Progress
 
 from .. import config, watch
 from ..errors import EdgeError
-from ..matcher import Matcher
 from ..model import Batch, Outcome, Verdict
-from ..sources import blocks
+from ..sources import lines
 from .options import config_option, console, json_option, print_json, safe, table
 
 _STYLES = {Outcome.ATTACK: "red", Outcome.QUARANTINED: "magenta", Outcome.UNEXPLAINED: ""}
@@ -63,7 +62,7 @@ def _open(file: str) -> BinaryIO:
 def _progress(file: str, stream: BinaryIO, program: str | None) -> Iterator[Batch]:
     """The stream as batches; with a progress bar where standard error is a terminal and the size is known."""
     size = os.fstat(stream.fileno()).st_size
-    batches = blocks.read(stream, source=file, program=program)
+    batches = _batches(file, stream, program)
     screen = console(stderr=True)
     if not screen.is_terminal or size < 1 << 22:
         yield from batches
@@ -73,6 +72,18 @@ def _progress(file: str, stream: BinaryIO, program: str | None) -> Iterator[Batc
         for batch in batches:
             yield batch
             progress.advance(task, len(batch.block))
+
+
+def _batches(file: str, stream: BinaryIO, program: str | None) -> Iterator[Batch]:
+    rest, skip = b"", lines.Skip.NOTHING
+    while True:
+        read = stream.read(lines.BLOCK)
+        taken = lines.cut(rest + read, skip, final=not read)
+        rest, skip = (rest + read)[taken.used :], taken.skip
+        if taken.count:
+            yield Batch(file, taken.block, taken.count, "", program)
+        if not read:
+            return
 
 
 def _print(verdicts: Iterable[Verdict], before: int, *, as_json: bool) -> None:

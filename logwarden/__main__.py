@@ -1,0 +1,5 @@
+"""`python -m logwarden` is `logwarden`."""
+
+from .cli import main
+
+main()
