@@ -12,7 +12,7 @@ import re
 from ..errors import RuleError
 from .nodes import ANY, CLASSES, NEWLINE
 
-_PLAIN = re.compile(rb"\[\^?\]?(?:\[:[a-z]+:\]|[^\]\[])*\]")
+_PLAIN = re.compile(rb"\[\^?+\]?+(?:\[:[a-z]+:\]|[^\]\[])*\]")
 _UNMATCHED = "unmatched ["
 _RANGE = "invalid range end"
 _NAME_LIMIT = 32  # longest name between [: and :], as in glibc
@@ -40,7 +40,7 @@ class _Bracket:
         self.pattern = pattern
         self.at = start + 1
         self.named = False
-        self.literals = b""  # single characters so far; None of interest once `compound`
+        self.literals = b""  # its single characters so far
         self.compound = False  # a class, a range or a collating element was seen
 
     def read(self) -> tuple[int, int, bool]:
