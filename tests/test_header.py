@@ -1,0 +1,289 @@
+"""What a line's header says, in every layout that is understood, and that no line can upset the reader."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logwarden import header
+from logwarden.model import Event
+
+
+@pytest.fixture(autouse=True)
+def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A zone with daylight saving, so that local time and UTC cannot be confused."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    _forget()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+    _forget()
+
+
+def _forget() -> None:
+    header._start_of_minute.cache_clear()
+    header._minutes_of_years.cache_clear()
+
+
+def at(text: str) -> float:
+    """The time that an ISO stamp with a zone says."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+NOW = at("2026-11-22T17:30:00+01:00")
+
+
+def parse(line: str | bytes, program: str | None = None, now: float = NOW) -> Event:
+    return header.parse(line.encode() if isinstance(line, str) else line, program, now)
+
+
+def fields(event: Event) -> tuple[str | None, str | None, int | None, str]:
+    return event.host, event.program, event.pid, event.message
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Nov 22 17:00:00 mail sshd[42]: Hello: you", ("mail", "sshd", 42, "Hello: you")),
+        ("<38>Nov 22 17:00:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
+        ("Nov  2 17:00:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
+        ("Nov 02 17:00:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
+        ("Nov 2 17:00:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
+        ("2026-11-22T17:00:00Z mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
+        ("2026-11-22T17:00:00,5-0330 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
+        ("2026-11-22T17:00:00.123456+01:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
+        ("Nov 22 17:00:00 mail postfix/smtpd[7]: connect", ("mail", "postfix/smtpd", 7, "connect")),
+        ("Nov 22 17:00:00 mail sshd(pam_unix)[7]: bye", ("mail", "sshd(pam_unix)", 7, "bye")),
+        ("Nov 22 17:00:00 mail CRON[1]: (root) CMD (x)", ("mail", "CRON", 1, "(root) CMD (x)")),
+        ("Nov 22 17:00:00 mail /USR/SBIN/CRON[1]: x", ("mail", "/USR/SBIN/CRON", 1, "x")),
+        ("Nov 22 17:00:00 mail kernel: [   12.345678] eth0: up", ("mail", "kernel", None, "[   12.345678] eth0: up")),
+        ("Nov 22 17:00:00 mail sudo:     root : TTY=pts/0", ("mail", "sudo", None, "    root : TTY=pts/0")),
+        ("Nov 22 17:00:00 mail systemd-logind[9]: New session", ("mail", "systemd-logind", 9, "New session")),
+        ("Nov 22 17:00:00 mail named[a-1]: x", ("mail", "named", None, "x")),
+        ("Nov 22 17:00:00 2001:db8::1 sshd[42]: x", ("2001:db8::1", "sshd", 42, "x")),
+        ("Nov 22 17:00:00 2001:db8::1%eth0 sshd: x", ("2001:db8::1%eth0", "sshd", None, "x")),
+        ("Nov 22 17:00:00 s_src@relay/mail sshd: x", ("s_src@relay/mail", "sshd", None, "x")),
+        ("Nov 22 17:00:00 mail sshd[42]: ", ("mail", "sshd", 42, "")),
+        ("Nov 22 17:00:00 mail prüfer[42]: x", ("mail", "prüfer", 42, "x")),
+    ],
+)
+def test_a_traditional_line_is_taken_apart(line: str, expected: tuple[object, ...]) -> None:
+    assert fields(parse(line)) == expected
+    assert header.take_apart(line.encode(), None, NOW).traditional
+    assert fields(parse(line, "other")) == expected, "what the source names is for lines that name none"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Nov 22 17:00:00 mail last message repeated 2 times", ("mail", None, None, "last message repeated 2 times")),
+        ("Nov 22 17:00:00 mail sshd[42]:no space", ("mail", "sshd", 42, "no space")),
+        ("Nov 22 17:00:00 mail sshd:", ("mail", "sshd", None, "")),
+        ("Nov 22 17:00:00 mail Cron Daemon[42]: x", ("mail", None, None, "Cron Daemon[42]: x")),
+        ("Nov 22 17:00:00 openvpn[42]: no host", (None, "openvpn", 42, "no host")),
+        ("Nov 22 17:00:00 sogod [42]: spaced", (None, "sogod", 42, "spaced")),
+        ("Nov 22 17:00:00.123 mail sshd[42]: x", ("mail", "sshd", 42, "x")),
+        ("Nov 22 2026 17:00:00 mail sshd[42]: x", ("mail", "sshd", 42, "x")),
+        ("2026-11-22T17:00:00Z mail -- MARK --", ("mail", None, None, "-- MARK --")),
+        ("2026-11-22 17:00:00 mail sshd[42]: x", ("mail", "sshd", 42, "x")),
+        ("no header at all", (None, None, None, "no header at all")),
+        ("sshd[42]: no stamp", (None, None, None, "sshd[42]: no stamp")),
+        ("", (None, None, None, "")),
+    ],
+)
+def test_a_line_with_an_odd_header_gives_what_it_has(line: str, expected: tuple[object, ...]) -> None:
+    assert fields(parse(line)) == expected
+    assert not header.take_apart(line.encode(), None, NOW).traditional
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "time_"),
+    [
+        ("2026/11/22 17:00:00 [error] 1#1: *1 x", "[error] 1#1: *1 x", "2026-11-22T17:00:00+01:00"),
+        ("[Thu Jul 11 01:21:43.5 2013] [error] x", "[error] x", "2013-07-11T01:21:43.5+02:00"),
+        ("[Thu Jul 11 01:21:43 2013] [error] x", "[error] x", "2013-07-11T01:21:43+02:00"),
+        ("Thu Jul 11 01:21:43 2013 [pid 2] OK LOGIN", "[pid 2] OK LOGIN", "2013-07-11T01:21:43+02:00"),
+        ("2026-11-22 17:00:00,250 WARN x", "WARN x", "2026-11-22T17:00:00.25+01:00"),
+        ("[2026-11-22 17:00:00]x", "x", "2026-11-22T17:00:00+01:00"),
+        ("2026-11-22T17:00:00.5Z 345 [Note] x", "345 [Note] x", "2026-11-22T17:00:00.5+00:00"),
+        ("2026-11-22T17:00:00Z: Failed Login", "Failed Login", "2026-11-22T17:00:00+00:00"),
+        ("2026-11-22 17:00:00 +08:00 [WRN] x", "[WRN] x", "2026-11-22T17:00:00+08:00"),
+        ("Nov 22 17:00:00 imap-login: Info: x", "imap-login: Info: x", "2026-11-22T17:00:00+01:00"),
+    ],
+)
+def test_a_stamp_alone_is_cut_off(line: str, message: str, time_: str) -> None:
+    event = parse(line, "app")
+    assert fields(event) == (None, "app", None, message)
+    assert event.time == at(time_)
+
+
+def test_an_access_log_line_gives_its_time_and_stays_whole() -> None:
+    line = '192.0.2.1 - alice [22/Nov/2026:17:00:00 -0500] "GET /[1] HTTP/1.1" 200 5'
+    event = parse(line, "nginx")
+    assert fields(event) == (None, "nginx", None, line)
+    assert event.time == at("2026-11-22T17:00:00-05:00")
+
+
+# --- RFC 5424 -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("<34>1 2026-11-22T17:00:00Z mail su 7 ID47 - x y", ("mail", "su", 7, "x y")),
+        ("<34>1 2026-11-22T17:00:00Z mail su - - - \ufeffx", ("mail", "su", None, "x")),
+        ('<34>1 2026-11-22T17:00:00Z mail su - - [a@1 b="c \\" \\] d" e="]"][f] x', ("mail", "su", None, "x")),
+        ('<34>1 2026-11-22T17:00:00Z mail su - - [a b="c"]', ("mail", "su", None, "")),
+        ("<34>1 2026-11-22T17:00:00Z mail su - - -", ("mail", "su", None, "")),
+        ("<34>1 - - - - - - x", (None, None, None, "x")),
+        ("<34>1 - mail ev:il[*] - - - x", ("mail", "ev_il___", None, "x")),
+        ("<34>1 - mail * - - - x", ("mail", "_", None, "x")),
+        ('<34>1 - mail su - - [a b="c x', ("mail", "su", None, '[a b="c x')),
+    ],
+)
+def test_rfc_5424_is_taken_apart(line: str, expected: tuple[object, ...]) -> None:
+    assert fields(parse(line)) == expected
+
+
+def test_rfc_5424_has_its_time() -> None:
+    assert parse("<34>1 2026-11-22T17:00:00.003Z mail su - - - x").time == at("2026-11-22T17:00:00.003+00:00")
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stamp", "now", "expected"),
+    [
+        ("Nov 22 17:00:00", "2026-11-22T17:30:00+01:00", "2026-11-22T17:00:00+01:00"),
+        ("Jul  1 12:00:00", "2026-11-22T17:30:00+01:00", "2026-07-01T12:00:00+02:00"),
+        ("Dec 31 23:59:59", "2026-01-01T00:00:05+01:00", "2025-12-31T23:59:59+01:00"),
+        ("Jan  1 00:00:05", "2025-12-31T23:59:59+01:00", "2026-01-01T00:00:05+01:00"),
+        ("Nov 23 17:30:00", "2026-11-22T17:30:00+01:00", "2026-11-23T17:30:00+01:00"),
+        ("Nov 23 17:30:01", "2026-11-22T17:30:00+01:00", "2025-11-23T17:30:01+01:00"),
+        ("Feb 29 12:00:00", "2026-11-22T17:30:00+01:00", "2024-02-29T12:00:00+01:00"),
+        ("Feb 29 12:00:00", "2103-11-22T17:30:00+01:00", "2096-02-29T12:00:00+01:00"),
+        ("Jun 30 23:59:60", "2026-11-22T17:30:00+01:00", "2026-07-01T00:00:00+02:00"),
+    ],
+)
+def test_a_stamp_without_a_year_is_the_last_one_not_a_day_ahead(stamp: str, now: str, expected: str) -> None:
+    assert parse(f"{stamp} mail su: x", now=at(now)).time == at(expected)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Feb 31 12:00:00 mail su: x",
+        "Nov 22 25:00:00 mail su: x",
+        "Nov 22 17:00:99 mail su: x",
+        "2026-13-01T00:00:00Z mail su: x",
+        "0000-01-01T00:00:00Z mail su: x",
+    ],
+)
+def test_an_impossible_time_leaves_the_rest_of_the_header(line: str) -> None:
+    assert parse(line).time is None
+    assert fields(parse(line)) == ("mail", "su", None, "x")
+
+
+def test_the_zone_of_a_stamp_counts() -> None:
+    for zone, hours in (("Z", 0), ("+00:00", 0), ("+0530", 5.5), ("-08:00", -8)):
+        expected = datetime(2026, 11, 22, 17, tzinfo=timezone.utc).timestamp() - hours * 3600  # noqa: UP017
+        assert parse(f"2026-11-22T17:00:00{zone} mail su: x").time == expected
+
+
+# --- hostile lines --------------------------------------------------------------------------------------------------
+
+STAMPS = [
+    "Nov 22 17:00:00",
+    "<1>Feb 30 99:00:00",
+    "2026-11-22T17:00:00.5Z",
+    "2026-11-22 17:00:00",
+    "[Thu Jul 11 01:21:43 2013]",
+]
+PIECES = st.one_of(
+    st.sampled_from([*STAMPS, "<34>1", "mail", "2001:db8::1", "sshd[1]:", "su:", "a:b", "-", "[a b=", '"c\\"', "]"]),
+    st.sampled_from(
+        ["*", "*:", "\x01", "\x01\x01", "\r", "\0", "\ufeff", "[22/Nov/2026:17:00:00 +0000]", ":", "[", " "]
+    ),
+).map(str.encode)
+LINES = st.one_of(
+    st.binary(max_size=80),
+    st.lists(PIECES, max_size=9).map(b" ".join),
+    st.lists(PIECES, max_size=9).map(b"".join),
+    st.tuples(st.sampled_from(STAMPS), st.lists(PIECES, max_size=5)).map(lambda t: b" ".join([t[0].encode(), *t[1]])),
+).map(lambda line: line.replace(b"\n", b""))
+
+
+@given(LINES, st.sampled_from([None, "*", "nginx", "a b:*", ""]))
+def test_no_line_upsets_the_reader(line: bytes, program: str | None) -> None:
+    event = parse(line, program)
+    bare = line.removesuffix(b"\r").decode("utf-8", "backslashreplace")
+    assert event.raw == bare
+    assert bare.endswith(event.message)
+    assert event.program != "*" or program == "*"
+
+
+@given(LINES)
+def test_the_matchers_fragments_and_the_reader_divide_a_line_alike(line: bytes) -> None:
+    pattern = rb"(?s)(?P<header>%s)(?P<program>%s)(?:%s)?: (?P<message>.*)" % (
+        header.HEADER,
+        header.PROGRAM,
+        header.PID,
+    )
+    found, parts = re.fullmatch(pattern, line), header.take_apart(line, None, NOW)
+    assert (found is not None) == parts.traditional
+    if found:
+        assert (found["program"], found["message"]) == (parts.program, line[parts.start :])
+
+
+@given(st.text())
+def test_a_program_that_a_source_names_is_one_that_a_tag_could_be(name: str) -> None:
+    tag = header.program_name(name)
+    assert tag in (None, b"*") or re.fullmatch(header.PROGRAM, tag)
+
+
+def test_bytes_that_are_no_utf_8_and_control_characters_survive() -> None:
+    assert parse(b"Nov 22 17:00:00 mail su: \xff\x00\x1b[31m \xc3\xa4").message == "\\xff\x00\x1b[31m ä"
+
+
+def test_a_carriage_return_at_the_end_is_no_part_of_the_message() -> None:
+    assert parse(b"Nov 22 17:00:00 mail su: x\r").message == "x"
+    assert parse(b"Nov 22 17:00:00 mail su: x\r\r").message == "x\r"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Nov 22 17:00:00 " + b"a" * 65_536,
+        b"Nov 22 17:00:00 " + b"a:" * 32_768,
+        b"Nov 22 17:00:00" + b" " * 65_536,
+        b"Nov 22 17:00:00 host a[" + b"1" * 65_536,
+        b"<34>1 - - - - - " + b'[a b="' + b"\\" * 65_536,
+        b"<34>1 - - - - - " + b'[a b="c"]' * 7_000 + b"[",
+        b"<34>1 - - - - - [a" + b' b="c"' * 9_000,
+        b"2026-11-22 17:00:00" + b" a" * 32_768,
+        b"a" * 65_536,
+    ],
+)
+def test_a_long_line_takes_no_longer_than_its_length(line: bytes) -> None:
+    before = time.thread_time()
+    for program in (None, "*", "nginx"):
+        parse(line, program)
+    assert time.thread_time() - before < 0.2
+
+
+def test_a_pid_of_absurd_length_is_none() -> None:
+    assert parse("Nov 22 17:00:00 mail su[" + "9" * 5_000 + "]: x").pid is None
+
+
+def test_the_zone_of_the_test_is_not_utc() -> None:
+    assert os.environ["TZ"].startswith("CET")
+    assert time.localtime(0).tm_hour == 1
