@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__, address
 from .control import Request
-from .errors import AddressRefused, LogwardenError
+from .errors import AddressError, LogwardenError
 from .model import Ban, Outcome
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     prefix = address.prefix(str(arguments["address"]))
     refusal = daemon.watch.guard.refusal(prefix)
     if refusal and not arguments.get("force"):
-        raise AddressRefused(refusal)
+        raise AddressError(refusal)
     now = daemon.clock()
     length = arguments.get("length")
     until = now + (daemon.watch.config.bans.default.ban if length is None else float(length))
     if not now < until < now + 100 * 366 * 86400:
-        raise AddressRefused("a ban must be longer than 0 and shorter than 100 years")
+        raise AddressError("a ban must be longer than 0 and shorter than 100 years")
     made = Ban(str(prefix), now, until, "manual", "banned by hand")
     with daemon.state.transaction() as tx:
         tx.add_ban(tx.open_period(now), made)
@@ -122,7 +122,7 @@ def _banned(wanted: str, in_force: list[str]) -> str:
         banned = address.prefix(prefix)
         if network.version == banned.version and network.subnet_of(banned):  # type: ignore[arg-type]
             return prefix
-    raise AddressRefused(f"{wanted} is not banned")
+    raise AddressError(f"{wanted} is not banned")
 
 
 def lift(daemon: Daemon, prefixes: list[str]) -> None:

@@ -165,5 +165,7 @@ def ask(path: str, command: str, timeout: float = 90.0, **arguments: Any) -> dic
     except ValueError as error:
         raise EdgeError(f"{path}: the daemon closed the connection without an answer") from error
     if not answer.pop("ok", False):
-        raise EdgeError(str(answer.get("error", "the daemon refused")))
+        refusal = EdgeError(str(answer.get("error", "the daemon refused")))
+        refusal.exit_status = int(answer.get("status", refusal.exit_status))
+        raise refusal
     return answer

@@ -29,6 +29,7 @@ from .mailing import Mailing, next_digest
 from .model import Batch, Notice, NoticeKind
 from .outbox import Attempt, Courier
 from .pipeline import Pipeline
+from .rulewatch import RuleWatch
 from .sources import Source
 from .state import State
 from .watch import Watch
@@ -48,8 +49,8 @@ class Rebuilt:
     """A reload is compiled, or failed."""
 
     watch: Watch | None
-    error: str | None
-    replies: tuple[Future[dict[str, Any]], ...]
+    error: LogwardenError | None
+    reply: Future[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ class Signalled:
     """A signal came."""
 
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """Somebody edited the rules."""
 
 
 class Daemon:
@@ -82,9 +88,10 @@ class Daemon:
         self._next_heartbeat = self.since
         self._gate = Gate(self.inbox)
         self._sources: Sequence[Source] = ()
+        self._edits = self._listen()
         self._held: list[Batch] = []
         self._owed = 0  # slots of batches that are judged, but not yet committed
-        self._waiting: list[Future[dict[str, Any]]] | None = None  # reloads asked for while one is compiled
+        self._waiting: list[tuple[Future[dict[str, Any]], Config | None]] | None = None  # while a reload is compiled
         self._stopping = False
 
     # --- life -----------------------------------------------------------------------------------------------
@@ -109,6 +116,7 @@ class Daemon:
         self.control.start()
         self.courier.start()
         self._start_sources()
+        self._edits.start()
         systemd.notify(READY=1, STATUS=self.summary())
         log.info("ready: %s", self.summary())
 
@@ -116,6 +124,7 @@ class Daemon:
         """Commit what was read, stop the threads, leave the bans as the config says. Takes under two seconds."""
         systemd.notify(STOPPING=1)
         self.control.stop()
+        self._edits.stop()
         self._stop_sources()
         if self.watch.config.bans.on_stop == "remove":
             self._edge(NoticeKind.FIREWALL, self.firewall.fini)
@@ -158,6 +167,8 @@ class Daemon:
                 self._swap(item)
             case Signalled(number=signal.SIGHUP):
                 self.reload(Future())
+            case Edited():
+                self.reload(Future(), self.watch.config)
             case Signalled():
                 self._stopping = True
             case _:
@@ -243,22 +254,25 @@ class Daemon:
 
     # --- reload ---------------------------------------------------------------------------------------------
 
-    def reload(self, reply: Future[dict[str, Any]]) -> None:
-        """Build a new Watch in a thread. `reply` hears of it; reloads asked for meanwhile follow as one."""
+    def reload(self, reply: Future[dict[str, Any]], settings: Config | None = None) -> None:
+        """Build a new Watch in a thread, of the config file or of `settings`; `reply` hears of it.
+
+        Reloads asked for while one is under way follow it as one.
+        """
         if self._waiting is not None:
-            self._waiting.append(reply)
+            self._waiting.append((reply, settings))
             return
         self._waiting = []
         systemd.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
-        threading.Thread(target=self._rebuild, args=((reply,),), name="reload", daemon=True).start()
+        threading.Thread(target=self._rebuild, args=(reply, settings), name="reload", daemon=True).start()
 
-    def _rebuild(self, replies: tuple[Future[dict[str, Any]], ...]) -> None:
+    def _rebuild(self, reply: Future[dict[str, Any]], settings: Config | None) -> None:
         try:
-            built = watch.build(config.load(self.watch.config.file or config.DEFAULT_PATH))
+            built = watch.build(settings or config.load(self.watch.config.file or config.DEFAULT_PATH))
         except LogwardenError as error:
-            self.inbox.put(Rebuilt(None, str(error), replies))
+            self.inbox.put(Rebuilt(None, error, reply))
         else:
-            self.inbox.put(Rebuilt(built, None, replies))
+            self.inbox.put(Rebuilt(built, None, reply))
 
     def _swap(self, rebuilt: Rebuilt) -> None:
         now = self.clock()
@@ -266,16 +280,16 @@ class Daemon:
         if rebuilt.watch is None:
             text = f"The reload failed, and what was in force stays in force: {rebuilt.error}"
             self.note(Notice(NoticeKind.RELOAD, "reload", text, now))
-            answer: dict[str, Any] = {"ok": False, "error": rebuilt.error}
+            status = rebuilt.error.exit_status if rebuilt.error else 1
+            answer: dict[str, Any] = {"ok": False, "error": str(rebuilt.error), "status": status}
         else:
             self._adopt(rebuilt.watch, now)
             answer = {"ok": True, "problems": list(map(str, self.watch.refused)), "rules": answers.rules(self)}
         systemd.notify(READY=1, STATUS=self.summary())
-        for reply in rebuilt.replies:
-            reply.set_result(answer)
+        rebuilt.reply.set_result(answer)
         waiting, self._waiting = self._waiting or [], None
-        for reply in waiting:
-            self.reload(reply)
+        for reply, settings in waiting:
+            self.reload(reply, settings)
 
     def _adopt(self, new: Watch, now: float) -> None:
         old, self.watch = self.watch, new
@@ -286,10 +300,17 @@ class Daemon:
         if new.config.bans != old.config.bans:
             self._change_firewall(old.config, new.config)
         answers.lift_protected(self)
+        if new.config.rules != old.config.rules:
+            self._edits.stop()
+            self._edits = self._listen()
+            self._edits.start()
         if new.config.sources != old.config.sources:
             self._stop_sources()
             self._start_sources()
         log.info("reloaded: %s", self.summary())
+
+    def _listen(self) -> RuleWatch:
+        return RuleWatch(watch.rule_directories(self.watch.config), lambda: self.inbox.put(Edited()))
 
     def _change_firewall(self, old: Config, new: Config) -> None:
         if old.bans.effective_backend != new.bans.effective_backend:

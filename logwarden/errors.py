@@ -53,5 +53,5 @@ class StateError(EdgeError):
     """The database cannot be used: full disk, damage, a schema newer than this program."""
 
 
-class AddressRefused(LogwardenError):
+class AddressError(LogwardenError):
     """This address or prefix must not be banned; the text says why."""

@@ -51,6 +51,11 @@ def load_rules(config: Config) -> RuleSet:
     return rules.load(ignore=given.ignore, attack=given.attack, level=given.level, aggressive=given.aggressive)
 
 
+def rule_directories(config: Config) -> tuple[str, ...]:
+    """Where an edit changes what is in force."""
+    return (*config.rules.ignore, *config.rules.attack, *([config.logcheck.path] if config.logcheck.rules else []))
+
+
 def guard(config: Config) -> Guard:
     """Who is never banned: the allowlist, and what this host cannot do without."""
     allowlist = tuple(map(address.prefix, config.bans.allowlist))

@@ -1,0 +1,295 @@
+"""A line's whole journey, through a real daemon: inotify, SQLite, SMTP, the control socket, signals."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from demo.stage import Mailbox, daemon
+
+pytestmark = pytest.mark.slow
+
+LOGWARDEN = [sys.executable, "-m", "logwarden"]
+DEADLINE = 20.0
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Ask until it is so; a test that waits for another process has nothing else to wait on."""
+    deadline = time.monotonic() + DEADLINE
+    while not done():
+        assert time.monotonic() < deadline, "it did not come to pass"
+
+
+class Host:
+    """A small host in a directory: rules, logs, a config, and a mailbox at `port`."""
+
+    def __init__(self, place: Path, port: int, extra: str = "") -> None:
+        self.place = place
+        self.log = place / "log" / "app.log"
+        self.log.parent.mkdir()
+        (place / "ignore.d").mkdir()
+        (place / "attack.d").mkdir()
+        self.rules = place / "ignore.d" / "app.rules"
+        self.rules.write_text("app: normal <NUM>\nsshd: Failed password for ignored from <ADDR> port <PORT> ssh2\n")
+        (place / "attack.d" / "sshd.yaml").write_text(
+            """
+program: [sshd, sshd-session]
+policy: {threshold: 3, window: 10m, ban: 1h}
+rules:
+  - id: failed
+    match: 'Failed password for <USER> from <ADDR> port <PORT> ssh2'
+    samples: [{line: 'Failed password for root from 203.0.113.9 port 42 ssh2', address: 203.0.113.9}]
+    near_misses: ['Failed password for root']
+"""
+        )
+        self.config = place / "logwarden.yaml"
+        self.config.write_text(
+            f"""
+state: {place}/state
+socket: {place}/control.sock
+host: web1
+sources: {{files: [{{path: {place}/log/*.log, from_start: true}}]}}
+rules: {{ignore: [{place}/ignore.d], attack: [{place}/attack.d]}}
+bans: {{backend: dry-run, permit_documentation: true, allowlist: [203.0.113.77]}}
+digest: {{schedule: daily, to: [admin@web1.example]}}
+mail: {{host: 127.0.0.1, port: {port}}}
+{extra}"""
+        )
+
+    def write(self, *messages: str, tag: str = "app[1]") -> None:
+        stamp = datetime.now(UTC).isoformat()
+        with self.log.open("a") as log:
+            log.writelines(f"{stamp} web1 {tag}: {message}\n" for message in messages)
+
+    def run(self, *argv: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [*LOGWARDEN, *argv, "--config", str(self.config)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def lines(self) -> dict[str, int]:
+        counts: dict[str, int] = json.loads(self.run("status", "--json"))["lines"]
+        return counts
+
+    def read(self) -> int:
+        """Lines committed, asked of the database itself: far quicker than a command."""
+        with sqlite3.connect(f"file:{self.place}/state/state.db?mode=ro", uri=True) as db:
+            return int(db.execute("SELECT coalesce(sum(lines), 0) FROM tally").fetchone()[0])
+
+    def kept(self) -> list[str]:
+        """The messages that the digest will be made of."""
+        with sqlite3.connect(f"file:{self.place}/state/state.db?mode=ro", uri=True) as db:
+            return [message for (message,) in db.execute("SELECT message FROM entry ORDER BY id")]
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return Mailbox()
+
+
+@pytest.fixture
+def host(tmp_path: Path, mailbox: Mailbox) -> Iterator[Host]:
+    with mailbox.served() as port:
+        yield Host(tmp_path, port)
+
+
+def attack(host: Host, address: str, times: int, user: str = "root") -> None:
+    host.write(*[f"Failed password for {user} from {address} port 4242 ssh2"] * times, tag="sshd[9]")
+
+
+def test_a_line_ends_in_exactly_one_place_and_the_digest_says_where(host: Host, mailbox: Mailbox) -> None:
+    host.write("normal 1")
+    with daemon(host.config):
+        host.write("normal 2", "never seen before")
+        attack(host, "203.0.113.9", 3)
+        attack(host, "2001:db8::9", 2)
+        until(lambda: host.read() == 8)
+        assert host.lines() == {"ignored": 2, "attack": 5, "unexplained": 1, "quarantined": 0}
+        assert [ban["prefix"] for ban in json.loads(host.run("bans", "--json"))] == ["203.0.113.9/32"]
+        assert "never seen before" in host.run("digest", "--preview")
+        assert "Security Alerts" in host.run("digest", "--now")
+        mail = mailbox.next()
+        assert mail["To"] == "admin@web1.example"
+        assert "web1" in mail["Subject"]
+        assert "Security Alerts" in mail["Subject"]
+        body = mail.get_body(("plain",)).get_content()
+        assert "203.0.113.9" in body
+        assert "never seen before" in body
+        assert "normal" not in body
+        until(lambda: json.loads(host.run("status", "--json"))["outbox"] == [])
+        assert "Nothing to report" in host.run("digest", "--now")
+
+
+def test_an_ignore_rule_hides_an_attack_from_the_mail_and_not_from_the_ban(host: Host) -> None:
+    with daemon(host.config):
+        attack(host, "203.0.113.9", 3, user="ignored")
+        until(lambda: "203.0.113.9" in host.run("bans"))
+        assert host.lines()["attack"] == 3
+        assert host.kept() == [], "none of the lines is shown"
+
+
+def test_an_allowlisted_address_is_never_banned_and_the_digest_says_that_it_was_spared(host: Host) -> None:
+    with daemon(host.config):
+        attack(host, "203.0.113.77", 9)
+        until(lambda: host.read() == 9)
+        assert "No bans" in host.run("bans")
+        assert "allowlist" in host.run("digest", "--preview")
+
+
+def test_bans_come_back_after_a_restart(host: Host) -> None:
+    with daemon(host.config):
+        attack(host, "203.0.113.9", 2)
+        until(lambda: host.read() == 2)
+    with daemon(host.config):
+        attack(host, "203.0.113.9", 1)
+        until(lambda: host.read() == 3)
+        assert "203.0.113.9/32" in host.run("bans"), "the window survived the restart"
+    with daemon(host.config):
+        assert "203.0.113.9/32" in host.run("bans")
+
+
+def test_a_broken_edit_is_refused_and_the_daemon_keeps_working(host: Host) -> None:
+    with daemon(host.config) as process:
+        host.rules.write_text("app: (\napp: normal <NUM>\n")
+        assert "app.rules:1:" in host.run("reload")
+        host.write("normal 1")
+        until(lambda: host.read() == 1)
+        assert host.lines()["ignored"] == 1, "the rest of the file stays in force"
+        good = host.config.read_text()
+        host.config.write_text(good + "bogus: 1\n")
+        assert "bogus: unknown key" in host.run("reload", status=78)
+        host.config.write_text(good)
+        host.rules.write_text("app: other <NUM>\n")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "1 ignore rules" in host.run("status"))
+        host.write("other 2", "normal 3")
+        until(lambda: host.read() == 3)
+        assert host.lines() == {"ignored": 2, "attack": 0, "unexplained": 1, "quarantined": 0}
+        preview = host.run("digest", "--preview")
+        assert "app.rules:1" in preview or "bogus" in preview
+
+
+def test_the_daemon_stops_within_two_seconds_of_sigterm(host: Host) -> None:
+    with daemon(host.config) as process:
+        host.write(*[f"line {number}" for number in range(20_000)])
+        begun = time.monotonic()
+        process.terminate()
+        assert process.wait(10) == 0
+        assert time.monotonic() - begun < 2
+
+
+def test_a_config_that_cannot_be_used_ends_the_daemon_with_78(host: Host) -> None:
+    host.config.write_text("bans: {threshold: x}\n")
+    assert "logwarden.yaml:1: bans.threshold: expected" in host.run("run", status=78)
+    assert "logwarden.yaml:1: bans.threshold: expected" in host.run("check", status=78)
+
+
+def test_sigkill_in_mid_batch_loses_and_repeats_no_line(host: Host) -> None:
+    written = 0
+    for kill in range(8):
+        with daemon(host.config) as process:
+            before = host.read()
+            for _ in range(30):
+                host.write(*[f"unique line number {written + n} end" for n in range(100)])
+                written += 100
+            until(lambda: host.read() > before + 150 * kill)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        if kill % 3 == 1:
+            os.rename(host.log, host.log.with_name(f"app.log.{kill}"))
+    with daemon(host.config):
+        until(lambda: host.read() >= written)
+    seen = Counter(int(message.split()[3]) for message in host.kept())
+    assert sorted(seen) == list(range(written))
+    assert set(seen.values()) == {1}
+    assert host.read() == written
+
+
+def test_a_mail_server_that_is_down_loses_no_digest(tmp_path: Path) -> None:
+    mailbox = Mailbox()
+    with mailbox.served() as port:
+        pass
+    host = Host(tmp_path, port)
+    with daemon(host.config):
+        host.write("something new")
+        until(lambda: host.read() == 1)
+        host.run("digest", "--now")
+        until(lambda: json.loads(host.run("status", "--json"))["outbox"][0]["attempts"] == 1)
+        assert "not delivered yet" in host.run("status")
+    with sqlite3.connect(tmp_path / "state" / "state.db") as db:
+        db.execute("UPDATE outbox SET next=0")
+    with serving(mailbox, port), daemon(host.config):
+        assert "something new" in mailbox.next().get_body(("plain",)).get_content()
+
+
+@contextmanager
+def serving(mailbox: Mailbox, port: int) -> Iterator[None]:
+    from aiosmtpd.controller import Controller
+
+    postbox = Controller(mailbox, hostname="127.0.0.1", port=port)
+    postbox.start()
+    yield
+    postbox.stop()
+
+
+def test_every_command_does_what_its_user_expects(host: Host) -> None:
+    assert "2 ignore rules and 1 attack rules in force" in host.run("check")
+    host.write("normal 1", "odd")
+    attack(host, "203.0.113.9", 1)
+    scanned = [json.loads(line) for line in host.run("scan", "--json", str(host.log)).splitlines()]
+    assert [line["verdict"] for line in scanned] == ["ignored", "unexplained", "attack"]
+    assert scanned[0]["ignored_by"].endswith("app.rules:1")
+    assert scanned[2] == {
+        "n": 3,
+        "source": str(host.log),
+        "time": scanned[2]["time"],
+        "host": "web1",
+        "program": "sshd",
+        "pid": 9,
+        "message": "Failed password for root from 203.0.113.9 port 4242 ssh2",
+        "verdict": "attack",
+        "ignored_by": None,
+        "attack_by": "sshd.yaml#failed",
+        "severity": "attack",
+        "address": "203.0.113.9",
+    }
+    assert "odd" in host.run("scan", str(host.log))
+    assert "is logwarden running" in host.run("status", status=1)
+    with daemon(host.config):
+        until(lambda: host.read() == 3)
+        assert "on web1" in host.run("status")
+        assert "198.51.100.7/32 is banned until" in host.run("ban", "198.51.100.7", "--for", "1h")
+        assert "manual" in host.run("bans")
+        assert "loopback" in host.run("ban", "127.0.0.1", status=1)
+        assert "allowlist" in host.run("ban", "203.0.113.77", status=1)
+        assert "is not banned" in host.run("unban", "198.51.100.8", status=1)
+        assert "198.51.100.7/32 is free" in host.run("unban", "198.51.100.7")
+        host.run("ban", "198.51.100.9")
+        assert "198.51.100.9/32 is free" in host.run("unban", "all")
+        assert "No bans" in host.run("bans")
+        assert "odd" in host.run("digest", "--preview")
+        assert "in force" in host.run("reload")
+    assert "Usage" in host.run("ban", status=2)
+    assert "Usage" in host.run("digest", status=2)
+
+
+def test_scan_tries_a_headerless_line_against_every_program_where_asked(host: Host, tmp_path: Path) -> None:
+    file = tmp_path / "bare"
+    file.write_text("Failed password for root from 203.0.113.9 port 4242 ssh2\nnormal 7\nwhat")
+    for program, expected in [
+        ("*", ["attack", "ignored", "unexplained"]),
+        ("app", ["unexplained", "ignored", "unexplained"]),
+    ]:
+        scanned = host.run("scan", "--json", "--program", program, str(file)).splitlines()
+        assert [json.loads(line)["verdict"] for line in scanned] == expected
