@@ -1,9 +1,10 @@
 #!/bin/sh
-# Set up a checkout: Debian packages, then .venv with logwarden installed in it, editable.
+# Debian packages, then logwarden in a virtual environment of its own.
 #
-#     packaging/setup.sh demo|test
+#     packaging/setup.sh demo|test        this checkout, editable, in .venv
+#     packaging/setup.sh service PLACE    a copy of it, in PLACE
 #
-# Owns: the two lists of Debian packages. What comes from PyPI stands in pyproject.toml.
+# Owns: the lists of Debian packages. What comes from PyPI stands in pyproject.toml.
 # Never: starts a service, opens a port, replaces a package that is there. Only what is missing is installed;
 # without root and without sudo it names what is missing and goes on, because most tests need none of it.
 # Fails: where no Python >= 3.11 with venv can be had, or pip cannot install.
@@ -14,10 +15,12 @@ demo_packages="python3-venv python3-systemd ipset iptables iproute2"
 test_packages="$demo_packages nftables conntrack systemd systemd-journal-remote rsyslog logrotate logcheck-database
     xz-utils zstd"
 
+place=.venv
 case ${1:-} in
-demo) packages=$demo_packages extras=test ;;
-test) packages=$test_packages extras=test,lint ;;
-*) sed -n '2,4s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+demo) packages=$demo_packages what="--editable .[test]" ;;
+test) packages=$test_packages what="--editable .[test,lint]" ;;
+service) packages=$demo_packages what=. place=${2:?where to} ;;
+*) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -68,18 +71,19 @@ interpreter() {
 new_enough='import sys; sys.exit(sys.version_info < (3, 11))'
 
 virtual_environment() {
-    if ! .venv/bin/python -c "$new_enough" 2>/dev/null; then
+    if ! "$place/bin/python" -c "$new_enough" 2>/dev/null; then
         python=$(interpreter) || { say "no python3 found"; exit 1; }
         "$python" -c "$new_enough" || { say "$python is older than Python 3.11, which logwarden needs"; exit 1; }
-        say "making .venv with $python"
-        "$python" -m venv --clear --system-site-packages .venv
+        say "making $place with $python"
+        "$python" -m venv --clear --system-site-packages "$place"
     fi
-    say "pip install -e .[$extras]"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
-    .venv/bin/python -c 'import systemd.journal' 2>/dev/null ||
+    say "pip install $what"
+    # shellcheck disable=SC2086  # a list of words
+    "$place/bin/python" -m pip install --quiet --disable-pip-version-check $what
+    "$place/bin/python" -c 'import systemd.journal' 2>/dev/null ||
         say "python3-systemd is missing: files are watched, the journal is not"
 }
 
 debian_packages
 virtual_environment
-say "done: .venv/bin/logwarden"
+say "done: $place/bin/logwarden"
