@@ -5,7 +5,9 @@ r"""A tree as each engine writes it. Both are compiled with their MULTILINE flag
   backreferences, are UnsupportedError: such a rule goes to the other engine. What is emitted may still be more than
   Hyperscan compiles (anchors in odd places, huge repetitions).
 - 'regex': bytes patterns of the `regex` package. Placeholders of an attack rule are captured as `addr`; groups
-  that a backreference names are called `g1`, `g2`, ... Everything else does not capture.
+  that a backreference names are called `g1`, `g2`, ... Everything else does not capture. Where free text stands
+  beside it, a captured address must be a whole one, so that `.*<ADDR>` cannot take 2.0.2.1 for 192.0.2.1: there
+  Hyperscan, which cannot look around, proposes a match and this engine decides.
 """
 
 from __future__ import annotations
@@ -15,7 +17,24 @@ from typing import Literal as OneOf
 from typing import TypeAlias
 
 from ..errors import RuleError
-from .nodes import ANY, NEWLINE, WORD, Alt, Assertion, At, Backref, Capture, Cat, Group, Literal, Node, Repeat, Set
+from .nodes import (
+    ANY,
+    CLASSES,
+    NEWLINE,
+    WORD,
+    Alt,
+    Assertion,
+    At,
+    Backref,
+    Capture,
+    Cat,
+    Group,
+    Literal,
+    Node,
+    Repeat,
+    Set,
+    mask,
+)
 
 Engine: TypeAlias = OneOf["hyperscan", "regex"]
 
@@ -27,6 +46,12 @@ class UnsupportedError(RuleError):
 _PLAIN = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_ \"%',/:;<=>@!`~")
 _SYNTAX = frozenset(b"\\.[](){}*+?^$|-&#")
 _NEVER = "(?!)"
+_IN_ADDRESS = CLASSES[b"xdigit"] | mask(b".:")
+# Behind a colon the rest of an IPv6 address may stand: there only an IPv4 address begins that is no tail of one, or
+# what has no address before its colon.
+_NOT_IN_ADDRESS = r"(?<![0-9A-Za-z._])(?:(?<!:)|(?<!:[0-9A-Fa-f]{0,4}:)(?=[0-9]{1,3}\.)|(?<![0-9A-Fa-f:]:))"
+_ADDRESS_ENDS = r"(?!\.?[0-9A-Za-z])"
+
 _WORD = "[0-9A-Za-z_]"
 
 # A word's edge in terms of what stands on both sides: unlike \b and \B these hold on an empty line as well.
@@ -87,7 +112,12 @@ class _Writer:
                 return self.capture(inner)
 
     def cat(self, parts: tuple[Node, ...]) -> str:
-        return "".join(map(self.write, parts)) or "(?:)"
+        before: tuple[Node | None, ...] = (None, *parts)
+        after: tuple[Node | None, ...] = (*parts[1:], None)
+        return "".join(map(self.part, parts, before, after)) or "(?:)"
+
+    def part(self, node: Node, before: Node | None, after: Node | None) -> str:  # noqa: ARG002 - neighbours are for engines
+        return self.write(node)
 
     def set(self, bits: int) -> str:
         return _set(bits)
@@ -119,16 +149,18 @@ class _Regex(_Writer):
     def place(self, at: At) -> str:
         return _REGEX_PLACES[at]
 
+    def part(self, node: Node, before: Node | None, after: Node | None) -> str:
+        if not isinstance(node, Capture):
+            return self.write(node)
+        left = "" if _ends_outside_address(before) else _NOT_IN_ADDRESS
+        right = "" if isinstance(after, Literal) else _ADDRESS_ENDS
+        return f"{left}(?P<addr>{self.write(node.node)}){right}"
+
     def capture(self, inner: Node) -> str:
-        return f"(?P<addr>{self.write(inner)})"
+        return f"{_NOT_IN_ADDRESS}(?P<addr>{self.write(inner)}){_ADDRESS_ENDS}"
 
 
 class _Hyperscan(_Writer):
-    def cat(self, parts: tuple[Node, ...]) -> str:
-        before: tuple[Node | None, ...] = (None, *parts)
-        after: tuple[Node | None, ...] = (*parts[1:], None)
-        return "".join(map(self.part, parts, before, after)) or "(?:)"
-
     def part(self, node: Node, before: Node | None, after: Node | None) -> str:
         """`\\<` before what is a word's character can only be a boundary, and so is `\\>` behind one."""
         if node == Assertion(At.WORD_START) and _is_word(after, first=True):
@@ -149,6 +181,18 @@ class _Hyperscan(_Writer):
         if at not in _HYPERSCAN_PLACES:
             raise UnsupportedError(f"{at.value} beside what may be no word")
         return _HYPERSCAN_PLACES[at]
+
+
+def _ends_outside_address(node: Node | None) -> bool:
+    """Whether what stands before a placeholder cannot be the beginning of an address."""
+    match node:
+        case Literal(text):
+            return any(_IN_ADDRESS >> byte & 1 == 0 for byte in text)
+        case Set(bits):
+            return not bits & _IN_ADDRESS
+        case Assertion(at):
+            return at is At.LINE_START
+    return False
 
 
 def _compound(node: Node) -> bool:

@@ -164,3 +164,17 @@ def size(node: Node) -> int:
             return size(inner)
         case _:
             return 1
+
+
+def required_text(node: Node) -> bytes:
+    """The longest text that stands, as it is, in every line that `node` matches; empty where there is none."""
+    match node:
+        case Literal(text):
+            return text
+        case Cat(parts):
+            return max(map(required_text, parts), key=len, default=b"")
+        case Repeat(inner, low, _) if low:
+            return required_text(inner)
+        case Group(_, inner) | Capture(_, inner):
+            return required_text(inner)
+    return b""

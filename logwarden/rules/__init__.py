@@ -1,0 +1,63 @@
+"""Rule files -> one RuleSet of what is in force, with a Refusal, `file:line: why`, for everything that is not.
+
+Owns: the reading of ignore.d, attack.d and logcheck's directories, and the judgement which rules may be in force.
+Never: raises for what a file holds. Whatever is wrong is a Refusal, and everything else stays in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..model import AttackRule, IgnoreRule, Refusal, RuleSet
+from . import attack as attack_file
+from . import audit, directory
+from . import ignore as ignore_file
+
+LEVELS = ("paranoid", "server", "workstation")
+"""logcheck's levels, each hiding what those before it hide and more."""
+
+
+def load(
+    ignore: Sequence[str] = (),
+    attack: Sequence[str] = (),
+    level: str = "server",
+    *,
+    aggressive: bool = False,
+) -> RuleSet:
+    """All rules of these directories.
+
+    A file of a later directory replaces the file of the same name, relative to its directory, in an earlier one; an
+    empty one disables it. Of ignore directories count the files in the directory itself, those in `level`/ and
+    those in the levels below it; of attack directories the files in the directory itself. Attack rules marked
+    aggressive are left out unless `aggressive`. A directory that does not exist is refused, but for the default ones.
+    """
+    attack_rules, refused = _attack_rules(attack)
+    ignore_rules, refused_ignore = _ignore_rules(ignore, level)
+    kept_attack, bad_attack = audit.attacks(rule for rule in attack_rules if aggressive or not rule.aggressive)
+    kept_ignore, bad_ignore = audit.ignores(ignore_rules, kept_attack)
+    problems = (*refused, *refused_ignore, *bad_attack, *bad_ignore)
+    return RuleSet(tuple(kept_ignore), tuple(kept_attack), tuple(sorted(problems, key=_place)))
+
+
+def _place(refusal: Refusal) -> tuple[str, int]:
+    return refusal.where.file, refusal.where.line
+
+
+def _ignore_rules(directories: Sequence[str], level: str) -> tuple[list[IgnoreRule], list[Refusal]]:
+    files, refused = directory.survey(directories, ".rules", LEVELS[: LEVELS.index(level) + 1], LEVELS)
+    rules: list[IgnoreRule] = []
+    for file in files:
+        found, bad = ignore_file.parse(file.content, file.path)
+        rules += found
+        refused += bad
+    return rules, refused
+
+
+def _attack_rules(directories: Sequence[str]) -> tuple[list[AttackRule], list[Refusal]]:
+    files, refused = directory.survey(directories, ".yaml")
+    rules: list[AttackRule] = []
+    for file in files:
+        found, bad = attack_file.parse(file.content, file.path)
+        rules += found
+        refused += bad
+    return rules, refused

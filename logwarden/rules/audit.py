@@ -1,0 +1,173 @@
+"""Which rules may be in force, by what they mean: refused are those that do harm or can do no good.
+
+Owns: the checks that need a rule's syntax tree or a trial match against attack samples.
+Never: looks at a file. Each check says why in words for the person who wrote the rule.
+
+An ignore rule is refused where it does not compile, can match an empty message (and so may hide everything), repeats
+an earlier rule, or hides a sample of an attack rule for one of its programs. An attack rule is refused where it
+does not compile, can match an empty message, repeats an earlier rule or its id, names no source though it counts
+against one, or where its own samples and near misses say that it is not what it was meant to be. A rule of logcheck's
+own directories is only asked whether it compiles and can match an empty message: the rest would not be logcheck.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+import regex
+
+from .. import address, ere
+from ..errors import RuleError
+from ..model import AttackRule, Dialect, IgnoreRule, Location, Refusal, Sample, Severity
+
+TIMEOUT = 0.1
+"""Seconds that a rule may take for one sample before it is refused: what the matcher will grant it."""
+
+HEADER = "Jan  1 00:00:00 host "
+"""What stands before a sample where a logcheck rule, which is for whole lines, is tried against it."""
+
+
+def attacks(rules: Iterable[AttackRule]) -> tuple[list[AttackRule], list[Refusal]]:
+    """The attack rules that may be in force, and the others."""
+    kept: list[AttackRule] = []
+    refused: list[Refusal] = []
+    texts: dict[object, Location] = {}
+    ids: dict[object, Location] = {}
+    for rule in rules:
+        try:
+            tree = ere.parse(rule.regex.encode(), rule.dialect)
+            _refuse_empty(tree)
+            _refuse_earlier(texts, (frozenset(rule.programs), rule.regex), rule.where, "the same as")
+            if rule.dialect is Dialect.ATTACK:
+                _refuse_earlier(ids, str(rule), rule.where, "has the id of")
+                _try_samples(rule, tree)
+            kept.append(rule)
+        except RuleError as error:
+            refused.append(Refusal(rule.where, str(error)))
+    return kept, refused
+
+
+def ignores(rules: Iterable[IgnoreRule], against: Sequence[AttackRule]) -> tuple[list[IgnoreRule], list[Refusal]]:
+    """The ignore rules that may be in force beside the attack rules `against`, and the others."""
+    kept: list[IgnoreRule] = []
+    refused: list[Refusal] = []
+    texts: dict[object, Location] = {}
+    samples = _Samples(against)
+    for rule in rules:
+        try:
+            tree = ere.parse(rule.regex.encode(), rule.dialect)
+            _refuse_empty(tree)
+            if rule.dialect is Dialect.IGNORE:
+                _refuse_earlier(texts, (frozenset(rule.programs), rule.regex), rule.where, "the same as")
+                samples.refuse_hiding(rule, tree)
+            kept.append(rule)
+        except RuleError as error:
+            refused.append(Refusal(rule.where, str(error)))
+    return kept, refused
+
+
+def _refuse_empty(tree: ere.Node) -> None:
+    if ere.can_match_empty(tree):
+        raise RuleError("can match an empty message, and so may match everything")
+
+
+def _refuse_earlier(seen: dict[object, Location], key: object, where: Location, how: str) -> None:
+    earlier = seen.setdefault(key, where)
+    if earlier is not where:
+        raise RuleError(f"{how} {earlier}, which stays in force")
+
+
+# --- an attack rule and its own samples ---------------------------------------------------------------------
+
+
+def _try_samples(rule: AttackRule, tree: ere.Node) -> None:
+    pattern = _compile(tree)
+    if rule.severity is Severity.ATTACK and "addr" not in pattern.groupindex:
+        raise RuleError("names no source: an attack rule needs <ADDR> or <HOST>")
+    if not rule.samples:
+        raise RuleError("has no samples")
+    for sample in rule.samples:
+        _try_sample(pattern, sample)
+    for line in rule.near_misses:
+        if _search(pattern, line.encode()):
+            raise RuleError(f"matches its near miss: {line}")
+
+
+def _try_sample(pattern: regex.Pattern[bytes], sample: Sample) -> None:
+    if not (found := _search(pattern, sample.line.encode())):
+        raise RuleError(f"does not match its sample: {sample.line}")
+    captured = (found["addr"] if "addr" in pattern.groupindex else None) or b""
+    got, wanted = captured.decode(), sample.address or ""
+    if _normal(got) != _normal(wanted):
+        raise RuleError(f"yields the address {got or 'none'}, not {wanted or 'none'}, for its sample: {sample.line}")
+
+
+def _normal(text: str) -> str | None:
+    """An address in its one normal spelling; None for what is none, such as a host name."""
+    try:
+        return str(address.parse(text))
+    except ValueError:
+        return None
+
+
+# --- an ignore rule and the samples of others ---------------------------------------------------------------
+
+
+class _Samples:
+    """The samples of all attack rules, by the programs that they are for."""
+
+    def __init__(self, rules: Sequence[AttackRule]) -> None:
+        self.rules = [rule for rule in rules if rule.samples]
+        self.of = functools.cache(self._of)
+
+    def refuse_hiding(self, rule: IgnoreRule, tree: ere.Node) -> None:
+        """Raise RuleError where an ignore rule matches one of the samples of a program that it is for."""
+        needed = ere.required_text(tree)
+        lines = self.of(rule.programs) if rule.programs else self.whole_lines
+        candidates = [(line, attack) for line, attack in lines if needed in line]
+        if not candidates:
+            return
+        pattern = _compile(tree, whole=bool(rule.programs))
+        for line, attack in candidates:
+            if _search(pattern, line):
+                raise RuleError(f"hides a sample of the attack rule {attack}: {line.decode()}")
+
+    @functools.cached_property
+    def whole_lines(self) -> list[tuple[bytes, AttackRule]]:
+        """What a logcheck rule is tried against: the samples behind a header of each program that they are for."""
+        return [
+            (f"{HEADER}{program}[1]: {sample.line}".encode(), rule)
+            for rule in self.rules
+            for sample in rule.samples
+            for program in rule.programs
+        ]
+
+    def _of(self, programs: tuple[str, ...]) -> list[tuple[bytes, AttackRule]]:
+        return [
+            (sample.line.encode(), rule)
+            for rule in self.rules
+            if _meet(programs, rule.programs)
+            for sample in rule.samples
+        ]
+
+
+def _meet(some: Iterable[str], others: Sequence[str]) -> bool:
+    """Whether two lists of program names and globs can mean the same program."""
+    return any(fnmatchcase(one, other) or fnmatchcase(other, one) for one in some for other in others)
+
+
+def _compile(tree: ere.Node, *, whole: bool = True) -> regex.Pattern[bytes]:
+    text = ere.emit(tree, "regex")
+    try:
+        return regex.compile(b"^(?:" + text + b")$" if whole else text, regex.MULTILINE)
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise RuleError(f"does not compile: {error}") from error
+
+
+def _search(pattern: regex.Pattern[bytes], line: bytes) -> regex.Match[bytes] | None:
+    try:
+        return pattern.search(line, timeout=TIMEOUT)
+    except TimeoutError as error:
+        raise RuleError(f"takes longer than {TIMEOUT * 1000:g} ms for the message: {line.decode()}") from error
