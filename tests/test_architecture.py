@@ -37,9 +37,9 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if room(path) not in ("__i
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The absolute name of each module that a file imports, wherever in the file the import stands."""
+    """The absolute name of each module that a file imports when it runs, wherever in the file the import stands."""
     package = ("logwarden", *path.relative_to(PACKAGE).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in at_run_time(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -47,6 +47,14 @@ def imports(path: Path) -> Iterator[str]:
                 ".".join((*package[: len(package) - node.level + 1], node.module or "")) if node.level else node.module
             )
             yield from (f"{base}.{alias.name}".replace("..", ".") for alias in node.names)
+
+
+def at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
+    """The tree's nodes, but for what stands under `if TYPE_CHECKING:`."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from at_run_time(node)
 
 
 def name_of(path: Path) -> str:
