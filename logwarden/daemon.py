@@ -11,24 +11,23 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from . import __version__, answers, config, firewall, systemd, watch
+from . import __version__, answers, firewall, systemd, watch
 from .config import Config
 from .control import Request, Server
-from .errors import EdgeError, LogwardenError, StateError
+from .errors import EdgeError, StateError
 from .inbox import Gate, Inbox
 from .mailing import Mailing, next_digest
 from .model import Batch, Notice, NoticeKind
 from .outbox import Attempt, Courier
 from .pipeline import Pipeline
+from .reload import Rebuilt, Reloader, Reply
 from .rulewatch import RuleWatch
 from .sources import Source
 from .state import State
@@ -42,15 +41,6 @@ TROUBLES = 20
 """The latest notices that `status` shows."""
 COALESCE = 8
 """Batches that may share a transaction while there is a backlog."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """A reload is compiled, or failed."""
-
-    watch: Watch | None
-    error: LogwardenError | None
-    reply: Future[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +81,7 @@ class Daemon:
         self._edits = self._listen()
         self._held: list[Batch] = []
         self._owed = 0  # slots of batches that are judged, but not yet committed
-        self._waiting: list[tuple[Future[dict[str, Any]], Config | None]] | None = None  # while a reload is compiled
+        self._reloader = Reloader(self.inbox.put)
         self._stopping = False
 
     # --- life -----------------------------------------------------------------------------------------------
@@ -166,9 +156,9 @@ class Daemon:
             case Rebuilt():
                 self._swap(item)
             case Signalled(number=signal.SIGHUP):
-                self.reload(Future())
+                self.reload()
             case Edited():
-                self.reload(Future(), self.watch.config)
+                self._reloader.ask(self.watch.config, reread=False)
             case Signalled():
                 self._stopping = True
             case _:
@@ -254,42 +244,25 @@ class Daemon:
 
     # --- reload ---------------------------------------------------------------------------------------------
 
-    def reload(self, reply: Future[dict[str, Any]], settings: Config | None = None) -> None:
-        """Build a new Watch in a thread, of the config file or of `settings`; `reply` hears of it.
-
-        Reloads asked for while one is under way follow it as one.
-        """
-        if self._waiting is not None:
-            self._waiting.append((reply, settings))
-            return
-        self._waiting = []
+    def reload(self, reply: Reply | None = None) -> None:
+        """Read config and rules anew; `reply` hears of it when they are in force, or refused."""
         systemd.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
-        threading.Thread(target=self._rebuild, args=(reply, settings), name="reload", daemon=True).start()
-
-    def _rebuild(self, reply: Future[dict[str, Any]], settings: Config | None) -> None:
-        try:
-            built = watch.build(settings or config.load(self.watch.config.file or config.DEFAULT_PATH))
-        except LogwardenError as error:
-            self.inbox.put(Rebuilt(None, error, reply))
-        else:
-            self.inbox.put(Rebuilt(built, None, reply))
+        self._reloader.ask(self.watch.config, reread=True, reply=reply)
 
     def _swap(self, rebuilt: Rebuilt) -> None:
-        now = self.clock()
         self._flush()
-        if rebuilt.watch is None:
-            text = f"The reload failed, and what was in force stays in force: {rebuilt.error}"
-            self.note(Notice(NoticeKind.RELOAD, "reload", text, now))
-            status = rebuilt.error.exit_status if rebuilt.error else 1
-            answer: dict[str, Any] = {"ok": False, "error": str(rebuilt.error), "status": status}
-        else:
-            self._adopt(rebuilt.watch, now)
+        answer: dict[str, Any]
+        if rebuilt.watch:
+            self._adopt(rebuilt.watch, self.clock())
             answer = {"ok": True, "problems": list(map(str, self.watch.refused)), "rules": answers.rules(self)}
+        else:
+            text = f"the reload failed, and what was in force stays in force: {rebuilt.error}"
+            self.note(Notice(NoticeKind.RELOAD, "reload", text, self.clock()))
+            answer = {"ok": False, "error": str(rebuilt.error), "status": getattr(rebuilt.error, "exit_status", 1)}
         systemd.notify(READY=1, STATUS=self.summary())
-        rebuilt.reply.set_result(answer)
-        waiting, self._waiting = self._waiting or [], None
-        for reply, settings in waiting:
-            self.reload(reply, settings)
+        for reply in rebuilt.replies:
+            reply.set_result(answer)
+        self._reloader.finished()
 
     def _adopt(self, new: Watch, now: float) -> None:
         old, self.watch = self.watch, new

@@ -37,11 +37,12 @@ class RuleWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening; nothing is said afterwards."""
+        """Stop listening, if `start` was called; nothing is said afterwards."""
         self._stopping.set()
         self._heard.set()
-        self._thread.join()
-        self._watch.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+            self._watch.stop()
 
     def _hear(self, path: str, _names: bool) -> None:
         if path.endswith(SUFFIXES) or os.path.isdir(path):

@@ -80,7 +80,7 @@ def tracker(watch: Watch, state: State, now: float) -> Tracker:
 
 def firewall(config: Config) -> Firewall:
     """The backend that the config asks for; one that does nothing where it only observes."""
-    return BACKENDS[config.bans.effective_backend]()
+    return BACKENDS[config.bans.effective_backend](None)
 
 
 def sources(config: Config) -> Sequence[Source]:

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-
 from demo.stage import Mailbox, daemon
 
 pytestmark = pytest.mark.slow
@@ -203,7 +202,8 @@ def test_sigkill_in_mid_batch_loses_and_repeats_no_line(host: Host) -> None:
             for _ in range(30):
                 host.write(*[f"unique line number {written + n} end" for n in range(100)])
                 written += 100
-            until(lambda: host.read() > before + 150 * kill)
+            goal = before + 150 * kill
+            until(lambda: host.read() > goal)  # noqa: B023 - called at once
             process.send_signal(signal.SIGKILL)
             process.wait()
         if kill % 3 == 1:
