@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from typing import IO
 
 from .errors import CommandError
 
@@ -31,3 +32,34 @@ def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT) ->
         said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines() or ["no message"]
         raise CommandError(f"{' '.join(argv)}: exit {done.returncode}: {said[-1]}")
     return done.stdout
+
+
+class Output:
+    """The standard output of a running command, to be read in bounded memory. Give it back with `close`."""
+
+    def __init__(self, argv: Sequence[str], child: subprocess.Popen[bytes]) -> None:
+        self._argv = argv
+        self._child = child
+
+    def read1(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end. Raises CommandError where the command ends with other than 0."""
+        assert self._child.stdout is not None  # noqa: S101 - `stream` asked for a pipe
+        data = self._child.stdout.read1(size)  # type: ignore[attr-defined] # Popen gives a BufferedReader
+        if not data and (status := self._child.wait(TIMEOUT)) != 0:
+            raise CommandError(f"{' '.join(self._argv)}: exit {status}")
+        return bytes(data)
+
+    def close(self) -> None:
+        """End the command, whether or not it has said all."""
+        self._child.kill()
+        self._child.wait()
+        if self._child.stdout is not None:
+            self._child.stdout.close()
+
+
+def stream(argv: Sequence[str], *, stdin: IO[bytes]) -> Output:
+    """Start `argv` on the open file `stdin`, for output too large to hold. Raises CommandError as `run` does."""
+    try:
+        return Output(argv, subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
+    except OSError as error:
+        raise CommandError(f"{argv[0]}: {error.strerror}") from error

@@ -1,0 +1,248 @@
+"""The files of the config as one source: a thread that polls tails when inotify says so.
+
+Owns: which files there are (globs, files that appear later), and when each is polled: after an event, when a tail
+says it is due, and all of them once a minute, for file systems that tell nothing. Several tails with a backlog take
+turns, a batch at a time.
+Never: reads a file itself; see `tail`.
+Fails: a directory that cannot be watched is one Notice, and its files are read once a minute.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..model import Batch, Notice, NoticeKind
+from . import Emit
+from .directories import DirectoryWatch, directories
+from .rotation import bases, is_packed, status
+from .tail import Tail
+
+SWEEP = 60.0
+"""Seconds between two polls of all files, whatever inotify says."""
+_STORM = 4096  # events after which some may have been dropped: the kernel queues 16,384 (inotify(7))
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpec:
+    """One item of `sources.files`: a path or glob; the program of lines that name none; what continues a line."""
+
+    path: str
+    program: str | None = None
+    continues: str | None = None
+
+
+class FileSource:
+    """All files of the config. `clock` gives POSIX seconds; `from_start`: at a first start, read what is there already.
+
+    A first start of a path or glob otherwise begins at the present end of its files. Its cursor is kept under the
+    source id 'files'; each file's own under 'file:PATH'.
+    """
+
+    name = "files"
+
+    def __init__(
+        self,
+        files: Sequence[FileSpec],
+        *,
+        clock: Callable[[], float] = time.time,
+        from_start: bool = False,
+        sweep: float = SWEEP,
+        inotify: bool = True,
+    ) -> None:
+        self._files = files
+        self._clock = clock
+        self._from_start = from_start
+        self._sweep = sweep
+        self._inotify = inotify
+        self._tails: dict[str, Tail] = {}
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._rescan = True
+        self._written: set[str] = set()  # paths as inotify names them
+        self._events = 0
+        self._by_path: dict[str, set[str]] = {}  # path as inotify names it -> path of the tail
+        self._unwatched: Mapping[str, str] = {}
+        self._notices: list[Notice] = []
+        self._first = True
+        self._polled = 0.0  # POSIX seconds
+        self._next_sweep = 0.0  # monotonic seconds
+        self._thread: threading.Thread | None = None
+        self._watch: DirectoryWatch | None = None
+
+    def start(self, emit: Emit, cursors: Mapping[str, str]) -> None:
+        """Begin to read; see Source. Raises ConfigError for a `continues` that does not compile."""
+        if self._inotify:
+            self._watch = DirectoryWatch(self._heard)
+            self._watch.start()
+        self._find_files(cursors)
+        self._next_sweep = time.monotonic() + self._sweep
+        self._thread = threading.Thread(target=self._run, args=(emit, cursors), name="files", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the threads. Waits at most a second for an `emit` that blocks."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._watch is not None:
+            self._watch.stop()
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    # --- the observer's thread ------------------------------------------------------------------------------
+
+    def _heard(self, path: str, names: bool) -> None:
+        directory, name = os.path.split(path)
+        with self._changed:
+            self._events += 1
+            self._rescan |= names
+            self._written.add(path)
+            self._written.update(os.path.join(directory, stem) for stem, _ in bases(name))
+            self._changed.notify()
+
+    # --- the source's thread --------------------------------------------------------------------------------
+
+    def _run(self, emit: Emit, cursors: Mapping[str, str]) -> None:
+        try:
+            for item in self._take_turns(set(self._tails)):
+                emit(item)
+            patterns = json.dumps(sorted({spec.path for spec in self._files}))
+            if cursors.get(self.name) != patterns:  # known from now on, after the first cursors of the files themselves
+                emit(Batch(self.name, b"", 0, patterns))
+            while (paths := self._wait()) is not None:
+                for item in self._take_turns(paths):
+                    emit(item)
+        finally:
+            for tail in self._tails.values():
+                tail.close()
+
+    def _take_turns(self, paths: set[str]) -> Iterator[Batch | Notice]:
+        """Poll these tails to their end, a batch of each at a time, and those that are heard of meanwhile."""
+        polls: dict[str, Iterator[Batch | Notice]] = {}
+        while paths or polls:
+            self._polled = self._clock()
+            polls.update((path, self._tails[path].poll(self._polled)) for path in paths)
+            for path, items in list(polls.items()):
+                if self._stopping:
+                    return
+                if (item := next(items, None)) is not None:
+                    yield item
+                else:
+                    del polls[path]
+            with self._changed:
+                paths = self._heard_of(polls.keys())
+        yield from self._notices
+        self._notices.clear()
+
+    def _wait(self) -> set[str] | None:
+        """The paths of the tails to poll next, once there are any; None: stop."""
+        with self._changed:
+            while not self._stopping:
+                ready = self._heard_of(()) | self._due()
+                if self._events > _STORM or time.monotonic() >= self._next_sweep:
+                    self._next_sweep = time.monotonic() + self._sweep
+                    self._events, self._rescan = 0, True
+                    ready = set(self._tails)
+                if ready or self._rescan:
+                    break
+                self._changed.wait(self._patience())
+            else:
+                return None
+            rescan, self._rescan = self._rescan, False
+        return ready | self._find_files({}) if rescan else ready
+
+    def _heard_of(self, busy: Collection[str]) -> set[str]:
+        """The tails that were heard of and are not `busy`; those stay heard of."""
+        heard = {path: self._by_path.get(path, set()) for path in self._written}
+        self._written = {path for path, tails in heard.items() if not tails.isdisjoint(busy)}
+        return set().union(*heard.values()) - set(busy)
+
+    def _due(self) -> set[str]:
+        """The tails that asked to be polled by now, and have not been since."""
+        now = self._clock()
+        return {path for path, tail in self._tails.items() if self._polled < (tail.due() or 0) <= now}
+
+    def _patience(self) -> float:
+        """Seconds until something is to be done though nothing is heard."""
+        later = [when for tail in self._tails.values() if (when := tail.due() or 0) > self._polled]
+        return min(
+            [max(0.0, self._next_sweep - time.monotonic()), *(max(0.01, when - self._clock()) for when in later)]
+        )
+
+    # --- which files there are ------------------------------------------------------------------------------
+
+    def _find_files(self, cursors: Mapping[str, str]) -> set[str]:
+        """Make tails of files not seen before, and watch where more may appear; returns the tails to poll for it."""
+        known = set(json.loads(cursors.get(self.name, "[]"))) if self._first else set()
+        new = set()
+        for spec in self._files:
+            beginning = not self._first or self._from_start or spec.path in known
+            for path in self._matches(spec.path, cursors):
+                cursor = cursors.get(f"file:{path}")
+                self._tails[path] = Tail(
+                    path, program=spec.program, continues=spec.continues, cursor=cursor, beginning=beginning
+                )
+                new.add(path)
+        self._first = False
+        return new | self._watch_files()
+
+    def _matches(self, pattern: str, cursors: Mapping[str, str]) -> list[str]:
+        """Paths for `pattern` that have no tail yet: itself, or what it matches and is no part of another log."""
+        if not glob.has_magic(pattern):
+            return [] if pattern in self._tails else [pattern]
+        stored = {source[5:] for source in cursors if source.startswith("file:")}
+        found = {path for path in stored if fnmatch.fnmatchcase(path, pattern)} | set(glob.glob(pattern))
+        taken = {inode for path in self._tails if (inode := _inode(path)) is not None}
+        paths = []
+        for path in sorted(found - self._tails.keys(), key=lambda path: (os.path.islink(path), path)):
+            inode = _inode(path)
+            if path not in stored and (inode in taken or self._is_part(path)):
+                continue
+            taken |= {inode} if inode else set()
+            paths.append(path)
+        return paths
+
+    def _is_part(self, path: str) -> bool:
+        """Whether the file at `path` is a rotated part of a log that is read, or that exists, or a compressed file."""
+        directory, name = os.path.split(path)
+        whole = [os.path.join(directory, stem) for stem, _ in bases(name)]
+        if is_packed(name) or any(stem in self._tails or os.path.exists(stem) for stem in whole):
+            return True
+        found = status(path)
+        return found is not None and any(tail.holds(found.st_dev, found.st_ino) for tail in self._tails.values())
+
+    def _watch_files(self) -> set[str]:
+        """Watch the directories of patterns, files and their targets. Returns all tails where that changed anything."""
+        by_path: dict[str, set[str]] = {}
+        for path in self._tails:
+            directory, name = os.path.split(path)
+            by_path.setdefault(os.path.realpath(path), set()).add(path)
+            by_path.setdefault(os.path.join(os.path.realpath(directory), name), set()).add(path)
+        with self._changed:
+            self._by_path = by_path
+        changed: set[str] = set()
+        while self._watch is not None:
+            wanted = {os.path.dirname(path) for path in by_path}.union(
+                *(directories(spec.path) for spec in self._files)
+            )
+            news, failed = self._watch.watch(wanted)
+            for directory in failed.keys() - self._unwatched.keys():
+                text = f"cannot be watched ({failed[directory]}): its files are read every {self._sweep:g} s instead"
+                self._notices.append(Notice(NoticeKind.SOURCE, directory, text, self._clock()))
+            self._unwatched = failed
+            if not news:
+                break
+            changed = set(self._tails)  # and look again: something may have appeared before its directory was watched
+        return changed
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    found = status(path)
+    return (found.st_dev, found.st_ino) if found else None

@@ -1,0 +1,293 @@
+"""The systemd journal as a source, through python-systemd.
+
+Owns: the readers, one for the local journal or for each directory given, and the cursors. All readers live in one
+thread, since a Reader is not thread-safe. A wait ends with an event of a journal or with `stop`, never by polling.
+Never: looks into an entry; see `entry`.
+Fails: a journal that cannot be opened, or is damaged, is one Notice and opened again a minute later, or at once past
+the damage. Entries that were deleted before they were read are a gap with its time span.
+Bugs: with matches, or where several journals are interleaved in one directory, how many are missing is not known.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from ..errors import EdgeError
+from ..model import MAX_LINE, Batch, Notice, NoticeKind, Provenance
+from . import Emit
+from .entry import Fields, Renderer
+from .lines import BLOCK
+
+RETRY = 60.0
+"""Seconds until a journal that could not be opened or is empty is opened again."""
+_ENTRIES = 4096  # the most that a batch holds, however short they are
+_INVALIDATE = 2  # SD_JOURNAL_INVALIDATE of sd_journal_get_fd(3)
+_CURSOR = re.compile(r"s=(?P<sequence>\w+);i=(?P<number>[0-9a-f]+);.*\bt=(?P<time>[0-9a-f]+)")
+
+
+class Reader(Protocol):
+    """What is used of systemd.journal.Reader; see sd-journal(3)."""
+
+    data_threshold: int
+
+    def _next(self) -> bool: ...
+    def _previous(self) -> bool: ...
+    def _get_all(self) -> Fields: ...
+    def _get_realtime(self) -> int: ...
+    def _get_cursor(self) -> str: ...
+    def test_cursor(self, cursor: str) -> bool: ...
+    def seek_cursor(self, cursor: str) -> None: ...
+    def seek_head(self) -> None: ...
+    def seek_tail(self) -> None: ...
+    def add_match(self, **fields: str) -> None: ...
+    def add_conjunction(self) -> None: ...
+    def add_disjunction(self) -> None: ...
+    def fileno(self) -> int: ...
+    def get_events(self) -> int: ...
+    def get_timeout_ms(self) -> int: ...
+    def process(self) -> int: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which entries to read: those of any of the units (all: none given), of at most this priority (0 to 7)."""
+
+    units: tuple[str, ...] = ()
+    priority: int | None = None
+
+    def apply(self, reader: Reader) -> None:
+        """Add the matches: what the units write, and what systemd itself says about them; see journalctl(1) -u."""
+        for unit in self.units:
+            reader.add_match(_SYSTEMD_UNIT=unit)
+            reader.add_disjunction()
+            reader.add_match(_PID="1", UNIT=unit)
+            reader.add_disjunction()
+        if self.priority is not None:
+            reader.add_conjunction()
+            for priority in range(self.priority + 1):
+                reader.add_match(PRIORITY=str(priority))
+
+
+def available() -> None:
+    """Raise EdgeError where python-systemd is missing."""
+    _module()
+
+
+def _module() -> Any:
+    try:
+        return importlib.import_module("systemd.journal")
+    except ImportError as error:
+        raise EdgeError(
+            "the journal cannot be read without python-systemd: install Debian's python3-systemd, or "
+            "'pip install systemd-python' where libsystemd-dev is installed"
+        ) from error
+
+
+class Journal:
+    """One journal and the place in it; no threads. `where` is what Reader takes: path=... or files=..."""
+
+    def __init__(
+        self, source: str, where: Mapping[str, object], selection: Selection, *, cursor: str | None, from_start: bool
+    ) -> None:
+        self.source = source
+        self._where = where
+        self._selection = selection
+        self._cursor = "" if cursor is None and from_start else cursor  # "": nothing read yet, so read all
+        self._reader: Reader | None = None
+        self._renderer = Renderer()
+        self._check = False  # whether the next entry shows if any are missing before it
+        self._trouble: str | None = None
+
+    def poll(self, now: float) -> Iterator[Batch | Notice]:
+        """Entries since the last poll, in batches, and what went wrong. `now` in POSIX seconds."""
+        try:
+            if self._reader is None:
+                self._reader = self._open()
+                yield from self._seek(self._reader)
+            elif self._reader.process() == _INVALIDATE and self._cursor:
+                self._reader.seek_cursor(self._cursor)
+                self._check = True
+            yield from self._read(self._reader, now)
+        except OSError as error:
+            self.close()
+            said = error.strerror or str(error)
+            if said != self._trouble:
+                self._trouble = said
+                yield Notice(NoticeKind.SOURCE, self.source, f"cannot be read: {said}; trying again", now)
+        else:
+            self._trouble = None
+
+    def close(self) -> None:
+        """Close the reader; the next poll opens it again and reads on."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def awaits(self) -> tuple[int, int, float] | None:
+        """What to wait for: a descriptor, its poll(2) events, and seconds (less than 0: no limit); None: to retry."""
+        reader = self._reader
+        if reader is None:
+            return None
+        return reader.fileno(), reader.get_events(), reader.get_timeout_ms() / 1000
+
+    def _open(self) -> Reader:
+        reader: Reader = _module().Reader(**self._where)
+        reader.data_threshold = MAX_LINE + 1024  # so that a message cut by it is still seen to be too long
+        self._selection.apply(reader)
+        reader.fileno()  # from here on, what is appended is heard of
+        return reader
+
+    def _seek(self, reader: Reader) -> Iterator[Batch]:
+        if self._cursor is None:
+            reader.seek_tail()
+            self._cursor = reader._get_cursor() if reader._previous() else ""
+            yield Batch(self.source, b"", 0, self._cursor)
+        if self._cursor:
+            reader.seek_cursor(self._cursor)
+            self._check = True
+        else:
+            reader.seek_head()
+
+    def _read(self, reader: Reader, now: float) -> Iterator[Batch | Notice]:
+        lines: list[bytes] = []
+        trusted: list[Provenance] = []
+        size = 0
+        following, fields_of, time_of = reader._next, reader._get_all, reader._get_realtime
+        while following():
+            if self._check:
+                self._check = False
+                if self._cursor is None or reader.test_cursor(self._cursor):
+                    continue
+                yield from self._gap(reader, self._cursor, now)
+            fields = fields_of()
+            line = self._renderer.line(fields, time_of())
+            lines.append(line)
+            trusted.append(self._renderer.provenance(fields))
+            size += len(line)
+            if size > BLOCK - MAX_LINE - 2 or len(lines) == _ENTRIES:
+                yield self._batch(reader, lines, trusted)
+                lines, trusted, size = [], [], 0
+        if lines:
+            yield self._batch(reader, lines, trusted)
+
+    def _batch(self, reader: Reader, lines: list[bytes], trusted: list[Provenance]) -> Batch:
+        self._cursor = reader._get_cursor()
+        return Batch(self.source, b"".join(lines), len(lines), self._cursor, provenance=tuple(trusted))
+
+    def _gap(self, reader: Reader, cursor: str, now: float) -> Iterator[Notice]:
+        """The entry of the cursor is gone: say so, unless nothing but what was read has gone, or it is filtered out."""
+        last, first = _CURSOR.match(cursor), _CURSOR.match(reader._get_cursor())
+        if last is None or first is None:
+            yield Notice(NoticeKind.GAP, self.source, f"the cursor {cursor!r} is not one of a journal", now)
+            return
+        missing = int(first["number"], 16) - int(last["number"], 16) - 1
+        counted = last["sequence"] == first["sequence"] and self._selection == Selection()
+        if (counted and missing <= 0) or self._still_there(cursor):
+            return
+        span = f"between {_stamp(last['time'])} and {_stamp(first['time'])}"
+        number = f"{missing} entries" if counted else "entries"
+        yield Notice(NoticeKind.GAP, self.source, f"{number} {span} were deleted before they were read", now)
+
+    def _still_there(self, cursor: str) -> bool:
+        """Whether the entry exists, and only the selection has changed."""
+        if self._selection == Selection():
+            return False
+        reader: Reader = _module().Reader(**self._where)
+        try:
+            reader.seek_cursor(cursor)
+            return reader._next() and reader.test_cursor(cursor)
+        finally:
+            reader.close()
+
+
+class JournalSource:
+    """The local journal, or instead the journals of `directories` (or of `files`, for one) as one source.
+
+    The local journal's source id is 'journal', a directory's 'journal:DIRECTORY'. Its first start begins at its end, or
+    with `from_start` at its beginning. Raises EdgeError from `start` where python-systemd is missing.
+    """
+
+    name = "journal"
+
+    def __init__(
+        self,
+        selection: Selection = Selection(),
+        *,
+        directories: Sequence[str] = (),
+        files: Sequence[str] = (),
+        clock: Callable[[], float] = time.time,
+        from_start: bool = False,
+    ) -> None:
+        self._selection = selection
+        self._where: dict[str, Mapping[str, object]] = {f"journal:{path}": {"path": path} for path in directories}
+        if files:
+            self._where["journal"] = {"files": list(files)}
+        self._where = self._where or {"journal": {}}
+        self._clock = clock
+        self._from_start = from_start
+        self._stopping = False
+        self._wake = -1
+        self._thread: threading.Thread | None = None
+
+    def start(self, emit: Emit, cursors: Mapping[str, str]) -> None:
+        """Begin to read; see Source."""
+        available()
+        journals = [
+            Journal(source, where, self._selection, cursor=cursors.get(source), from_start=self._from_start)
+            for source, where in self._where.items()
+        ]
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread = threading.Thread(target=self._run, args=(emit, journals), name="journal", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread. Waits at most a second for an `emit` that blocks."""
+        self._stopping = True
+        if self._thread is not None:
+            os.eventfd_write(self._wake, 1)
+            self._thread.join(1.0)
+
+    def _run(self, emit: Emit, journals: Sequence[Journal]) -> None:
+        try:
+            while not self._stopping:
+                polls = [journal.poll(self._clock()) for journal in journals]
+                while polls and not self._stopping:  # a batch of each in turn
+                    for items in list(polls):
+                        if (item := next(items, None)) is None:
+                            polls.remove(items)
+                        else:
+                            emit(item)
+                if not self._stopping:
+                    self._wait(journals)
+        finally:
+            for journal in journals:
+                journal.close()
+
+    def _wait(self, journals: Sequence[Journal]) -> None:
+        """Until a journal has news, or `stop`; a minute where one could not be opened."""
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
+        patience = [-1.0]
+        for journal in journals:
+            if (awaited := journal.awaits()) is None:
+                patience.append(RETRY)
+            else:
+                fd, events, seconds = awaited
+                poller.register(fd, events)
+                patience.append(seconds)
+        limits = [seconds for seconds in patience if seconds >= 0]
+        poller.poll(min(limits) * 1000 if limits else None)
+
+
+def _stamp(micros: str) -> str:
+    return datetime.fromtimestamp(int(micros, 16) // 1_000_000, UTC).isoformat()

@@ -1,0 +1,114 @@
+"""Which files beside a log are older parts of it, and in what order.
+
+logrotate's names in all their forms (`.1`, `.2.gz`, `-20261122`, `extension .log`), savelog's `.0`, `.old`; and where
+the log is a symlink that moves (cronolog, rotatelogs -L, kubelet), the files whose names differ from its target's in
+digits only. See logrotate(8): rotate, dateext, dateformat, extension, compressext.
+
+Owns: names and their order. Never: opens a file; whose content is whose is for `tail` to say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_PACKED = re.compile(r"\.(?:gz|xz|zst|bz2)$")
+_STAMP = re.compile(r"[-._](?P<stamp>\d[\dT:_.-]*|old|bak)(?P<extension>\.[A-Za-z]\w*)?")
+_COUNT = 1000
+"""A bare number below this counts rotations, the greater the older; other digits are a date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A rotated file. `rank` orders those of one `scheme`, oldest first."""
+
+    path: str
+    device: int
+    inode: int
+    modified: int
+    scheme: str
+    rank: tuple[int, ...]
+
+
+def bases(name: str) -> Iterator[tuple[str, str]]:
+    """The names that a log could have had before rotation called it `name`, each with what was put in."""
+    plain = _PACKED.sub("", name)
+    for at, character in enumerate(plain):
+        if at and character in "-._" and (match := _STAMP.fullmatch(plain, at)):
+            yield plain[:at] + (match["extension"] or ""), match["stamp"]
+
+
+def is_packed(name: str) -> bool:
+    """Whether a file is compressed, by its name."""
+    return _PACKED.search(name) is not None
+
+
+def members(path: str) -> list[Member]:
+    """The older parts of the log at `path`, oldest first, without the file that is there now.
+
+    In the order that their names count or date; by modification time where the names follow several schemes. Where
+    a part is there both plain and compressed, logrotate is at it, and the plain one stands: it is whole.
+    """
+    live = status(path)
+    found: dict[tuple[str, tuple[int, ...]], Member] = {}
+    for full, stamp in _candidates(path):
+        there = status(full)
+        if there is None or (live and os.path.samestat(there, live)):
+            continue
+        scheme, rank = _rank(stamp)
+        if (scheme, rank) not in found or not is_packed(full):
+            found[scheme, rank] = Member(full, there.st_dev, there.st_ino, there.st_mtime_ns, scheme, rank)
+    return _ordered(list(found.values()))
+
+
+def status(path: str) -> os.stat_result | None:
+    """What stat says of `path`, following links; None where nothing is there or nothing may be seen."""
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _candidates(path: str) -> Iterator[tuple[str, str]]:
+    target = os.path.realpath(path)
+    for base in {path, target}:
+        directory, name = os.path.split(base)
+        moves = base == target and os.path.islink(path)
+        variant = re.compile(re.sub(r"\d+", r"\\d+", re.escape(name)))
+        for other in _listing(directory):
+            stamp = next((stamp for stem, stamp in bases(other) if stem == name), None)
+            if stamp is not None:
+                yield os.path.join(directory, other), stamp
+            elif moves and variant.fullmatch(_PACKED.sub("", other)):
+                yield os.path.join(directory, other), "v" + other
+
+
+def _listing(directory: str) -> list[str]:
+    """The names in a directory. Read until two readings agree: a rename in between can hide a name from one."""
+    before: list[str] | None = None
+    for _ in range(5):
+        try:
+            names = sorted(os.listdir(directory or "."))
+        except OSError:
+            return []
+        if names == before:
+            break
+        before = names
+    return names
+
+
+def _rank(stamp: str) -> tuple[str, tuple[int, ...]]:
+    numbers = tuple(int(digits) for digits in re.findall(r"\d+", stamp))
+    if stamp.startswith("v"):
+        return "variant", numbers
+    if len(numbers) == 1 and stamp.isdigit() and numbers[0] < _COUNT:
+        return "count", (-numbers[0],)
+    return ("date" if numbers else stamp), numbers
+
+
+def _ordered(found: list[Member]) -> list[Member]:
+    if len({member.scheme for member in found}) > 1:
+        return sorted(found, key=lambda member: (member.modified, member.rank))
+    return sorted(found, key=lambda member: member.rank)

@@ -1,0 +1,605 @@
+"""A tail reads each line of a log once, in order, whatever becomes of the file. No threads, no waiting."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from logwarden.errors import ConfigError
+from logwarden.model import MAX_LINE, Batch, Notice, NoticeKind
+from logwarden.sources.tail import GRACE, HOLD, LINGER, Tail
+
+
+class Reader:
+    """Polls a tail and keeps what it gave; `restart` makes a new one of the last cursor, as a daemon killed would."""
+
+    def __init__(self, path: Path, **options: object) -> None:
+        self.path = path
+        self.options = options
+        self.cursor: str | None = None
+        self.lines: list[bytes] = []
+        self.notices: list[Notice] = []
+        self.batches: list[Batch] = []
+        self.now = 1_000_000_000.0
+        self.tail = self._tail(None)
+
+    def _tail(self, cursor: str | None) -> Tail:
+        return Tail(str(self.path), cursor=cursor, **self.options)  # type: ignore[arg-type]
+
+    def poll(self) -> list[bytes]:
+        """Poll once; what is new."""
+        before = len(self.lines)
+        for item in self.tail.poll(self.now):
+            if isinstance(item, Notice):
+                self.notices.append(item)
+                continue
+            lines = item.block.split(b"\n")[:-1]
+            assert len(lines) == item.count
+            assert item.source == f"file:{self.path}"
+            self.cursor = item.cursor
+            self.batches.append(item)
+            self.lines += lines
+        return self.lines[before:]
+
+    def restart(self) -> None:
+        self.tail.close()
+        self.tail = self._tail(self.cursor)
+
+    @property
+    def gaps(self) -> list[str]:
+        return [notice.text for notice in self.notices if notice.kind is NoticeKind.GAP]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+def append(path: Path, *lines: str, end: str = "\n") -> None:
+    with path.open("a") as file:
+        file.write("".join(line + end for line in lines))
+
+
+def rotate(path: Path, keep: int = 9) -> None:
+    """Rename as logrotate does, oldest first; the new file is for the caller to make."""
+    for number in range(keep, 0, -1):
+        for ending in ("", ".gz", ".xz", ".zst", ".bz2"):
+            old = path.with_name(f"{path.name}.{number}{ending}")
+            if old.exists():
+                old.rename(path.with_name(f"{path.name}.{number + 1}{ending}"))
+    path.rename(path.with_name(f"{path.name}.1"))
+
+
+def copytruncate(path: Path) -> None:
+    for number in range(9, 0, -1):
+        old = path.with_name(f"{path.name}.{number}")
+        if old.exists():
+            old.rename(path.with_name(f"{path.name}.{number + 1}"))
+    shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+    os.truncate(path, 0)
+
+
+def compress(path: Path, ending: str) -> None:
+    data = path.read_bytes()
+    packed = path.with_name(path.name + ending)
+    times = path.stat()
+    if ending == ".zst":
+        subprocess.run(["zstd", "-q", "--rm", str(path)], check=True)
+    else:
+        packed.write_bytes({".gz": gzip, ".xz": lzma, ".bz2": bz2}[ending].compress(data))
+        path.unlink()
+    os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+# --- beginnings ----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_appears_later_is_read_from_its_beginning(log: Path) -> None:
+    reader = Reader(log, beginning=False)
+    assert reader.poll() == []
+    append(log, "one", "two")
+    assert reader.poll() == [b"one", b"two"]
+    append(log, "three")
+    assert reader.poll() == [b"three"]
+
+
+def test_a_first_start_begins_at_the_end_and_says_where_that_is(log: Path) -> None:
+    append(log, "old")
+    reader = Reader(log, beginning=False)
+    assert reader.poll() == []
+    assert [batch.count for batch in reader.batches] == [0]
+    append(log, "written while down")
+    reader.restart()
+    assert reader.poll() == [b"written while down"]
+
+
+def test_a_first_start_within_a_line_reads_the_whole_line_once_it_is_whole(log: Path) -> None:
+    append(log, "old\nhalf", end="")
+    reader = Reader(log, beginning=False)
+    assert reader.poll() == []
+    append(log, " and half")
+    assert reader.poll() == [b"half and half"]
+
+
+def test_a_directory_may_appear_later(tmp_path: Path) -> None:
+    path = tmp_path / "later" / "app.log"
+    reader = Reader(path)
+    assert reader.poll() == []
+    path.parent.mkdir()
+    append(path, "one")
+    assert reader.poll() == [b"one"]
+
+
+def test_a_first_start_leaves_the_rotated_files_that_are_there_alone(log: Path) -> None:
+    append(log.with_name("app.log.1"), "history")
+    append(log, "old")
+    reader = Reader(log)
+    assert reader.poll() == [b"old"]
+
+
+def test_the_program_of_the_config_travels_with_the_batch(log: Path) -> None:
+    append(log, "one")
+    reader = Reader(log, program="nginx")
+    reader.poll()
+    assert reader.batches[-1].program == "nginx"
+
+
+# --- lines ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_written_in_three_writes_is_one_line(log: Path) -> None:
+    reader = Reader(log)
+    for part in ("a line ", "in three", " writes"):
+        append(log, part, end="")
+        assert reader.poll() == []
+        reader.restart()
+    append(log, "")
+    assert reader.poll() == [b"a line in three writes"]
+
+
+def test_a_carriage_return_and_invalid_utf8_stay_as_they_are(log: Path) -> None:
+    log.write_bytes(b"dos\r\n\xff\xfe\x00mid\n")
+    assert Reader(log).poll() == [b"dos\r", b"\xff\xfe\x00mid"]
+
+
+def test_the_head_of_a_line_of_a_megabyte_is_kept_and_its_rest_skipped(log: Path) -> None:
+    reader = Reader(log)
+    log.write_bytes(b"before\n" + b"x" * 1_000_000)
+    assert reader.poll() == [b"before", b"x" * (MAX_LINE + 1)]
+    append(log, "y" * 500_000, end="")
+    reader.restart()
+    assert reader.poll() == []
+    append(log, "the end", "after")
+    reader.restart()
+    assert reader.poll() == [b"after"]
+    assert not reader.gaps
+
+
+def test_nuls_that_a_crash_left_are_dropped_and_reported(log: Path) -> None:
+    append(log, "before")
+    reader = Reader(log)
+    reader.poll()
+    with log.open("ab") as file:
+        file.write(b"\0" * 4096 + b"after\n")
+    assert reader.poll() == [b"after"]
+    assert "4096 NUL" in reader.gaps[0]
+
+
+def test_a_hole_of_gigabytes_costs_nothing(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "before")
+    os.truncate(log, 8 << 30)
+    assert reader.poll() == [b"before"]
+    append(log, "after")
+    assert reader.poll() == [b"after"]
+    reader.restart()
+    append(log, "still here")
+    assert reader.poll() == [b"still here"]
+
+
+def test_nuls_at_the_end_wait_for_what_may_be_written_over_them(log: Path) -> None:
+    reader = Reader(log)
+    log.write_bytes(b"one\n" + b"\0" * 400_000)
+    assert reader.poll() == [b"one"]
+    with log.open("r+b") as file:
+        file.seek(4)
+        file.write(b"two\n")
+    assert reader.poll() == [b"two"]
+
+
+# --- rotation ------------------------------------------------------------------------------------------------------
+
+
+def test_rename_and_create_lose_nothing(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    append(log, "two")
+    rotate(log)
+    append(log, "three")
+    assert reader.poll() == [b"two", b"three"]
+
+
+def test_what_is_written_to_the_renamed_file_comes_before_what_is_written_to_the_new_one(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    rotate(log)
+    log.touch()
+    append(log.with_name("app.log.1"), "two")
+    assert reader.poll() == [b"two"]
+    append(log.with_name("app.log.1"), "three")
+    append(log, "four")
+    assert reader.poll() == [b"three", b"four"]
+
+
+def test_a_slow_writer_may_go_on_writing_to_the_file_before(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    rotate(log)
+    append(log, "two")
+    reader.poll()
+    append(log.with_name("app.log.1"), "late")
+    assert reader.poll() == [b"late"]
+    append(log.with_name("app.log.1"), "later")
+    reader.restart()
+    assert reader.poll() == [b"later"]
+
+
+def test_a_line_split_by_rotation_is_one_line_while_the_writer_goes_on_with_it(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "half", end="")
+    reader.poll()
+    rotate(log)
+    log.touch()
+    assert reader.poll() == []
+    append(log.with_name("app.log.1"), " and half")
+    append(log, "next")
+    assert reader.poll() == [b"half and half", b"next"]
+
+
+def test_at_rotation_a_last_line_without_newline_is_a_line(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "no newline", end="")
+    reader.poll()
+    rotate(log)
+    append(log, "next")
+    assert reader.poll() == [b"no newline", b"next"]
+
+
+def test_a_last_line_without_newline_does_not_wait_for_ever_for_a_successor(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "no newline", end="")
+    reader.poll()
+    rotate(log)
+    log.touch()
+    assert reader.poll() == []
+    due = reader.tail.due()
+    assert due == reader.now + GRACE
+    reader.now = due
+    assert reader.poll() == [b"no newline"]
+    assert reader.tail.due() is None
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".xz", ".bz2", ".zst"])
+def test_rotations_while_down_are_caught_up_in_order(log: Path, ending: str) -> None:
+    reader = Reader(log)
+    append(log, "one", "two")
+    reader.poll()
+    append(log, "three")
+    for number in range(3):
+        rotate(log)
+        if ending:
+            compress(log.with_name("app.log.1"), ending)
+        append(log, f"after {number}")
+    reader.restart()
+    assert reader.poll() == [b"three", b"after 0", b"after 1", b"after 2"]
+    assert not reader.gaps
+    reader.restart()
+    assert reader.poll() == []
+
+
+def test_two_rotations_between_two_polls_are_one_walk(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    for text in ("two", "three", "four"):
+        rotate(log)
+        append(log, text)
+    assert reader.poll() == [b"two", b"three", b"four"]
+
+
+@pytest.mark.parametrize(
+    "name", ["app.log-20261121", "app.log-2026112117", "app-20261121.log", "app.log.old", "app.log-1795305600"]
+)
+def test_rotated_files_are_known_by_any_of_the_usual_names(log: Path, name: str) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    append(log, "two")
+    log.rename(log.with_name(name))
+    append(log, "three")
+    reader.restart()
+    assert reader.poll() == [b"two", b"three"]
+
+
+def test_a_rotation_of_a_file_of_which_nothing_was_read_yet_loses_nothing(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    rotate(log)
+    log.touch()
+    reader.poll()
+    append(log, "two")
+    rotate(log)
+    compress(log.with_name("app.log.1"), ".gz")
+    append(log, "three")
+    reader.restart()
+    assert reader.poll() == [b"two", b"three"]
+
+
+def test_a_backlog_is_resumed_in_the_middle_of_a_compressed_file(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    append(log, *(f"line {number:06}" for number in range(100_000)))
+    rotate(log)
+    compress(log.with_name("app.log.1"), ".gz")
+    append(log, "last")
+    reader.restart()
+    items = reader.tail.poll(reader.now)
+    first = next(items)
+    assert isinstance(first, Batch)
+    reader.cursor, reader.lines = first.cursor, first.block.split(b"\n")[:-1]
+    reader.restart()
+    reader.poll()
+    assert reader.lines == [b"line %06d" % number for number in range(100_000)] + [b"last"]
+
+
+# --- copytruncate --------------------------------------------------------------------------------------------------
+
+
+def test_copytruncate_loses_nothing(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    copytruncate(log)
+    append(log, "two")
+    assert reader.poll() == [b"two"]
+
+
+def test_what_was_copied_away_before_it_was_read_is_found_in_the_copy(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    append(log, "two")
+    copytruncate(log)
+    append(log, "three, and so much of it that the file is longer than before")
+    assert reader.poll()[:1] == [b"two"]
+    assert len(reader.lines) == 3
+    assert not reader.gaps
+
+
+def test_copytruncate_twice_while_down_and_compressed_loses_nothing(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    append(log, "two")
+    copytruncate(log)
+    append(log, "three")
+    copytruncate(log)
+    compress(log.with_name("app.log.2"), ".gz")
+    append(log, "four")
+    reader.restart()
+    assert reader.poll() == [b"two", b"three", b"four"]
+
+
+def test_a_copy_that_is_not_truncated_yet_is_not_read_twice(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    copy = log.with_name("app.log.1")
+    shutil.copyfile(log, copy)
+    assert reader.poll() == [b"one"]
+    append(log, "two")
+    assert reader.poll() == [b"two"]  # it is in no copy, and was read in time
+    os.truncate(log, 0)
+    assert reader.poll() == []
+    append(log, "three")
+    assert reader.poll() == [b"three"]
+    assert not reader.gaps
+
+
+def test_a_copytruncate_before_anything_was_read_loses_nothing(log: Path) -> None:
+    reader = Reader(log)
+    log.touch()
+    reader.poll()
+    append(log, "one")
+    copytruncate(log)
+    reader.poll()
+    append(log, "two")
+    reader.poll()
+    assert reader.lines == [b"one", b"two"]
+
+
+def test_a_file_cut_back_to_lines_that_were_read_is_not_read_again(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one", "two", "three")
+    reader.poll()
+    os.truncate(log, len("one\ntwo\n"))
+    assert reader.poll() == []
+    append(log, "four")
+    assert reader.poll() == [b"four"]
+
+
+def test_a_file_emptied_by_hand_and_written_anew_is_read_from_its_beginning(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one", "two")
+    reader.poll()
+    log.write_text("a longer text than there was before\n")
+    assert reader.poll() == [b"a longer text than there was before"]
+
+
+# --- what is gone --------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_vanished_while_down_is_a_gap_told_once(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    log.unlink()
+    append(log, "another")
+    reader.restart()
+    assert reader.poll() == [b"another"]
+    assert len(reader.gaps) == 1
+    assert "byte 4" in reader.gaps[0]
+    reader.restart()
+    assert reader.poll() == []
+    assert len(reader.gaps) == 1
+
+
+def test_a_file_deleted_and_made_anew_is_another_file_even_with_its_inode(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    append(log, "two")
+    log.unlink()
+    append(log, "three")
+    assert reader.poll() == [b"two", b"three"]
+
+
+def test_a_deleted_file_is_let_go_when_it_is_quiet(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    append(log, "unfinished", end="")
+    inode = log.stat()
+    log.unlink()
+    assert reader.poll() == []
+    assert reader.tail.holds(inode.st_dev, inode.st_ino)
+    reader.now = inode.st_mtime + LINGER + 1
+    assert reader.poll() == [b"unfinished"]
+    assert not reader.tail.holds(inode.st_dev, inode.st_ino)
+    append(log, "anew")
+    assert reader.poll() == [b"anew"]
+
+
+def test_a_damaged_archive_is_read_as_far_as_it_goes_and_is_a_gap(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    append(log, *(os.urandom(50).hex() for _ in range(2_000)))
+    rotate(log)
+    compress(log.with_name("app.log.1"), ".gz")
+    os.truncate(log.with_name("app.log.1.gz"), 60_000)
+    append(log, "last")
+    reader.restart()
+    assert reader.poll()[-1] == b"last"
+    assert len(reader.lines) > 500
+    assert "app.log.1.gz" in reader.gaps[0]
+
+
+def test_a_cursor_that_is_none_is_a_gap_and_the_file_is_read(log: Path) -> None:
+    append(log, "one")
+    reader = Reader(log)
+    reader.cursor = "{]"
+    reader.restart()
+    assert reader.poll() == [b"one"]
+    assert reader.gaps
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root for a moment")
+def test_permission_denied_is_told_once_and_granted_later_nothing_is_lost(tmp_path: Path) -> None:
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.stat().st_uid == 0 and directory != Path("/tmp") and directory.is_relative_to("/tmp"):
+            directory.chmod(0o755)
+    log = tmp_path / "app.log"
+    append(log, "one")
+    log.chmod(0o600)
+    reader = Reader(log)
+    os.seteuid(65534)
+    try:
+        assert reader.poll() == []
+        assert reader.poll() == []
+        assert len(reader.notices) == 1
+        assert "Permission denied" in reader.notices[0].text
+        os.seteuid(0)
+        log.chmod(0o644)
+        os.seteuid(65534)
+        assert reader.poll() == [b"one"]
+    finally:
+        os.seteuid(0)
+
+
+def test_what_is_no_regular_file_is_reported_and_never_blocks(log: Path) -> None:
+    os.mkfifo(log)
+    reader = Reader(log)
+    assert reader.poll() == []
+    assert "not a regular file" in reader.notices[0].text
+
+
+# --- links ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_symlink_that_moves_on_is_followed_in_order_even_when_it_moved_twice_while_down(tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    append(tmp_path / "app-1.log", "one")
+    link.symlink_to("app-1.log")
+    reader = Reader(link)
+    assert reader.poll() == [b"one"]
+    append(tmp_path / "app-1.log", "two")
+    for number, text in ((2, "three"), (10, "four")):
+        append(tmp_path / f"app-{number}.log", text)
+        link.unlink()
+        link.symlink_to(f"app-{number}.log")
+    reader.restart()
+    assert reader.poll() == [b"two", b"three", b"four"]
+
+
+# --- events of several lines ---------------------------------------------------------------------------------------
+
+
+def test_a_stack_trace_is_one_event(log: Path) -> None:
+    reader = Reader(log, continues=r"\s+at |Caused by: ")
+    append(log, "Error: x", "  at a", "Caused by: y", "  at b", "next")
+    assert reader.poll() == [b"Error: x#012  at a#012Caused by: y#012  at b"]
+    due = reader.tail.due()
+    assert due == reader.now + HOLD
+    reader.now = due
+    assert reader.poll() == [b"next"]
+    assert reader.tail.due() is None
+
+
+def test_an_event_held_back_is_read_again_after_a_crash(log: Path) -> None:
+    reader = Reader(log, continues=r"\s")
+    append(log, "first", "second", " more")
+    assert reader.poll() == [b"first"]
+    reader.restart()
+    append(log, " and more", "third")
+    assert reader.poll() == [b"second#012 more#012 and more"]
+
+
+def test_a_trace_without_end_is_cut(log: Path) -> None:
+    reader = Reader(log, continues=r"\s")
+    append(log, "start", *(" " + "x" * 1000 for _ in range(2_000)))
+    assert [len(line) for line in reader.poll()] == [MAX_LINE + 1]
+    append(log, " more", "next")
+    reader.restart()
+    reader.now += HOLD
+    reader.poll()
+    reader.now += HOLD
+    reader.poll()
+    assert reader.lines[1:] == [b"next"]
+
+
+def test_a_pattern_that_does_not_compile_is_a_config_error(log: Path) -> None:
+    with pytest.raises(ConfigError, match="continues"):
+        Tail(str(log), continues="(")
