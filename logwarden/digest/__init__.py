@@ -1,0 +1,14 @@
+"""Entries of a period -> one mail that people read: grouped, ranked, accounted for.
+
+    build(entries, ...) -> Digest -> render(digest) -> Rendered -> compose(rendered, ...) -> bytes
+
+No clock, no network, no files but templates. Whatever stands in a log line is data here: see `escape`.
+"""
+
+from .build import build
+from .message import compose
+from .model import Digest, Rendered
+from .render import render
+from .shapes import Shape, Shapes
+
+__all__ = ["Digest", "Rendered", "Shape", "Shapes", "build", "compose", "render"]

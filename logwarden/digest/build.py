@@ -1,0 +1,260 @@
+"""Entries, bans and notices of one period -> Digest: ranked, cut to what a person reads, added up.
+
+Owns: what comes first, how much is shown, that what is not shown is counted, and that every text is printable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import tzinfo
+from itertools import groupby
+from operator import itemgetter
+
+from ..model import Ban, Entry, Location, Notice, Outcome, Refusal, Severity
+from .escape import visible
+from .model import Attack, AttackRule, Banned, Digest, Group, Hidden, Need, Part, Reason, SourceCount, Totals
+from .shapes import Shape, Shapes
+from .tally import SAMPLE, Source, Tallies, Tally
+
+MOST = 30
+"""Most items of a section, unless the caller says otherwise."""
+NAME = 120
+"""Longest name of a host, a program, a rule or a source, in characters."""
+HOSTS, ADDRESSES, BUSIEST = 4, 6, 5
+"""Most hosts of a group, addresses of an attack rule, and ignore rules that are listed."""
+
+_IGNORE_RULE = re.compile(r":\d+\Z")  # `file:line`; an attack rule is `file#id`
+
+
+def build(
+    entries: Iterable[Entry],
+    *,
+    host: str,
+    since: float,
+    until: float,
+    shapes: Shapes | None = None,
+    bans: Sequence[Ban] = (),
+    notices: Iterable[Notice] = (),
+    counts: Mapping[str, Mapping[Outcome, int]] | None = None,
+    read: Mapping[str, int] | None = None,
+    hits: Mapping[str, int] | None = None,
+    refused: Sequence[Refusal] = (),
+    most: int = MOST,
+    zone: tzinfo | None = None,
+) -> Digest:
+    """Say what happened from `since` to `until` (POSIX seconds).
+
+    `entries` are the lines that were kept, `bans` those made in the period. `counts` has the lines of each source by
+    outcome, `read` how many were read where something counted them apart (a difference is shown), `hits` lines by rule.
+    `shapes` learns from the unexplained lines: keep it for the next digest, for without it no line is known to be new.
+    Each section lists at most `most` items and counts the others. Times are shown in `zone` (None: the process's own).
+    """
+    tallies = Tallies(Shapes() if shapes is None else shapes)
+    for entry in entries:
+        tallies.add(entry)
+    behind, rest = tallies.split(bans)
+    sources = [_source_count(name, by, read) for name, by in sorted((counts or {}).items())]
+    needs = [*_violations(tallies), *_quarantined(tallies), *_missing(sources, until), *_watch(notices)]
+    banned = sorted((_banned(ban, behind.get(ban, [])) for ban in bans), key=_weight, reverse=True)
+    attacks = sorted(_attack_rules(rest), key=lambda each: (-each.count, each.rule))
+    groups = [_group(shape, tally, since if shapes else None) for shape, tally in tallies.unexplained.values()]
+    groups.sort(key=lambda group: (not group.novel, group.count, group.first, group.id))
+    totals = Totals(
+        bans=len(banned),
+        violations=tallies.total(Severity.VIOLATION),
+        attacks=tallies.total(Severity.ATTACK),
+        kinds=len(groups),
+        novel=sum(group.novel for group in groups),
+        unexplained=sum(group.count for group in groups),
+        lines=tallies.lines,
+        notices=sum(need.title != "violation" for need in needs),
+    )
+    return Digest(
+        host=visible(host, NAME),
+        since=since,
+        until=until,
+        zone=zone,
+        reason=_reason(totals),
+        totals=totals,
+        needs=tuple(needs[:most]),
+        bans=tuple(banned[:most]),
+        attacks=tuple(attacks[:most]),
+        groups=tuple(groups[:most]),
+        sources=tuple(sources[:most]),
+        total=_sum(sources),
+        busiest=_busiest(hits or {}),
+        refused=tuple(_printable(each) for each in refused[:most]),
+        hidden=Hidden(
+            needs=len(needs[most:]),
+            bans=len(banned[most:]),
+            attacks=len(attacks[most:]),
+            groups=len(groups[most:]),
+            lines=sum(group.count for group in groups[most:]),
+            sources=len(sources[most:]),
+            refused=len(refused[most:]),
+        ),
+    )
+
+
+def _reason(totals: Totals) -> Reason:
+    if totals.bans or totals.attacks:
+        return Reason.ALERTS
+    return Reason.EVENTS if totals.violations else Reason.SYSTEM
+
+
+def _sample(tally: Tally, limit: int = SAMPLE) -> str:
+    """The first line of a tally, and how much longer it was."""
+    sample = tally.sample[:limit]
+    return visible(sample.strip()) + _cut(tally.length - len(sample))
+
+
+def _cut(rest: int) -> str:
+    return f" [{rest:,} more characters]" if rest else ""
+
+
+# --- what needs you -----------------------------------------------------------------------------------------
+
+
+def _violations(tallies: Tallies) -> list[Need]:
+    found = [
+        _need("violation", source.rule, tally, source.address)
+        for source, tally in tallies.attacks.items()
+        if source.severity is Severity.VIOLATION
+    ]
+    return sorted(found, key=lambda need: (need.about, -need.count, need.address))
+
+
+def _quarantined(tallies: Tallies) -> list[Need]:
+    """Lines too long or too strange to judge: their beginning tells what they are."""
+    return [_need("quarantined", source, tally, limit=200) for source, tally in sorted(tallies.quarantined.items())]
+
+
+def _need(title: str, about: str, tally: Tally, address: str = "", limit: int = SAMPLE) -> Need:
+    return Need(
+        title=title,
+        about=visible(about, NAME),
+        text=_sample(tally, limit),
+        first=tally.first,
+        last=tally.last,
+        count=tally.count,
+        program=visible(tally.program, NAME),
+        address=visible(address, NAME),
+    )
+
+
+def _missing(sources: Iterable[SourceCount], until: float) -> Iterator[Need]:
+    for each in sources:
+        if each.missing:
+            text = f"{each.missing:,} of {each.read:,} lines have no outcome; this is a bug in logwarden"
+            yield Need("accounting", each.source, text, until, until)
+
+
+def _watch(notices: Iterable[Notice]) -> list[Need]:
+    """What logwarden has to say about itself; the same thing said again counts."""
+    said: dict[tuple[str, str, str], list[float]] = {}
+    for notice in notices:
+        first_last_count = said.setdefault((notice.kind, notice.about, notice.text), [notice.time, notice.time, 0])
+        first_last_count[0] = min(first_last_count[0], notice.time)
+        first_last_count[1] = max(first_last_count[1], notice.time)
+        first_last_count[2] += 1
+    return [
+        Need(kind, visible(about, NAME), visible(text, SAMPLE), first, last, int(count))
+        for (kind, about, text), (first, last, count) in said.items()
+    ]
+
+
+# --- bans and attacks ---------------------------------------------------------------------------------------
+
+
+def _banned(ban: Ban, behind: Sequence[Tally]) -> Banned:
+    most = max(behind, key=lambda tally: tally.count, default=None)
+    single = "/128" if ":" in ban.prefix else "/32"
+    shown = replace(
+        ban,
+        prefix=visible(ban.prefix.removesuffix(single)),
+        attack=visible(ban.attack, NAME),
+        why=visible(ban.why, SAMPLE),
+    )
+    return Banned(
+        ban=shown,
+        programs=tuple(sorted({visible(tally.program, NAME) for tally in behind})),
+        lines=sum(tally.count for tally in behind),
+        sample=_sample(most) if most else "",
+    )
+
+
+def _weight(banned: Banned) -> tuple[int, int, float, str]:
+    return banned.ban.hits, banned.lines, banned.ban.since, banned.ban.prefix
+
+
+def _attack_rules(tallies: Mapping[Source, Tally]) -> Iterator[AttackRule]:
+    attacks = sorted((_attack(source, tally) for source, tally in tallies.items()), key=_busier)
+    for (rule, program), group in groupby(sorted(attacks, key=_of_rule), key=_of_rule):
+        each = tuple(group)
+        yield AttackRule(rule, program, sum(one.count for one in each), each[:ADDRESSES], len(each[ADDRESSES:]))
+
+
+def _attack(source: Source, tally: Tally) -> Attack:
+    return Attack(
+        rule=visible(source.rule, NAME),
+        severity=source.severity,
+        program=visible(tally.program, NAME),
+        address=visible(source.address, NAME),
+        count=tally.count,
+        first=tally.first,
+        last=tally.last,
+        sample=_sample(tally),
+    )
+
+
+def _busier(attack: Attack) -> tuple[int, str]:
+    return -attack.count, attack.address
+
+
+def _of_rule(attack: Attack) -> tuple[str, str]:
+    return attack.rule, attack.program
+
+
+# --- unexplained lines --------------------------------------------------------------------------------------
+
+
+def _group(shape: Shape, tally: Tally, since: float | None) -> Group:
+    marked = [replace(part, text=visible(part.text)) for part in shape.mark(tally.sample.strip())]
+    if cut := _cut(tally.length - len(tally.sample)):
+        marked.append(Part(cut))
+    return Group(
+        id=shape.id,
+        program=visible(shape.program, NAME) or "(no program)",
+        count=tally.count,
+        first=tally.first,
+        last=tally.last,
+        hosts=tuple(visible(host, NAME) for host, _ in tally.hosts.most_common(HOSTS)),
+        more_hosts=len(tally.hosts) - min(len(tally.hosts), HOSTS),
+        sample=tuple(marked),
+        novel=since is not None and shape.first >= since,
+    )
+
+
+# --- accounting ---------------------------------------------------------------------------------------------
+
+
+def _source_count(name: str, counts: Mapping[Outcome, int], read: Mapping[str, int] | None) -> SourceCount:
+    every = {outcome: counts.get(outcome, 0) for outcome in Outcome}
+    return SourceCount(visible(name, NAME), sum(every.values()) if read is None else read.get(name, 0), every)
+
+
+def _sum(sources: Sequence[SourceCount]) -> SourceCount:
+    every = {outcome: sum(each.counts[outcome] for each in sources) for outcome in Outcome}
+    return SourceCount("total", sum(each.read for each in sources), every)
+
+
+def _busiest(hits: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    ignoring = [(visible(rule, NAME), count) for rule, count in hits.items() if _IGNORE_RULE.search(rule)]
+    return tuple(sorted(ignoring, key=itemgetter(1), reverse=True)[:BUSIEST])
+
+
+def _printable(refusal: Refusal) -> Refusal:
+    where = Location(visible(refusal.where.file, NAME), refusal.where.line)
+    return Refusal(where, visible(refusal.why, SAMPLE))

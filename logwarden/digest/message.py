@@ -1,0 +1,62 @@
+"""A rendered digest -> the bytes of a mail (RFC 5322): plain text, and HTML beside it.
+
+Owns: its headers, and that no line of it is longer than 78 bytes (quoted-printable where need be).
+Never: invents an identity or a date: a digest sent again has the same Message-ID, so that a mailbox keeps one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+
+from .model import Rendered
+
+
+def identity(what: str, host: str) -> str:
+    """A Message-ID made of `what`, which names one mail of one host for ever."""
+    return f"<logwarden.{_atom(what)}@{_atom(host)}>"
+
+
+def compose(
+    rendered: Rendered,
+    *,
+    sender: str,
+    recipients: Sequence[str],
+    message_id: str,
+    date: float,
+    host: str,
+    thread: str | None = None,
+) -> bytes:
+    """One mail, its lines ended by CR LF.
+
+    `date` is POSIX seconds. `thread` is the Message-ID that mails of one conversation refer to, so that clients show
+    them together; it need not exist. Raises ValueError where a header would hold a line break.
+    """
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = sender
+    mail["To"] = ", ".join(recipients)
+    mail["Subject"] = rendered.subject
+    mail["Date"] = datetime.fromtimestamp(date, UTC).astimezone()
+    mail["Message-ID"] = message_id
+    if thread:
+        mail["In-Reply-To"] = thread
+        mail["References"] = thread
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: vacation programs keep still
+    mail["List-Id"] = f"<logwarden.{_atom(host)}>"  # RFC 2919: what a filter sorts by
+    mail.set_content(rendered.text, cte=_encoding(rendered.text))
+    mail.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
+    return mail.as_bytes()
+
+
+def _atom(text: str) -> str:
+    """`text` as dot-atom-text of RFC 5322, so that it can stand in an identity."""
+    return ".".join(re.findall(r"[A-Za-z0-9_-]+", text))[:120] or "unnamed"
+
+
+def _encoding(text: str) -> str:
+    """Readable in a mail file with any pager where plain ASCII allows."""
+    plain = text.isascii() and max(map(len, text.split("\n"))) <= 78
+    return "7bit" if plain else "quoted-printable"

@@ -1,0 +1,176 @@
+"""What a digest says, before it has a look. Every text in these records is printable: `build` made it so.
+
+Times are POSIX seconds; `zone` is the zone they are shown in, None the process's own.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from ..model import Ban, Outcome, Refusal, Severity
+
+
+class Reason(enum.StrEnum):
+    """logcheck's three reasons for a mail, the worst first."""
+
+    ALERTS = "Security Alerts"
+    EVENTS = "Security Events"
+    SYSTEM = "System Events"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a sample line; `variable` where other lines of its group have something else."""
+
+    text: str
+    variable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that a person should look at; `about` names the rule, source or part that it comes from."""
+
+    title: str
+    about: str
+    text: str
+    first: float
+    last: float
+    count: int = 1
+    program: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """A ban of this period, and the lines that are its reason (none: banned by hand)."""
+
+    ban: Ban
+    programs: tuple[str, ...] = ()
+    lines: int = 0
+    sample: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """Lines of one attack rule from one address."""
+
+    rule: str
+    severity: Severity
+    program: str
+    address: str
+    count: int
+    first: float
+    last: float
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttackRule:
+    """Lines of one attack rule from all addresses that were not banned for it; the busiest addresses first."""
+
+    rule: str
+    program: str
+    count: int
+    addresses: tuple[Attack, ...]
+    more: int
+    """Addresses not listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Unexplained lines of one shape, which `id` names for ever. `novel`: never seen before this period."""
+
+    id: str
+    program: str
+    count: int
+    first: float
+    last: float
+    hosts: tuple[str, ...]
+    more_hosts: int
+    sample: tuple[Part, ...]
+    novel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCount:
+    """What became of the lines of one source."""
+
+    source: str
+    read: int
+    counts: Mapping[Outcome, int]
+
+    @property
+    def missing(self) -> int:
+        """Lines read that no outcome accounts for; anything but 0 is a bug in logwarden."""
+        return self.read - sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What a digest leaves out so that it stays readable."""
+
+    needs: int = 0
+    bans: int = 0
+    attacks: int = 0
+    groups: int = 0
+    lines: int = 0
+    sources: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much there was of each, shown or not; `kinds` counts groups, `novel` the new ones among them.
+
+    `violations`, `attacks` and `unexplained` are lines; `lines` is their sum and the quarantined ones. `notices` are
+    what `needs` holds besides violations.
+    """
+
+    bans: int = 0
+    violations: int = 0
+    attacks: int = 0
+    kinds: int = 0
+    novel: int = 0
+    unexplained: int = 0
+    lines: int = 0
+    notices: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """One period of one host: `since` <= time < `until`."""
+
+    host: str
+    since: float
+    until: float
+    zone: tzinfo | None
+    reason: Reason
+    totals: Totals
+    needs: tuple[Need, ...] = ()
+    bans: tuple[Banned, ...] = ()
+    attacks: tuple[AttackRule, ...] = ()
+    groups: tuple[Group, ...] = ()
+    sources: tuple[SourceCount, ...] = ()
+    total: SourceCount = SourceCount("", 0, {})
+    busiest: tuple[tuple[str, int], ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    hidden: Hidden = Hidden()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to say: no mail."""
+        return not (self.needs or self.bans or self.attacks or self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A digest as a person sees it. `subject` is one line; `text` fits 80 columns."""
+
+    subject: str
+    text: str
+    html: str
+    problems: tuple[str, ...] = ()
+    """Templates of the user's that could not be used, and why; the shipped ones stood in."""

@@ -1,0 +1,177 @@
+"""Digest -> subject, plain text and HTML, by Jinja2 templates that a user may replace by files of the same name.
+
+Owns: the templates' filters, and that a user's template that fails is put aside, not the digest.
+Never: fetches anything; lets a template reach Python's insides (sandbox), or lets text be HTML (autoescape).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from jinja2 import (
+    BaseLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    pass_context,
+)
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from rich.cells import cell_len
+
+from ..model import Outcome
+from .escape import clip, pad, visible, wrap
+from .model import Attack, Digest, Group, Need, Part, Rendered, SourceCount
+
+WIDTH = 80
+SUBJECT = 180
+"""Longest subject, in characters: past it clients cut anyway."""
+ACCOUNTS = (11, 9, 14, 14)
+"""Columns of the accounting's numbers, for each Outcome."""
+NAMES = ("subject.txt.j2", "digest.txt.j2", "digest.html.j2")
+
+
+def render(digest: Digest, templates: str | None = None) -> Rendered:
+    """Show `digest`. Files of `templates` (a directory) stand in for the shipped ones of the same name.
+
+    One of them that cannot be used is named in `problems`, and the shipped one does its work.
+    """
+    own = _environment(FileSystemLoader(templates)) if templates else None
+    problems: list[str] = []
+    subject, text, html = (_show(name, digest, own, problems) for name in NAMES)
+    one_line = visible(" ".join(subject.split()))[:SUBJECT]
+    # RFC 2047: between =? and ?= stands a word in another spelling, which a mail program would read in its place.
+    return Rendered(one_line.replace("=?", "= ?"), text, html, tuple(problems))
+
+
+def _show(name: str, digest: Digest, own: Environment | None, problems: list[str]) -> str:
+    if own:
+        try:
+            return own.get_template(name).render(d=digest)
+        except TemplateNotFound as error:
+            if error.name != name:  # it includes one that is not there
+                problems.append(f"{name}: {error.name} is not there")
+        except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
+            problems.append(f"{name}: {type(error).__name__}: {error}")
+    return _shipped().get_template(name).render(d=digest)
+
+
+@functools.cache
+def _shipped() -> Environment:
+    return _environment(PackageLoader("logwarden.digest", "templates"))
+
+
+def _environment(loader: BaseLoader) -> Environment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=loader,
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= FILTERS
+    return environment
+
+
+# --- filters ------------------------------------------------------------------------------------------------
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 ban`, `2,000 bans`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def summary(digest: Digest) -> str:
+    """What there is, the worst first: `3 bans, 2 new kinds of line, 14 lines`; lines are those to read."""
+    totals = digest.totals
+    parts = [
+        counted(totals.bans, "ban") if totals.bans else "",
+        counted(totals.violations, "violation") if totals.violations else "",
+        counted(totals.attacks, "attack line") if totals.attacks and not totals.bans else "",
+        counted(totals.novel, "new kind of line", "new kinds of line") if totals.novel else "",
+        counted(totals.unexplained, "line") if totals.unexplained else "",
+        counted(totals.notices, "notice") if totals.notices else "",
+    ]
+    return ", ".join(filter(None, parts)) or "nothing to report"
+
+
+def paragraph(text: str, indent: int = 6, width: int = WIDTH) -> str:
+    """`text` cut into lines, each behind `indent` spaces: nothing that a log line says stands at the left margin."""
+    return "\n".join(" " * indent + line for line in wrap(text, width - indent))
+
+
+def row(left: Iterable[object], right: object = "", indent: int = 2, width: int = WIDTH) -> str:
+    """What is not empty of `left`, and `right` at the other edge; cut into lines where it does not fit."""
+    start = "  ".join(str(part) for part in left if part)
+    gap = width - indent - cell_len(f"{start}{right}")
+    if gap >= 2 or not right:
+        return paragraph(f"{start}{' ' * gap}{right}" if right else start, indent, width)
+    return f"{paragraph(start, indent, width)}\n{paragraph(str(right), width - cell_len(str(right)), width)}"
+
+
+def right(number: int, width: int) -> str:
+    """`number` with its thousands marked, to the right of `width` columns."""
+    return f"{number:>{width},}"
+
+
+def accounts(source: SourceCount) -> str:
+    """A row of the accounting: read, and what became of it in the order of Outcome, under the template's heading."""
+    numbers = [source.counts[outcome] for outcome in Outcome]
+    return f"{source.read:>9,}" + "".join(
+        f"{number:>{width},}" for number, width in zip(numbers, ACCOUNTS, strict=True)
+    )
+
+
+def hosts(group: Group, here: str) -> str:
+    """Where lines came from, unless it is `here` alone."""
+    more = f" and {group.more_hosts:,} more" if group.more_hosts else ""
+    return "" if group.hosts == (here,) else f"on {', '.join(group.hosts)}{more}"
+
+
+def marked(parts: Iterable[Part]) -> str:
+    """A sample with its variable parts in brackets."""
+    return "".join(f"‹{part.text}›" if part.variable else part.text for part in parts)
+
+
+@pass_context
+def date(context: Context, time: float, form: str = "%Y-%m-%d %H:%M") -> str:
+    """POSIX seconds as strftime's `form` shows them, in the digest's zone."""
+    return _local(context, time).strftime(form)
+
+
+@pass_context
+def clock(context: Context, time: float, near: float, form: str = "%H:%M:%S") -> str:
+    """The time of day, and the day where it is not that of `near`."""
+    same = _local(context, time).date() == _local(context, near).date()
+    return _local(context, time).strftime(form if same else f"%d %b {form}")
+
+
+@pass_context
+def span(context: Context, item: Attack | Group | Need, near: float) -> str:
+    """From the first to the last line of an item."""
+    first, last = clock(context, item.first, near), clock(context, item.last, near)
+    return first if first == last else f"{first} to {last}"
+
+
+@pass_context
+def zone(context: Context, time: float) -> str:
+    """The name of the digest's zone at that time, such as CEST."""
+    return _local(context, time).astimezone(context["d"].zone).tzname() or ""
+
+
+def _local(context: Context, time: float) -> datetime:
+    return datetime.fromtimestamp(time, context["d"].zone)
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    each.__name__: each
+    for each in (accounts, clip, clock, counted, date, hosts, marked, pad, paragraph, right, row, span, summary, zone)
+}
+"""What a template can use besides Jinja2's own: `n | counted('ban')`, `text | clip(30)`, `sample | marked`."""

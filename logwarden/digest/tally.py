@@ -1,0 +1,117 @@
+"""The lines of a period, added up under what makes them one item of a digest.
+
+Owns: which lines count as one item. Never: keeps more than the first line of each, cut to what can be shown; ranks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .. import address
+from ..model import Ban, Entry, Outcome, Severity
+from .shapes import Shape, Shapes
+
+SAMPLE = 1000
+"""Longest sample, in characters: a dozen lines of a mail."""
+HOSTS = 1000
+"""Most hosts that one item remembers."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Lines that count as one item: how many, from when to when, on which hosts, and the first that came."""
+
+    program: str
+    sample: str
+    length: int
+    first: float
+    last: float
+    count: int = 0
+    hosts: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, entry: Entry) -> Tally:
+        """An empty tally that starts with this line."""
+        text = entry.message or entry.raw
+        return cls(entry.program, text[:SAMPLE], len(text), entry.time, entry.time)
+
+    def add(self, entry: Entry) -> None:
+        """Count a line."""
+        self.count += entry.count
+        self.first, self.last = min(self.first, entry.time), max(self.last, entry.time)
+        if entry.host in self.hosts or len(self.hosts) < HOSTS:
+            self.hosts[entry.host] += entry.count
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where attack lines came from, and which rule says so: `rule` is `FILE#ID`, `address` '' where none is known."""
+
+    rule: str
+    severity: Severity
+    address: str
+
+
+class Tallies:
+    """All lines of a period."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        self._shapes = shapes
+        self.lines = 0
+        self.attacks: dict[Source, Tally] = {}
+        self.quarantined: dict[str, Tally] = {}
+        self.unexplained: dict[str, tuple[Shape, Tally]] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Count a line."""
+        self.lines += entry.count
+        if entry.outcome is Outcome.ATTACK:
+            source = Source(entry.rule or "", entry.severity or Severity.ATTACK, entry.address or "")
+            tally = self.attacks.get(source) or self.attacks.setdefault(source, Tally.of(entry))
+        elif entry.outcome is Outcome.QUARANTINED:
+            tally = self.quarantined.get(entry.source) or self.quarantined.setdefault(entry.source, Tally.of(entry))
+        else:
+            shape = self._shapes.learn(entry.program, entry.message, entry.time)
+            _, tally = self.unexplained.get(shape.id) or self.unexplained.setdefault(shape.id, (shape, Tally.of(entry)))
+        tally.add(entry)
+
+    def total(self, severity: Severity) -> int:
+        """Attack lines of this severity."""
+        return sum(tally.count for source, tally in self.attacks.items() if source.severity is severity)
+
+    def split(self, bans: Iterable[Ban]) -> tuple[dict[Ban, list[Tally]], dict[Source, Tally]]:
+        """Attack lines that a ban stands for, by ban; and the rest of those of severity ATTACK."""
+        index = _Index(bans)
+        behind: dict[Ban, list[Tally]] = {}
+        rest: dict[Source, Tally] = {}
+        for source, tally in self.attacks.items():
+            if source.severity is not Severity.ATTACK:
+                continue
+            if ban := index.find(source):
+                behind.setdefault(ban, []).append(tally)
+            else:
+                rest[source] = tally
+        return behind, rest
+
+
+class _Index:
+    """Bans by attack file and prefix: one look-up for each length of prefix in use, however many bans there are."""
+
+    def __init__(self, bans: Iterable[Ban]) -> None:
+        self._bans: dict[tuple[str, address.Prefix], Ban] = {}
+        for ban in bans:
+            self._bans.setdefault((ban.attack, address.prefix(ban.prefix)), ban)
+        self._lengths = sorted({(prefix.version, prefix.prefixlen) for _, prefix in self._bans}, reverse=True)
+
+    def find(self, source: Source) -> Ban | None:
+        """The narrowest ban that lines from this source led to."""
+        if not self._bans or not source.address:
+            return None
+        file, _, _ = source.rule.partition("#")
+        where = address.parse(source.address)
+        for version, length in self._lengths:
+            if version == where.version and (ban := self._bans.get((file, address.prefix(f"{where}/{length}")))):
+                return ban
+        return None

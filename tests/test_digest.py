@@ -1,0 +1,418 @@
+"""What a digest says, how it looks, and that nothing in a log line can make it say or look otherwise."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from logwarden.digest import Digest, Rendered, Shapes, build, compose, render
+from logwarden.digest.escape import visible, wrap
+from logwarden.digest.message import identity
+from logwarden.model import Ban, Entry, Location, Notice, NoticeKind, Outcome, Refusal, Severity
+
+UNTIL = datetime(2026, 1, 2, 15, 2, tzinfo=UTC).timestamp()
+SINCE = UNTIL - 3600
+
+
+def entry(
+    message: str,
+    outcome: Outcome = Outcome.UNEXPLAINED,
+    *,
+    program: str = "app",
+    host: str = "web1",
+    rule: str | None = None,
+    address: str | None = None,
+    severity: Severity | None = None,
+    ago: float = 600,
+    count: int = 1,
+) -> Entry:
+    return Entry("journal", UNTIL - ago, host, program, outcome, severity, rule, address, message, message, count)
+
+
+def attack(address: str, ago: float = 600, rule: str = "sshd.yaml#failed-password") -> Entry:
+    message = f"Failed password for root from {address} port 4242 ssh2"
+    return entry(message, Outcome.ATTACK, program="sshd", rule=rule, address=address, severity=Severity.ATTACK, ago=ago)
+
+
+def violation(message: str = "eve : user NOT in sudoers") -> Entry:
+    return entry(message, Outcome.ATTACK, program="sudo", rule="sudo.yaml#not-in-sudoers", severity=Severity.VIOLATION)
+
+
+def ban(prefix: str, attack_file: str = "sshd.yaml", hits: int = 5) -> Ban:
+    return Ban(prefix, UNTIL - 300, UNTIL + 3600, attack_file, f"{hits} hits in 10m, threshold 5", hits)
+
+
+def digest(*entries: Entry, **more: Any) -> Digest:
+    more = {"host": "web1", "since": SINCE, "until": UNTIL, "zone": UTC, "shapes": Shapes(), **more}
+    return build(entries, **more)
+
+
+def shown(*entries: Entry, **more: Any) -> Rendered:
+    return render(digest(*entries, **more))
+
+
+# --- the subject --------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_say_is_an_empty_digest() -> None:
+    assert digest(counts={"journal": {Outcome.IGNORED: 4711}}).empty
+    assert "nothing to report" in shown().subject
+
+
+def test_the_subject_names_host_reason_counts_and_date() -> None:
+    subject = shown(entry("one is down"), entry("two is down"), attack("192.0.2.1"), bans=[ban("192.0.2.1/32")]).subject
+    assert subject == "[web1] Security Alerts: 1 ban, 2 new kinds of line, 2 lines (2026-01-02 15:02)"
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([entry("odd"), violation(), attack("192.0.2.1")], "Security Alerts"),
+        ([entry("odd"), violation()], "Security Events"),
+        ([entry("odd")], "System Events"),
+        ([entry("\0", Outcome.QUARANTINED)], "System Events"),
+    ],
+)
+def test_the_worst_reason_present_is_the_reason(entries: list[Entry], reason: str) -> None:
+    assert shown(*entries).subject.startswith(f"[web1] {reason}: ")
+
+
+def test_a_ban_alone_is_a_security_alert() -> None:
+    assert shown(bans=[ban("192.0.2.1/32", "manual")]).subject.startswith("[web1] Security Alerts: 1 ban (")
+
+
+# --- the body -----------------------------------------------------------------------------------------------
+
+
+def test_a_ban_shows_its_lines_once_and_not_again_as_an_attack() -> None:
+    found = digest(
+        *[attack("192.0.2.9")] * 7,
+        attack("192.0.2.10"),
+        bans=[ban("192.0.2.9/32", hits=5)],
+    )
+    assert [(each.ban.prefix, each.lines, each.programs) for each in found.bans] == [("192.0.2.9", 7, ("sshd",))]
+    assert [(rule.rule, rule.count) for rule in found.attacks] == [("sshd.yaml#failed-password", 1)]
+
+
+def test_a_ban_of_a_prefix_stands_for_all_addresses_in_it() -> None:
+    found = digest(attack("2001:db8::1"), attack("2001:db8::2"), attack("2001:db8:1::2"), bans=[ban("2001:db8::/64")])
+    assert found.bans[0].lines == 2
+    assert [attack.address for attack in found.attacks[0].addresses] == ["2001:db8:1::2"]
+
+
+def test_a_ban_does_not_stand_for_attacks_of_another_file() -> None:
+    found = digest(attack("192.0.2.9", rule="dovecot.yaml#login"), bans=[ban("192.0.2.9/32", "sshd.yaml")])
+    assert found.bans[0].lines == 0
+    assert found.attacks[0].count == 1
+
+
+def test_attack_lines_are_counted_by_rule_and_address_the_busiest_first() -> None:
+    found = digest(*[attack(f"192.0.2.{n}") for n in range(20) for _ in range(n + 1)])
+    (rule,) = found.attacks
+    assert (rule.count, rule.addresses[0].address, rule.addresses[0].count) == (210, "192.0.2.19", 20)
+    assert len(rule.addresses) + rule.more == 20
+
+
+def test_lines_of_one_shape_are_one_group_with_a_count_and_a_span() -> None:
+    lines = [entry(f"worker {n} died", ago=100 * n, host=f"web{n}") for n in range(1, 8)]
+    (group,) = digest(*lines).groups
+    assert (group.count, group.first, group.last) == (7, UNTIL - 700, UNTIL - 100)
+    assert len(group.hosts) + group.more_hosts == 7
+
+
+def test_what_varies_in_a_sample_is_marked() -> None:
+    text = shown(entry("worker 4711 died"), entry("worker 4712 died")).text
+    assert "worker ‹4711› died" in text
+
+
+def test_a_counted_entry_counts_as_many_lines() -> None:
+    assert digest(entry("one is down", count=1000)).totals.unexplained == 1000
+
+
+def test_new_shapes_come_before_known_ones_and_rare_before_frequent() -> None:
+    shapes = Shapes()
+    shapes.learn("app", "known for long", SINCE - 1e6)
+    lines = [entry("known for long"), *[entry("frequent new one")] * 9, entry("rare new one")]
+    found = digest(*lines, shapes=shapes)
+    order = [("".join(part.text for part in group.sample), group.novel) for group in found.groups]
+    assert order == [("rare new one", True), ("frequent new one", True), ("known for long", False)]
+
+
+def test_without_a_memory_nothing_is_called_new() -> None:
+    assert not digest(entry("odd"), shapes=None).groups[0].novel
+
+
+def test_what_is_not_shown_is_counted() -> None:
+    lines = [entry(f"{word} is {state}") for word in ("red", "green", "blue") for state in ("up", "down")]
+    rendered = shown(*lines, *lines, most=2)
+    assert "... and 4 more kinds with 8 lines: logwarden digest --preview" in rendered.text
+    assert "4 more kinds with 8 lines" in rendered.html
+
+
+def test_a_violation_and_a_gap_stand_first() -> None:
+    gap = Notice(NoticeKind.GAP, "/var/log/mail.log", "12 lines were lost", UNTIL - 60)
+    text = shown(entry("odd"), violation(), notices=[gap, gap]).text
+    assert text.index("VIOLATION  sudo.yaml#not-in-sudoers") < text.index("GAP  /var/log/mail.log  2 times")
+    assert text.index("12 lines were lost") < text.index("UNEXPLAINED")
+
+
+def test_every_line_is_accounted_for_by_source() -> None:
+    counts = {"journal": {Outcome.IGNORED: 90, Outcome.ATTACK: 7, Outcome.UNEXPLAINED: 2, Outcome.QUARANTINED: 1}}
+    text = shown(entry("odd"), counts={**counts, "/var/log/x.log": {Outcome.IGNORED: 1234}}).text
+    assert re.search(r"journal +100 +90 +7 +2 +1$", text, re.MULTILINE)
+    assert re.search(r"total +1,334 +1,324 +7 +2 +1$", text, re.MULTILINE)
+
+
+def test_a_line_without_an_outcome_is_said_out_loud() -> None:
+    rendered = shown(counts={"journal": {Outcome.IGNORED: 9}}, read={"journal": 10})
+    assert "1 of 10 lines have no outcome" in rendered.text
+    assert "1 of 10 lines have no outcome" in rendered.html
+
+
+def test_refused_rules_and_the_busiest_ignore_rules_are_listed() -> None:
+    rendered = shown(
+        entry("odd"),
+        counts={"journal": {Outcome.IGNORED: 9}},
+        hits={"ignore.d/cron.rules:3": 8, "sshd.yaml#failed-password": 99},
+        refused=[Refusal(Location("local.rules", 14), "matches the empty line")],
+    )
+    for body in (rendered.text, rendered.html):
+        assert "ignore.d/cron.rules:3" in body
+        assert "local.rules:14: matches the empty line" in body
+        assert "failed-password" not in body
+
+
+def test_times_are_shown_in_the_zone_of_the_digest_with_the_day_where_it_is_another() -> None:
+    text = shown(entry("odd", ago=1800), bans=[ban("192.0.2.1/32")], since=UNTIL - 86400).text
+    assert "Thursday, 01 January 2026, 15:02 to 02 Jan 15:02 UTC" in text
+    assert "14:32:00" in text
+
+
+def test_a_sample_of_a_long_line_says_how_much_is_missing() -> None:
+    assert "[64,536 more characters]" in shown(entry("x" * 65_536)).text
+
+
+# --- templates ----------------------------------------------------------------------------------------------
+
+
+def test_a_template_of_the_user_stands_in_for_the_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "subject.txt.j2").write_text("{{ d.host }} has {{ d.totals.unexplained | counted('line') }}\n")
+    rendered = render(digest(entry("odd")), str(tmp_path))
+    assert (rendered.subject, rendered.problems) == ("web1 has 1 line", ())
+    assert "UNEXPLAINED" in rendered.text
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "{{ d.nonsense }}",
+        "{% if %}",
+        "{{ 1 / 0 }}",
+        "{% include 'other.j2' %}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ d.host | nonsense }}",
+        "{% for n in range(1000000000) %}{% endfor %}",
+        "{{ d.totals.bans | clip('x') }}",
+        b"\xff\xfe",
+    ],
+)
+def test_a_template_that_cannot_be_used_is_named_and_the_digest_comes_all_the_same(
+    tmp_path: Path, bad: str | bytes
+) -> None:
+    (tmp_path / "digest.txt.j2").write_bytes(bad if isinstance(bad, bytes) else bad.encode())
+    rendered = render(digest(entry("odd")), str(tmp_path))
+    assert "UNEXPLAINED" in rendered.text
+    assert len(rendered.problems) == 1
+    assert rendered.problems[0].startswith("digest.txt.j2: ")
+
+
+# --- hostile text -------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    "\x1b[2J\x1b[31mred",
+    "\u202egnp.exe",
+    "a\0b",
+    "\ud800 alone",
+    "\r\nBcc: victim@host.example\r\n\r\nbody",
+    "</div></body><script>alert(1)</script><img src=x onerror=alert(1)>",
+    "{{ d.host }} {% raw %}",
+    "UNEXPLAINED\n===========\n\nnothing to see",
+    "line\u2028separator\u2029\x85",
+    "Z" + "\u0300" * 500,
+    "\u200b\ufeff\u00ad",
+    "=?utf-8?q?forged?=",
+    "x" * 1_000_000,
+    "漢字" * 400,
+    "-- \nsignature",
+    "<!--", "&lt;", "'\"><b>",
+]  # fmt: skip
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would see as tags and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attributes}
+
+
+def tags(html: str) -> Tags:
+    parser = Tags()
+    parser.feed(html)
+    return parser
+
+
+def margin(text: str) -> list[str]:
+    """The lines that stand at the left margin."""
+    return [line for line in text.splitlines() if line[:1] not in ("", " ")]
+
+
+def everywhere(text: str) -> Digest:
+    """A digest with `text` wherever the outside world can put any."""
+    prefix = "192.0.2.1/32"
+    return digest(
+        entry(text, program=text, host=text),
+        entry(text, Outcome.QUARANTINED, program=text, host=text),
+        Entry(text, UNTIL, text, text, Outcome.ATTACK, Severity.ATTACK, text, None, text, text),
+        Entry(text, UNTIL, text, text, Outcome.ATTACK, Severity.VIOLATION, text, None, text, text),
+        Entry(text, UNTIL, text, text, Outcome.ATTACK, Severity.ATTACK, f"{text}#x", "192.0.2.1", text, text),
+        host=text,
+        bans=[Ban(prefix, UNTIL, UNTIL, text, text, 3)],
+        notices=[Notice(NoticeKind.GAP, text, text, UNTIL)],
+        counts={text: {Outcome.IGNORED: 1}},
+        hits={f"{text}:1": 1},
+        refused=[Refusal(Location(text, 1), text)],
+    )
+
+
+def check_harmless(found: Digest, plain: Rendered) -> None:
+    """Whatever the text was, a reader sees the same frame as for plain words."""
+    rendered = render(found)
+    assert rendered.subject.isprintable()
+    assert all(cell_len(line) <= 80 for line in rendered.text.splitlines())
+    assert all(letter.isprintable() or letter == "\n" for letter in rendered.text + rendered.html)
+    assert len(margin(rendered.text)) == len(margin(plain.text))
+    assert set(tags(rendered.html).tags) == set(tags(plain.html).tags)
+    assert tags(rendered.html).attributes == tags(plain.html).attributes
+    content = compose(rendered, sender="a@b", recipients=["c@d"], message_id="<1@b>", date=UNTIL, host=found.host)
+    assert max(len(line) for line in content.split(b"\r\n")) <= 998
+    mail = parse(content)
+    assert [name for name, _ in mail.items()] == HEADERS
+    assert mail["Subject"] == rendered.subject
+    assert bodies(mail) == [rendered.text, rendered.html]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:16]))
+def test_hostile_text_forges_no_header_no_section_and_no_tag(text: str) -> None:
+    check_harmless(everywhere(text), render(everywhere("plain")))
+
+
+PLAIN = render(everywhere("plain"))
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_no_text_at_all_changes_the_frame(text: str) -> None:
+    if text.strip():
+        check_harmless(everywhere(text), PLAIN)
+
+
+def test_fifty_thousand_groups_make_a_digest_of_bounded_size() -> None:
+    words = ("".join(chr(97 + (n >> 4 * k & 15)) for k in range(4)) for n in range(50_000))
+    found = digest(*(entry("failed", program=word) for word in words))
+    assert found.totals.unexplained == 50_000
+    rendered = render(found)
+    assert len(rendered.text) < 100_000
+    assert len(rendered.html) < 200_000
+
+
+def test_ten_thousand_notices_and_bans_make_a_digest_of_bounded_size() -> None:
+    bans = [ban(f"2001:db8:{n:x}::/64") for n in range(10_000)]
+    notices = [Notice(NoticeKind.SOURCE, f"file{n}", "is gone", UNTIL) for n in range(10_000)]
+    rendered = shown(bans=bans, notices=notices)
+    assert "... and 9,970 more bans" in rendered.text
+    assert len(rendered.text) < 100_000
+
+
+@given(st.text(max_size=300), st.integers(min_value=8, max_value=80))
+def test_wrapping_loses_nothing_but_spaces_at_its_cuts(text: str, width: int) -> None:
+    lines = wrap(visible(text), width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == visible(text).replace(" ", "")
+
+
+def test_escapes_are_those_of_python_and_readable_text_is_left_alone() -> None:
+    assert visible("Grüße, 世界 🚀") == "Grüße, 世界 🚀"
+    assert visible("\x1b\t\u202e\ud800\U000e0041") == "\\x1b\\t\\u202e\\ud800\\U000e0041"
+
+
+# --- the mail -----------------------------------------------------------------------------------------------
+
+HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "List-Id", "MIME-Version", "Content-Type"]
+
+
+def parse(content: bytes) -> EmailMessage:
+    mail = email.message_from_bytes(content, policy=email.policy.default)
+    assert isinstance(mail, EmailMessage)
+    return mail
+
+
+def bodies(mail: EmailMessage) -> list[str]:
+    return [part.get_content().replace("\r\n", "\n") for part in mail.iter_parts()]
+
+
+def mailed(rendered: Rendered, **more: Any) -> bytes:
+    fields = {"sender": "logwarden@web1.example", "recipients": ["root", "ops@host.example"], "host": "web1"}
+    return compose(rendered, **{**fields, "message_id": identity("digest.7", "web1"), "date": UNTIL, **more})
+
+
+def test_a_mail_holds_text_and_html_and_says_that_a_machine_wrote_it() -> None:
+    rendered = shown(entry("worker 1 died: größer"), entry("worker 2 died: größer"))
+    mail = parse(mailed(rendered))
+    assert mail.get_content_type() == "multipart/alternative"
+    text, html = mail.iter_parts()
+    assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
+    assert bodies(mail) == [rendered.text, rendered.html]
+    assert (mail["To"], mail["Auto-Submitted"]) == ("root, ops@host.example", "auto-generated")
+    assert (mail["List-Id"], mail["Message-ID"]) == ("<logwarden.web1>", "<logwarden.digest.7@web1>")
+    assert mail["Date"].datetime.timestamp() == UNTIL
+
+
+def test_the_same_digest_composed_twice_is_the_same_mail_to_a_mailbox() -> None:
+    rendered = shown(entry("odd"))
+    assert parse(mailed(rendered))["Message-ID"] == parse(mailed(rendered))["Message-ID"]
+
+
+def test_mails_of_one_thread_refer_to_it() -> None:
+    mail = parse(mailed(shown(entry("odd")), thread="<logwarden.2026-01-02@web1>"))
+    assert mail["References"] == mail["In-Reply-To"] == "<logwarden.2026-01-02@web1>"
+
+
+def test_a_mail_of_plain_ascii_is_readable_in_its_source() -> None:
+    content = mailed(shown(violation("eve : user NOT in sudoers ; TTY=pts/1")))
+    assert b"Content-Transfer-Encoding: 7bit" in content
+    assert b"\r\n      eve : user NOT in sudoers ; TTY=pts/1\r\n" in content
+
+
+def test_nothing_remote_and_nothing_that_runs_is_in_the_html() -> None:
+    html = shown(entry("see http://203.0.113.5/x.png"), violation(), bans=[ban("192.0.2.1/32")]).html
+    found = tags(html)
+    assert not {"script", "img", "link", "iframe", "form", "object", "base", "a"} & set(found.tags)
+    assert not {"src", "href", "background", "onload", "onerror"} & found.attributes
+    assert "url(" not in html
+    assert "@import" not in html
