@@ -1,6 +1,6 @@
 """A rendered digest -> the bytes of a mail (RFC 5322): plain text, and HTML beside it.
 
-Owns: its headers, and that no line of it is longer than 78 bytes (quoted-printable where need be).
+Owns: its headers, and that no line of it is longer than a mail server takes (quoted-printable where need be).
 Never: invents an identity or a date: a digest sent again has the same Message-ID, so that a mailbox keeps one.
 """
 
@@ -13,6 +13,9 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 from .model import Rendered
+
+LONGEST = 998
+"""Longest line of a mail, in bytes without its CR LF (RFC 5322, 2.1.1)."""
 
 
 def identity(what: str, host: str) -> str:
@@ -58,5 +61,5 @@ def _atom(text: str) -> str:
 
 def _encoding(text: str) -> str:
     """Readable in a mail file with any pager where plain ASCII allows."""
-    plain = text.isascii() and max(map(len, text.split("\n"))) <= 78
+    plain = text.isascii() and max(map(len, text.split("\n"))) <= LONGEST
     return "7bit" if plain else "quoted-printable"
