@@ -39,6 +39,8 @@ ROUND = 60.0
 """Seconds between two rounds: reconcile the firewall, forget what is old."""
 TROUBLES = 20
 """The latest notices that `status` shows."""
+RETENTION = 30 * 86400.0
+"""Seconds that what a digest has told stays in the database."""
 COALESCE = 8
 """Batches that may share a transaction while there is a backlog."""
 
@@ -101,8 +103,7 @@ class Daemon:
         """Put everything in force, then say READY."""
         now = self.clock()
         self.notice_refusals(now)
-        self._edge(NoticeKind.FIREWALL, self.firewall.init)
-        self.reconcile(now)
+        self.reconcile(now, expected=True)
         self.control.start()
         self.courier.start()
         self._start_sources()
@@ -220,11 +221,16 @@ class Daemon:
             systemd.notify(WATCHDOG=1)
         if now >= self.next_digest:
             self.next_digest = next_digest(self.watch.config, now)
-            self._edge(NoticeKind.STATE, lambda: self.mailing.close_period(self.watch.config, self.watch.refused, now))
+            self._edge(NoticeKind.STATE, lambda: self._close_period(now))
         if now >= self._next_round or self._next_round > now + 2 * ROUND:  # the clock may have jumped back
             self._next_round = now + ROUND
             self._round(now)
         self._edge(NoticeKind.STATE, lambda: self.mailing.dispatch(self.watch.config, now))
+
+    def _close_period(self, now: float) -> None:
+        self.mailing.close_period(self.watch.config, self.watch.refused, now)
+        with self.state.transaction() as tx:
+            tx.forget(now - RETENTION)
 
     def _round(self, now: float) -> None:
         self._flush()
@@ -232,12 +238,12 @@ class Daemon:
         self.pipeline.tracker.expire(now)
         systemd.notify(STATUS=self.summary())
 
-    def reconcile(self, now: float) -> None:
-        """Make the kernel's sets what SQLite says."""
+    def reconcile(self, now: float, *, expected: bool = False) -> None:
+        """Make the kernel's sets what SQLite says. A difference is news, unless it was `expected`."""
 
         def act() -> None:
             repairs = firewall.reconcile(self.firewall, self.state.bans(now), now)
-            if repairs:
+            if repairs and not expected:
                 self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(repairs), now))
 
         self._edge(NoticeKind.FIREWALL, act)
@@ -289,8 +295,7 @@ class Daemon:
         if old.bans.effective_backend != new.bans.effective_backend:
             self._edge(NoticeKind.FIREWALL, self.firewall.fini)
             self.firewall = self.pipeline.firewall = watch.firewall(new)
-            self._edge(NoticeKind.FIREWALL, self.firewall.init)
-        self.reconcile(self.clock())
+        self.reconcile(self.clock(), expected=True)
 
     def _start_sources(self) -> None:
         self._gate = Gate(self.inbox)

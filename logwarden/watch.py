@@ -19,7 +19,7 @@ from .matcher import Matcher
 from .model import Policy, Refusal, RuleSet
 from .sources import Source
 from .sources.file import FileSource, FileSpec
-from .sources.journal import JournalSource, available
+from .sources.journal import JournalSource, Selection, available
 from .state import State
 from .tracker import Hit, Tracker
 
@@ -98,7 +98,9 @@ def sources(config: Config) -> Sequence[Source]:
 
 
 def _journal(given: JournalConfig) -> JournalSource:
-    return JournalSource(units=given.units, priority=given.priority, directories=given.directories)
+    # Priority 7 is all there is, and then no match: an entry may have no priority at all.
+    selection = Selection(given.units, given.priority if given.priority < 7 else None)
+    return JournalSource(selection, directories=given.directories)
 
 
 def missing(config: Config) -> list[str]:

@@ -31,15 +31,19 @@ _STORM = 4096  # events after which some may have been dropped: the kernel queue
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
-    """One item of `sources.files`: a path or glob; the program of lines that name none; what continues a line."""
+    """One item of `sources.files`: a path or glob; the program of lines that name none; what continues a line.
+
+    `from_start`: at a first start, read what is there already.
+    """
 
     path: str
     program: str | None = None
     continues: str | None = None
+    from_start: bool = False
 
 
 class FileSource:
-    """All files of the config. `clock` gives POSIX seconds; `from_start`: at a first start, read what is there already.
+    """All files of the config. `clock` gives POSIX seconds; `from_start`: as if every item of the config said so.
 
     A first start of a path or glob otherwise begins at the present end of its files. Its cursor is kept under the
     source id 'files'; each file's own under 'file:PATH'.
@@ -183,7 +187,7 @@ class FileSource:
         known = set(json.loads(cursors.get(self.name, "[]"))) if self._first else set()
         new = set()
         for spec in self._files:
-            beginning = not self._first or self._from_start or spec.path in known
+            beginning = not self._first or self._from_start or spec.from_start or spec.path in known
             for path in self._matches(spec.path, cursors):
                 cursor = cursors.get(f"file:{path}")
                 self._tails[path] = Tail(
