@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from . import address, document, duration
 from .document import Document
@@ -95,7 +95,7 @@ class MailConfig:
     transport: str
     host: str
     port: int
-    tls: str
+    tls: Literal["none", "starttls", "tls"]
     user: str | None
     password_file: str | None
     sendmail: tuple[str, ...]
@@ -221,5 +221,5 @@ def _sources(filled: Mapping[str, Any], *, named: bool) -> SourcesConfig:
     journal = filled["journal"]
     if isinstance(journal, bool):
         return SourcesConfig(JournalConfig() if journal else None, files)
-    lists = {key: tuple(value) if isinstance(value, list) else value for key, value in journal.items()}
-    return SourcesConfig(JournalConfig(**lists), files)
+    units, directories = tuple(journal.get("units", ())), tuple(journal.get("directories", ()))
+    return SourcesConfig(JournalConfig(units, journal.get("priority", 7), directories), files)

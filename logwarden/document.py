@@ -46,7 +46,7 @@ class Document:
         found = {refusal for error in validator.iter_errors(self.data) for refusal in self._refusals(error)}
         return sorted(found, key=lambda refusal: (refusal.where.line, refusal.why))
 
-    def _refusals(self, error: jsonschema.ValidationError) -> Iterator[Refusal]:
+    def _refusals(self, error: Any) -> Iterator[Refusal]:
         path: Path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             known = sorted(error.schema.get("properties", {}))
@@ -63,8 +63,8 @@ class Document:
         return Refusal(self.where(path), f"{name}: {why}" if name else why)
 
 
-def _expectation(error: jsonschema.ValidationError) -> str:
-    """What the schema wants at the place of `error`: its own words where it has some."""
+def _expectation(error: Any) -> str:
+    """What the schema wants at the place of `error` (a ValidationError): its own words where it has some."""
     schema = error.schema
     if "description" in schema and error.validator in {"pattern", "anyOf", "oneOf", "type", "enum"}:
         return str(schema["description"])
@@ -73,7 +73,7 @@ def _expectation(error: jsonschema.ValidationError) -> str:
             return "one of " + ", ".join(map(str, error.validator_value))
         case "type":
             kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-            return " or ".join(_KINDS.get(kind, kind) for kind in kinds)
+            return " or ".join(str(_KINDS.get(kind, kind)) for kind in kinds)
         case "minimum":
             return f"at least {error.validator_value}"
         case "maximum":

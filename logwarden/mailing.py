@@ -13,6 +13,7 @@ from functools import partial
 from . import digest
 from .config import Config
 from .digest import Rendered, Shapes
+from .digest.message import identity
 from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
 from .model import Message, Refusal
 from .outbox import Attempt, Courier, backoff
@@ -109,7 +110,7 @@ def _deliver(config: Config, message: Message) -> None:
 
 def _message(config: Config, rendered: Rendered, period: int, since: float, now: float) -> Message:
     """The same period always gives the same Message-ID: a digest that is sent twice can be recognised."""
-    message_id = digest.identity(f"{period}.{int(since)}", config.host)
+    message_id = identity(f"{period}.{int(since)}", config.host)
     sender, to = config.digest.sender, config.digest.to
     content = digest.compose(rendered, sender=sender, recipients=to, message_id=message_id, date=now, host=config.host)
     return Message(0, message_id, sender, to, content, subject=rendered.subject)

@@ -14,7 +14,7 @@ def _ask(config_file: str, command: str, **arguments: Any) -> dict[str, Any]:
     return control.ask(config.load(config_file).socket, command, **arguments)
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs
     """A length of time such as 10m or 1h, as seconds."""
 
     name = "duration"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -54,7 +55,7 @@ def scan(files: tuple[str, ...], config_file: str, program: str | None, *, as_js
 
 def _open(file: str) -> BinaryIO:
     try:
-        return click.get_binary_stream("stdin") if file == "-" else open(file, "rb")
+        return sys.stdin.buffer if file == "-" else open(file, "rb")
     except OSError as error:
         raise EdgeError(f"{file}: {error.strerror}") from error
 
