@@ -1,6 +1,7 @@
 """The only door to other programs: argv in, output out, always with a timeout, never with a shell.
 
-Diagnostics: every failure is a CommandError that names the command and the last line it printed.
+Diagnostics: every failure is a CommandError that names the command and the line in which it speaks of an error, or the
+last line it printed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT) ->
         raise CommandError(f"{argv[0]}: {error.strerror}") from error
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines() or ["no message"]
-        raise CommandError(f"{' '.join(argv)}: exit {done.returncode}: {said[-1]}")
+        cause = next((line for line in said if "error" in line.lower()), said[-1])
+        raise CommandError(f"{' '.join(argv)}: exit {done.returncode}: {cause}")
     return done.stdout
 
 

@@ -1,0 +1,171 @@
+"""The default backend: two sets of ipset(8), looked into by one DROP rule each of iptables and ip6tables.
+
+Owns: the sets `logwarden4` and `logwarden6`, type hash:net, a timeout on each entry, packets counted. A batch is one
+`ipset restore -exist`: one process, however many bans. A set that is half full is replaced by a larger one (create,
+fill, swap), which the rule does not notice; memory is taken for entries alone, not for the size.
+Never: keeps an entry longer than its ban; a nested prefix is an entry of its own.
+Fails: with FirewallError, after it has tried to repair sets and rules and to do the batch once more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..errors import FirewallError
+from ..model import Ban
+from .conntrack import cut
+from .iptables import DropRules
+from .protocol import Settings, checked, command, seconds_left
+
+CEILING = 2_147_483
+"""The longest timeout that the kernel keeps, seconds (ipset(8), "timeout"): almost 25 days."""
+
+SETS = {4: "logwarden4", 6: "logwarden6"}
+_FAMILY = {4: "inet", 6: "inet6"}
+_DEFAULT_TIMEOUT = 3600  # of entries made by hand; ours always say theirs
+_DESTROY_TRIES = 200
+_ENTRY = re.compile(r"^add \S+ (\S+) timeout (\d+)(?: packets (\d+) bytes \d+)?( nomatch)?", re.MULTILINE)
+
+
+class Ipset:
+    """The kernel's two sets."""
+
+    ceiling = float(CEILING)
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._rules = DropRules(self._settings.hook, SETS) if self._settings.hook else None
+
+    def init(self) -> Sequence[str]:
+        """Make sets and rules where they are missing, and room where a set is half full."""
+        present = set(command(("ipset", "list", "-name")).split())
+        made = [phrase for family in SETS for phrase in self._repair_set(family, present)]
+        return [*made, *(self._rules.repair() if self._rules else ())]
+
+    def apply(self, bans: Iterable[Ban], now: float) -> None:
+        """Add or renew entries, then cut the flows of those prefixes."""
+        timeouts = seconds_left(bans, now, CEILING)
+        self._restore([f"add {_set_of(prefix)} {prefix} timeout {left}" for prefix, left in timeouts.items()])
+        if self._settings.cut:
+            cut(timeouts)
+
+    def lift(self, prefixes: Iterable[str]) -> None:
+        """Delete entries; -exist lets those pass that are not there."""
+        self._restore([f"del {_set_of(checked(prefix))} {prefix}" for prefix in prefixes])
+
+    def list(self, now: float) -> Mapping[str, float]:  # noqa: ARG002 # the kernel knows what time it is
+        """Both sets' entries, and the seconds they have left; 0 for one that exempts a prefix (`nomatch`)."""
+        return {prefix: 0.0 if exempt else float(left) for prefix, left, _, exempt in self._entries()}
+
+    def dropped(self) -> Mapping[str, int]:
+        """Packets dropped, by prefix."""
+        return {prefix: int(packets or 0) for prefix, _, packets, _ in self._entries()}
+
+    def fini(self) -> None:
+        """Remove the rules, then the sets."""
+        if self._rules:
+            self._rules.remove()
+        present = command(("ipset", "list", "-name")).split()
+        for name in SETS.values():
+            for each in {name, _growing(name)} & set(present):
+                _destroy(each)
+
+    def _restore(self, lines: Sequence[str]) -> None:
+        if not lines:
+            return
+        try:
+            command(("ipset", "restore", "-exist"), lines)
+        except FirewallError:
+            # A set was destroyed, or is full before init came round to it: repair, then once more.
+            self._repair_for(lines)
+            command(("ipset", "restore", "-exist"), lines)
+
+    def _repair_for(self, lines: Sequence[str]) -> None:
+        self.init()
+        for family, name in SETS.items():
+            count, room = _fill(name)
+            coming = sum(line.split(" ", 2)[1] == name for line in lines)
+            if count + coming > room:
+                self._grow(family, count + coming)
+
+    def _entries(self) -> Iterable[tuple[str, str, str, str]]:
+        for family, name in SETS.items():
+            saved = command(("ipset", "save", name))
+            host = "/32" if family == 4 else "/128"
+            for address, left, packets, exempt in _ENTRY.findall(saved):
+                yield address if "/" in address else address + host, left, packets, exempt
+
+    # --- sets -----------------------------------------------------------------------------------------------
+
+    def _repair_set(self, family: int, present: set[str]) -> Sequence[str]:
+        name = SETS[family]
+        if _growing(name) in present:  # killed while growing
+            _destroy(_growing(name))
+        if name in present and not _fits(name, family):
+            self._clear_for_another(name)
+            present = present - {name}
+        if name not in present:
+            command(("ipset", *self._create(name, family, self._settings.maxelem).split()))
+            return [f"set {name} created"]
+        count, room = _fill(name)
+        if 2 * count < room:
+            return []
+        self._grow(family, count)
+        return [f"set {name} enlarged"]
+
+    def _clear_for_another(self, name: str) -> None:
+        """Remove a set that has our name but another type: some other version's, or somebody else's."""
+        if self._rules:
+            self._rules.remove()
+        _destroy(name)
+
+    def _grow(self, family: int, count: int) -> None:
+        """Swap in a set that is a quarter full with `count` entries. The old one works until then."""
+        name, larger = SETS[family], _growing(SETS[family])
+        entries = [line for line in command(("ipset", "save", name)).splitlines() if line.startswith("add ")]
+        fill = [line.replace(f"add {name} ", f"add {larger} ", 1) for line in entries]
+        create = self._create(larger, family, max(4 * count, self._settings.maxelem))
+        command(("ipset", "restore", "-exist"), (create, *fill, f"swap {larger} {name}", f"destroy {larger}"))
+
+    def _create(self, name: str, family: int, maxelem: int) -> str:
+        return f"create {name} hash:net family {_FAMILY[family]} maxelem {maxelem} timeout {_DEFAULT_TIMEOUT} counters"
+
+
+def _set_of(prefix: str) -> str:
+    return SETS[6 if ":" in prefix else 4]
+
+
+def _growing(name: str) -> str:
+    return f"{name}_larger"
+
+
+def _header(name: str) -> dict[str, str]:
+    lines = command(("ipset", "list", "-terse", name)).splitlines()
+    return {key: value for key, _, value in (line.partition(": ") for line in lines)}
+
+
+def _fits(name: str, family: int) -> bool:
+    header = _header(name)
+    words = header["Header"].split()
+    return header["Type"] == "hash:net" and f"family {_FAMILY[family]} " in header["Header"] and "timeout" in words
+
+
+def _fill(name: str) -> tuple[int, int]:
+    """How many entries a set holds, and how many it can."""
+    header = _header(name)
+    words = header["Header"].split()
+    return int(header["Number of entries"]), int(words[words.index("maxelem") + 1])
+
+
+def _destroy(name: str) -> None:
+    """Destroy a set. The kernel drops a rule's reference some milliseconds after the rule: each try is a process."""
+    for _ in range(_DESTROY_TRIES - 1):
+        try:
+            command(("ipset", "destroy", name))
+        except FirewallError as error:
+            if "in use" not in str(error):
+                raise
+        else:
+            return
+    command(("ipset", "destroy", name))

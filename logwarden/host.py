@@ -1,0 +1,73 @@
+"""What this host must stay able to talk to: its own addresses, its gateways and its resolvers.
+
+Owns: reading them from the kernel, by ip(8)'s JSON, and from resolv.conf(5). Read at start, at each reload, and when
+the daemon finds it due: addresses come and go.
+Never: protects the networks on its links, where attackers may live too.
+Fails: with CommandError where ip(8) does not answer. A resolver file that is missing names no resolver.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from .address import Address, Prefix, host_prefix, parse
+from .process import run
+
+RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+"""The second names the real resolvers where the first names systemd-resolved's stub (systemd-resolved.service(8))."""
+
+
+def protected(resolvers: Iterable[str] = RESOLVERS) -> dict[Prefix, str]:
+    """Each address that must never be banned, with the reason as `Guard` takes it. `resolvers` are file paths."""
+    found: dict[Prefix, str] = {}
+    for label, addresses in (
+        ("this host's own address", own_addresses()),
+        ("this host's gateway", gateways()),
+        ("this host's resolver", nameservers(resolvers)),
+    ):
+        for address in addresses:
+            found.setdefault(host_prefix(address), label)
+    return found
+
+
+def own_addresses() -> Iterator[Address]:
+    """The addresses of all interfaces, and the far ends of point-to-point links."""
+    for interface in _ip("address"):
+        for assigned in interface.get("addr_info", ()):
+            yield from _parsed(assigned[key] for key in ("local", "address") if key in assigned)
+
+
+def gateways() -> Iterator[Address]:
+    """The next hops of all routes of both families."""
+    for family in ("-4", "-6"):
+        for route in _ip(family, "route", "show", "table", "all"):
+            hops = [route, *route.get("nexthops", ())]
+            yield from _parsed(hop["gateway"] for hop in hops if "gateway" in hop)
+            yield from _parsed(hop["via"]["host"] for hop in hops if "via" in hop)  # an IPv4 route over an IPv6 hop
+
+
+def nameservers(paths: Iterable[str]) -> Iterator[Address]:
+    """The addresses on the `nameserver` lines of these files."""
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                words = [line.split() for line in file]
+        except OSError:
+            continue
+        yield from _parsed(line[1] for line in words if len(line) > 1 and line[0] == "nameserver")
+
+
+def _ip(*arguments: str) -> Sequence[dict[str, Any]]:
+    """What ip(8) says: a list of objects, some of them empty."""
+    answer: list[dict[str, Any]] = json.loads(run(("ip", "-json", *arguments)) or "[]")
+    return answer
+
+
+def _parsed(texts: Iterable[str]) -> Iterator[Address]:
+    for text in texts:
+        try:
+            yield parse(text)
+        except ValueError:  # not for us to judge: 'any', or a typing error in resolv.conf
+            continue
