@@ -22,7 +22,8 @@ from .conntrack import cut
 from .protocol import Hook, Settings, checked, command, seconds_left
 
 TABLE = "inet logwarden"
-CEILING = 10 * 365 * 86_400
+CEILING = 365 * 86_400
+"""A year: nft(8) reads no number of more than eight digits as seconds."""
 _CHAIN = "banned"
 _NFT = ("nft", "-f", "-")
 _HOOKS = {

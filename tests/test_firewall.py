@@ -1,0 +1,421 @@
+"""The contract that every firewall backend keeps, on the real kernel in a namespace of the test's own."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import IPv6Network, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from namespaces import namespaces, run
+
+from logwarden.errors import FirewallError
+from logwarden.firewall import BACKENDS, Firewall, Hook, Settings, reconcile
+from logwarden.firewall.protocol import checked, seconds_left
+from logwarden.model import Ban
+
+NOW = time.time()
+KERNEL = ["ipset", "nftables"]
+DEADLINE = 5.0
+
+
+def ban(prefix: str, seconds: float = 3600.0, now: float = NOW) -> Ban:
+    return Ban(prefix, now, now + seconds, "sshd.yaml", "why")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Ask again and again, each time of the kernel, until it is so."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "it never was so"
+
+
+@pytest.fixture
+def network() -> Iterator[None]:
+    with namespaces(1) as (here,), here.inside():
+        yield
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.root) for name in KERNEL] + ["dry-run"])
+def firewall(request: pytest.FixtureRequest) -> Firewall:
+    if request.param != "dry-run":
+        request.getfixturevalue("network")
+    made = BACKENDS[request.param]()
+    made.init()
+    return made
+
+
+@pytest.fixture(params=KERNEL)
+def kernel(request: pytest.FixtureRequest, network: None) -> Firewall:
+    made = BACKENDS[request.param]()
+    made.init()
+    return made
+
+
+def traces() -> str:
+    """All that this namespace's kernel holds of ours."""
+    raw = run("iptables -t raw -S") + run("ip6tables -t raw -S")
+    listed = run("ipset list -name") + raw + run("nft list tables")
+    return "\n".join(line for line in listed.splitlines() if "logwarden" in line)
+
+
+# --- the contract, dry run included -------------------------------------------------------------------------------
+
+
+def test_a_ban_is_listed_as_it_was_spelled_with_the_seconds_it_has_left(firewall: Firewall) -> None:
+    prefixes = [
+        "192.0.2.1/32",
+        "198.51.100.0/24",
+        "2001:db8::/64",
+        "2001:db8::1/128",
+        "2001:db8:0:1::/64",
+        "::1:0:0:1/128",
+    ]
+    firewall.apply([ban(prefix) for prefix in prefixes], NOW)
+    listed = firewall.list(NOW)
+    assert sorted(listed) == sorted(prefixes)
+    assert all(3590 <= left <= 3600 for left in listed.values())
+
+
+def test_a_ban_again_has_the_new_end_be_it_later_or_sooner(firewall: Firewall) -> None:
+    for seconds in (3600, 7200, 600):
+        firewall.apply([ban("192.0.2.1/32", seconds)], NOW)
+        assert seconds - 10 <= firewall.list(NOW)["192.0.2.1/32"] <= seconds
+
+
+def test_old_and_new_bans_may_come_in_one_batch(firewall: Firewall) -> None:
+    firewall.apply([ban("192.0.2.1/32")], NOW)
+    firewall.apply([ban("192.0.2.1/32", 60), ban("192.0.2.2/32", 60), ban("2001:db8::/48", 60)], NOW)
+    assert sorted(firewall.list(NOW)) == ["192.0.2.1/32", "192.0.2.2/32", "2001:db8::/48"]
+    assert max(firewall.list(NOW).values()) <= 60
+
+
+def test_a_prefix_inside_another_is_a_ban_of_its_own(firewall: Firewall) -> None:
+    firewall.apply([ban("192.0.2.0/24"), ban("192.0.2.7/32"), ban("2001:db8::/48"), ban("2001:db8::/64")], NOW)
+    firewall.lift(["192.0.2.0/24", "2001:db8::/64"])
+    assert sorted(firewall.list(NOW)) == ["192.0.2.7/32", "2001:db8::/48"]
+
+
+def test_lifting_what_is_not_banned_is_no_error(firewall: Firewall) -> None:
+    firewall.apply([ban("192.0.2.1/32")], NOW)
+    firewall.lift(["192.0.2.9/32", "198.51.100.0/28", "2001:db8::/64"])
+    firewall.lift([])
+    firewall.apply([], NOW)
+    assert list(firewall.list(NOW)) == ["192.0.2.1/32"]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        "192.0.2.1",
+        "0.0.0.0/0",
+        "::/0",
+        "192.0.2.1/32\nflush logwarden4",
+        "192.0.2.1/32 timeout 0",
+        "192.0.2.1/32 }; flush ruleset; add table inet x {",
+        "192.0.2.1/32\n",
+        "-exist",
+        "example.org/32",
+        "１92.0.2.1/32",
+    ],
+)
+def test_what_is_no_prefix_never_reaches_a_command(firewall: Firewall, prefix: str) -> None:
+    with pytest.raises(FirewallError, match="not a prefix"):
+        firewall.apply([ban("192.0.2.1/32"), ban(prefix)], NOW)
+    with pytest.raises(FirewallError, match="not a prefix"):
+        firewall.lift([prefix])
+    assert not firewall.list(NOW)
+
+
+def test_a_process_that_was_killed_finds_its_bans_again(kernel: Firewall) -> None:
+    kernel.apply([ban("192.0.2.1/32"), ban("2001:db8::/48")], NOW)
+    successor = type(kernel)()
+    assert list(successor.init()) == []
+    assert sorted(successor.list(NOW)) == ["192.0.2.1/32", "2001:db8::/48"]
+    successor.lift(["2001:db8::/48"])
+    assert list(successor.list(NOW)) == ["192.0.2.1/32"]
+
+
+def test_init_says_what_it_made_once(firewall: Firewall) -> None:
+    firewall.fini()
+    assert bool(firewall.init()) == (type(firewall).__name__ != "DryRun")
+    assert list(firewall.init()) == []
+
+
+def test_fini_removes_every_trace_and_may_be_repeated(firewall: Firewall) -> None:
+    firewall.apply([ban("192.0.2.1/32"), ban("2001:db8::/56")], NOW)
+    firewall.fini()
+    firewall.fini()
+    if type(firewall).__name__ != "DryRun":
+        assert traces() == ""
+    firewall.init()
+    assert not firewall.list(NOW)
+
+
+@pytest.mark.slow
+def test_two_thousand_bans_are_one_batch(firewall: Firewall) -> None:
+    firewall.apply([ban(f"198.51.{n >> 8}.{n & 255}/32") for n in range(2_000)], NOW)
+    assert len(firewall.list(NOW)) == 2_000
+
+
+# --- reconcile ----------------------------------------------------------------------------------------------------
+
+
+def test_a_kernel_that_agrees_is_left_alone(firewall: Firewall) -> None:
+    wanted = [ban("192.0.2.1/32"), ban("2001:db8::/64", 1e12), ban("192.0.2.9/32", -1)]
+    first = reconcile(firewall, wanted, NOW)
+    assert (first.missing, first.wrong_end, first.foreign) == (2, 0, 0)
+    again = reconcile(firewall, wanted, NOW)
+    assert not again
+    assert str(again) == ""
+
+
+def test_missing_foreign_and_wrongly_timed_entries_are_repaired_and_counted(firewall: Firewall) -> None:
+    firewall.apply([ban("192.0.2.1/32", 60), ban("192.0.2.2/32", 9000), ban("198.51.100.0/24")], NOW)
+    wanted = [ban("192.0.2.1/32"), ban("192.0.2.2/32"), ban("192.0.2.3/32")]
+    repairs = reconcile(firewall, wanted, NOW)
+    assert (repairs.missing, repairs.wrong_end, repairs.foreign) == (1, 2, 1)
+    assert str(repairs) == "1 missing bans restored; 2 bans with a wrong end corrected; 1 foreign entries removed"
+    listed = firewall.list(NOW)
+    assert sorted(listed) == ["192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32"]
+    assert all(3590 <= left <= 3600 for left in listed.values())
+
+
+def test_a_ban_longer_than_the_kernel_can_time_is_renewed_before_it_ends(kernel: Firewall) -> None:
+    wanted = [ban("192.0.2.1/32", 2e9)]
+    assert reconcile(kernel, wanted, NOW)
+    assert kernel.list(NOW)["192.0.2.1/32"] == pytest.approx(kernel.ceiling, abs=10)
+    kernel.apply([ban("192.0.2.1/32", kernel.ceiling * 0.4)], NOW)  # as if so much time had passed
+    assert not reconcile(kernel, wanted, NOW)
+    assert kernel.list(NOW)["192.0.2.1/32"] == pytest.approx(kernel.ceiling, abs=10)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "damage", ["ipset flush logwarden4", "iptables -t raw -F", "iptables -t raw -I PREROUTING -j ACCEPT"]
+)
+def test_what_another_program_does_to_sets_and_rules_is_repaired(network: None, damage: str) -> None:
+    firewall = BACKENDS["ipset"]()
+    wanted = [ban("192.0.2.1/32")]
+    reconcile(firewall, wanted, NOW)
+    run(damage)
+    assert reconcile(firewall, wanted, NOW)
+    assert not reconcile(firewall, wanted, NOW)
+    rules = [line for line in run("iptables -t raw -S PREROUTING").splitlines() if line.startswith("-A")]
+    assert rules[0] == "-A PREROUTING -m set --match-set logwarden4 src -j DROP"
+    assert sum("logwarden4" in rule for rule in rules) == 1
+    assert list(firewall.list(NOW)) == ["192.0.2.1/32"]
+
+
+@pytest.mark.root
+def test_a_rule_that_stands_twice_is_made_one(network: None) -> None:
+    firewall = BACKENDS["ipset"]()
+    firewall.init()
+    run("iptables -t raw -A PREROUTING -m set --match-set logwarden4 src -j DROP")
+    assert firewall.init() == ["iptables rule moved to the top"]
+    assert run("iptables -t raw -S PREROUTING").count("logwarden4") == 1
+
+
+@pytest.mark.root
+def test_destroyed_sets_are_made_again_by_the_next_ban(network: None) -> None:
+    firewall = BACKENDS["ipset"]()
+    firewall.init()
+    run("iptables -t raw -F")
+    run("ip6tables -t raw -F")
+    until(lambda: subprocess.run(["ipset", "destroy"], capture_output=True).returncode == 0)  # once no rule holds it
+    firewall.apply([ban("192.0.2.1/32")], NOW)
+    assert list(firewall.list(NOW)) == ["192.0.2.1/32"]
+    assert "logwarden6" in traces()
+    assert "-A PREROUTING -m set --match-set logwarden4 src -j DROP" in traces()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "nft flush ruleset",
+        "nft delete table inet logwarden",
+        "nft flush chain inet logwarden banned",
+        "nft insert rule inet logwarden banned accept",
+        "nft flush set inet logwarden v4_32",
+    ],
+)
+def test_what_another_program_does_to_our_table_is_repaired(network: None, damage: str) -> None:
+    firewall = BACKENDS["nftables"]()
+    wanted = [ban("192.0.2.1/32"), ban("192.0.2.0/24")]
+    reconcile(firewall, wanted, NOW)
+    run(damage)
+    assert reconcile(firewall, wanted, NOW)
+    assert not reconcile(firewall, wanted, NOW)
+    rules = run("nft list chain inet logwarden banned")
+    assert "@v4_32 drop" in rules
+    assert "@v4_24 drop" in rules
+    assert "accept\n" not in rules.replace("policy accept", "")
+    assert sorted(firewall.list(NOW)) == ["192.0.2.0/24", "192.0.2.1/32"]
+
+
+@pytest.mark.root
+def test_a_ban_after_somebody_flushed_the_ruleset_repairs_it_at_once(network: None) -> None:
+    firewall = BACKENDS["nftables"]()
+    firewall.init()
+    run("nft flush ruleset")
+    firewall.apply([ban("192.0.2.1/32")], NOW)
+    assert list(firewall.list(NOW)) == ["192.0.2.1/32"]
+    assert "@v4_32 drop" in run("nft list ruleset")
+
+
+# --- ipset's own --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_a_set_grows_before_it_is_full_and_keeps_what_it_holds(network: None) -> None:
+    firewall = BACKENDS["ipset"](Settings(maxelem=8))
+    firewall.init()
+    firewall.apply([ban(f"192.0.2.{n}/32", 600 + 100 * n) for n in range(5)], NOW)
+    assert firewall.init() == ["set logwarden4 enlarged"]
+    assert "maxelem 20" in run("ipset list -terse logwarden4")
+    assert firewall.list(NOW)["192.0.2.4/32"] == pytest.approx(1000, abs=10)
+    assert "References: 1" in run("ipset list -terse logwarden4")
+
+
+@pytest.mark.root
+def test_a_burst_larger_than_the_set_is_banned_whole(network: None) -> None:
+    firewall = BACKENDS["ipset"](Settings(maxelem=8))
+    firewall.init()
+    firewall.apply([ban(f"192.0.2.{n}/32") for n in range(200)], NOW)
+    assert len(firewall.list(NOW)) == 200
+    assert sorted(run("ipset list -name").split()) == ["logwarden4", "logwarden6"]
+
+
+@pytest.mark.root
+def test_what_a_kill_while_growing_left_behind_is_cleared_away(network: None) -> None:
+    run("ipset create logwarden4_larger hash:net timeout 9")
+    BACKENDS["ipset"]().init()
+    assert sorted(run("ipset list -name").split()) == ["logwarden4", "logwarden6"]
+
+
+@pytest.mark.root
+def test_a_set_of_our_name_but_another_type_is_replaced(network: None) -> None:
+    run("ipset create logwarden4 hash:ip")
+    run("iptables -t raw -I PREROUTING -m set --match-set logwarden4 src -j DROP")
+    assert "set logwarden4 created" in BACKENDS["ipset"]().init()
+    assert "Type: hash:net" in run("ipset list -terse logwarden4")
+
+
+@pytest.mark.root
+def test_an_entry_that_exempts_a_prefix_is_foreign(network: None) -> None:
+    firewall = BACKENDS["ipset"]()
+    firewall.init()
+    wanted = [ban("192.0.2.0/24"), ban("192.0.2.8/32")]
+    run("ipset add logwarden4 192.0.2.7 nomatch")
+    run("ipset add logwarden4 192.0.2.8 timeout 3600 nomatch")
+    assert reconcile(firewall, wanted, NOW).foreign == 1
+    assert "nomatch" not in run("ipset save logwarden4")
+    assert not reconcile(firewall, wanted, NOW)
+
+
+# --- hooks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "hook"),
+    [
+        ("PREROUTING", Hook("raw", "PREROUTING")),
+        ("INPUT", Hook("filter", "INPUT")),
+        ("DOCKER-USER", Hook("filter", "DOCKER-USER")),
+        ("mangle/PREROUTING", Hook("mangle", "PREROUTING")),
+        ("none", None),
+    ],
+)
+def test_a_hook_is_a_chain_or_none(text: str, hook: Hook | None) -> None:
+    assert Hook.parse(text) == hook
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-F", "INPUT\nCOMMIT", "nat/PREROUTING", "a b", "x" * 29, "raw/", "INPUT -j ACCEPT"]
+)
+def test_what_is_no_chain_is_no_hook(text: str) -> None:
+    with pytest.raises(ValueError, match="is not PREROUTING"):
+        Hook.parse(text)
+
+
+@pytest.mark.root
+def test_the_rule_stands_in_a_chain_of_the_administrator_s(network: None) -> None:
+    run("iptables -N OURS")
+    run("ip6tables -N OURS")
+    firewall = BACKENDS["ipset"](Settings(hook=Hook.parse("OURS")))
+    firewall.init()
+    assert "-A OURS -m set --match-set logwarden4 src -j DROP" in run("iptables -S OURS")
+    firewall.fini()
+    assert traces() == ""
+
+
+@pytest.mark.root
+def test_a_chain_that_does_not_exist_is_said(network: None) -> None:
+    with pytest.raises(FirewallError, match=r"iptables .*NOWHERE"):
+        BACKENDS["ipset"](Settings(hook=Hook.parse("NOWHERE"))).init()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", KERNEL)
+def test_without_a_hook_there_are_sets_alone(network: None, name: str) -> None:
+    firewall = BACKENDS[name](Settings(hook=None))
+    firewall.init()
+    assert list(firewall.init()) == []
+    firewall.apply([ban("192.0.2.1/32")], NOW)
+    assert list(firewall.list(NOW)) == ["192.0.2.1/32"]
+    assert "drop" not in (traces() + run("nft list ruleset")).lower()
+    firewall.fini()
+    assert traces() == ""
+
+
+@pytest.mark.root
+def test_nftables_moves_to_another_hook(network: None) -> None:
+    BACKENDS["nftables"]().init()
+    BACKENDS["nftables"](Settings(hook=Hook.parse("INPUT"))).init()
+    assert "hook input" in run("nft list ruleset")
+    assert "hook prerouting" not in run("nft list ruleset")
+
+
+def test_nftables_has_no_use_for_a_chain_of_somebody_else_s() -> None:
+    with pytest.raises(FirewallError, match="PREROUTING, INPUT or none"):
+        BACKENDS["nftables"](Settings(hook=Hook.parse("DOCKER-USER")))
+
+
+# --- spelling -----------------------------------------------------------------------------------------------------
+
+PREFIXES = st.one_of(
+    st.tuples(st.ip_addresses(v=4), st.integers(1, 32)),
+    st.tuples(st.ip_addresses(v=6), st.integers(1, 128)),
+).map(lambda pair: str(ip_network(pair, strict=False)))
+
+
+@given(PREFIXES)
+def test_every_prefix_that_is_spelled_by_us_is_taken(prefix: str) -> None:
+    assert checked(prefix) == prefix
+
+
+@given(st.ip_addresses(v=6))
+def test_the_c_library_spells_ipv6_as_we_do_but_for_embedded_ipv4(address: object) -> None:
+    text = str(address)
+    spelled = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
+    assert spelled == text or IPv6Network(f"{text}/128").subnet_of(IPv6Network("::/80"))
+
+
+@given(st.text(max_size=50))
+def test_nothing_else_is_taken_that_could_end_a_word(text: str) -> None:
+    try:
+        checked(text)
+    except FirewallError:
+        return
+    assert set(text) <= set("0123456789abcdef.:/")
+
+
+def test_a_timeout_is_whole_seconds_within_the_kernel_s_range() -> None:
+    bans = [ban("192.0.2.1/32", 0.2), ban("192.0.2.2/32", -5), ban("192.0.2.3/32", 9.1), ban("192.0.2.4/32", 1e300)]
+    assert list(seconds_left(bans, NOW, 2147483).values()) == [1, 1, 10, 2147483]
