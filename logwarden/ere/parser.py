@@ -74,6 +74,7 @@ _SETS = {
     b"S": ANY & ~CLASSES[b"space"],
 }
 _BIG = "regular expression too big"
+MIXED = "a repetition with nothing to repeat in a rule with backreferences"
 
 
 def parse(pattern: bytes, dialect: Dialect = Dialect.GREP) -> Node:
@@ -87,7 +88,7 @@ def parse(pattern: bytes, dialect: Dialect = Dialect.GREP) -> Node:
     if automaton.repeats_nothing:
         glibc = _Parser(pattern, dialect, glibc=True)
         if glibc.parse() != node and automaton.needs_glibc:
-            raise RuleError("a repetition with nothing to repeat in a rule with backreferences")
+            raise RuleError(MIXED)
     if size(node) > MAX_SIZE:
         raise RuleError(_BIG)
     return node
@@ -104,6 +105,7 @@ class _Parser:
         self.depth = 0
         self.opened = 0
         self.closed: frozenset[int] = frozenset()
+        self.literal_brace = -1  # where a '{' behind an expression stands for itself
         self.repeats_nothing = False
         self.needs_glibc = False
 
@@ -112,6 +114,10 @@ class _Parser:
 
     def peek(self) -> bytes:
         return self.pattern[self.at : self.at + 1]
+
+    def speaks_for_glibc(self) -> bool:
+        """Whether what glibc alone refuses is to be refused here: the two readings have not parted so far."""
+        return self.glibc or not self.repeats_nothing
 
     def alternation(self) -> Node:
         before, closed = self.closed, self.closed
@@ -142,18 +148,23 @@ class _Parser:
         if self.glibc and isinstance(node, Assertion):
             return node
         while self.peek() in (b"*", b"+", b"?", b"{"):
-            bounds = self.bounds(bare=bare)
-            if bounds is None:
-                break
             self.repeats_nothing |= bare
+            bounds = self.bounds()
+            if bounds is None:
+                self.literal_brace = self.at
+                break
             node = node if node is EMPTY else _repeat(node, *bounds)
         return node
 
     def at_repetition(self) -> bool:
+        """Whether a repetition stands where an expression begins."""
         character = self.peek()
-        if character == b"{" and not self.glibc:
-            return self.interval() is not None
-        return character in (b"*", b"+", b"?", b"{")
+        if character == b"{":
+            if self.at == self.literal_brace:
+                return False
+            self.repeats_nothing = True
+            return self.glibc or self.interval() is not None
+        return character in (b"*", b"+", b"?")
 
     def repetition_of_nothing(self) -> Node:
         """The automaton repeats the empty text; regcomp() skips the operator and takes what follows as it is."""
@@ -165,13 +176,13 @@ class _Parser:
             return EMPTY
         return self.expression()
 
-    def bounds(self, *, bare: bool) -> tuple[int, int | None] | None:
+    def bounds(self) -> tuple[int, int | None] | None:
         """Step over the repetition that stands here; None where it is a '{' that stands for itself."""
         operator = self.peek()
         if operator in _REPEAT:
             self.at += 1
             return _REPEAT[operator]
-        if not bare or self.glibc:
+        if self.speaks_for_glibc():
             self.refuse_interval()
         found = self.interval()
         if found is None:
@@ -267,7 +278,7 @@ class _Parser:
         return Literal(character)
 
     def backreference(self, number: int) -> Node:
-        if number not in self.closed:
+        if number not in self.closed and self.speaks_for_glibc():
             raise RuleError(f"invalid back reference \\{number}")
         self.needs_glibc = True
         return Backref(number)

@@ -1,0 +1,138 @@
+"""A rule means to both engines what it means to `LC_ALL=C grep -E --text`: line by line, and in blocks."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from pathlib import Path
+from random import Random
+
+import pytest
+from grep_oracle import (
+    BadPatternError,
+    by_hyperscan,
+    by_regex,
+    example,
+    grep,
+    mutate,
+    why_not,
+)
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from logwarden import ere
+from logwarden.ere.parser import MIXED
+from logwarden.errors import RuleError
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+
+DATABASE = Path("/etc/logcheck")
+NO_DATABASE = "the Debian package logcheck-database is not installed"
+SAMPLE_LOG = Path(__file__).parent / "demo" / "sample.log"
+
+PROFILE = settings().max_examples
+EXAMPLES = PROFILE * (10 if PROFILE > 100 else 1)
+"""10,000 rules with some 20 lines each in CI's profile."""
+
+HERE = Path(__file__).parent
+ODDITIES = (HERE / "ere_rules.txt").read_text().split()
+"""Rules at the edges of the syntax, a line of the file for each subject."""
+
+LINES = [
+    *(bytes(chosen) for size in range(4) for chosen in itertools.product(b"ab-", repeat=size)),
+    *(HERE / "ere_lines.txt").read_bytes().split(),
+    *(b"\x00", b"a\x00b", b"\xff", b"\x80", b"a\xe9b", b"\r", b"a\r", b"\x7f", b"\x01", b"\v", b"\f"),
+    *(b"\t", b" ", b"a b", b" a", b"a ", b"-a-", b"a -b", b"ab ab"),
+]
+
+
+def _agree(pattern: bytes, lines: list[bytes]) -> None:
+    """Fail where grep and an engine differ about the pattern or about one of the lines."""
+    try:
+        expected = grep(pattern, lines)
+    except subprocess.TimeoutExpired:
+        reject()
+    except BadPatternError:
+        with pytest.raises(RuleError):
+            ere.parse(pattern)
+        return
+    try:
+        tree = ere.parse(pattern)
+    except RuleError as error:
+        assert str(error) == MIXED, f"refused, and grep takes it: {error}"  # noqa: PT017 - the one exception
+        return
+    _equal(pattern, lines, by_regex(tree, lines), expected, "regex")
+    found = by_hyperscan(tree, lines)
+    if found is not None:
+        _equal(pattern, lines, found, expected, "hyperscan")
+
+
+def _equal(pattern: bytes, lines: list[bytes], found: frozenset[int], expected: frozenset[int], engine: str) -> None:
+    wrong = {lines[index]: index in expected for index in found ^ expected}
+    assert not wrong, f"{engine} on {pattern!r}: grep's answers are {wrong}"
+
+
+@pytest.mark.parametrize("pattern", ODDITIES)
+def test_an_odd_rule_means_what_it_means_to_grep(pattern: str) -> None:
+    _agree(pattern.encode(), LINES)
+
+
+# --- random rules, random lines -----------------------------------------------------------------------------
+
+_characters = st.sampled_from("abcAB01 -_.:,=%/\\]}{^x") | st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+_bracket_items = st.one_of(
+    st.sampled_from(["a", "b", "-", "]", "[", "^", ":", ".", "=", "\\", "a-c", "0-9", "+--", "[:alpha:]", "[:space:]"]),
+    st.sampled_from(
+        ["[:digit:]", "[:punct:]", "[:xdigit:]", "[:cntrl:]", "[.a.]", "[=b=]", "[.-.]", "[.].]", "[:", "[="]
+    ),
+    _characters,
+)
+_brackets = st.builds(
+    lambda head, items: f"[{head}{''.join(items)}]",
+    st.sampled_from(["", "", "^", "]", "^]", "-"]),
+    st.lists(_bracket_items, max_size=4),
+)
+_escapes = st.sampled_from([f"\\{letter}" for letter in "wWsSbB<>`'.*[](){}|^$\\+?dn-/1"])
+_atoms = st.one_of(
+    st.sampled_from(["a", "b", "ab", "a", "b", ".", "^", "$", "x", " ", "{", "}", ")"]),
+    _brackets,
+    _escapes,
+    _characters,
+)
+_repeats = st.sampled_from(
+    ["", "", "", "", "*", "+", "?", "{2}", "{0}", "{1,2}", "{,2}", "{1,}", "{", "{,", "{1", "{2,1}", "**", "+?"]
+)
+_expressions = st.recursive(
+    st.builds("".join, st.lists(st.builds(str.__add__, _atoms, _repeats), max_size=4)),
+    lambda inner: st.one_of(
+        st.builds("({}){}".format, inner, _repeats),
+        st.builds("{}|{}".format, inner, inner),
+        st.builds("({}|{}){}".format, inner, inner, _repeats),
+        st.builds("{}{}".format, inner, inner),
+    ),
+    max_leaves=5,
+)
+_lines = st.lists(
+    st.binary(max_size=8).map(lambda line: line.replace(b"\n", b""))
+    | st.text("ab x-_.1\\]", max_size=6).map(str.encode),
+    max_size=8,
+)
+
+
+@settings(max_examples=EXAMPLES)
+@given(_expressions, _lines, st.integers(0, 2**32))
+def test_a_random_rule_means_what_it_means_to_grep(rule: str, lines: list[bytes], seed: int) -> None:
+    pattern = rule.replace("\n", "").encode("latin-1")
+    random = Random(seed)
+    _agree(pattern, [b"", b"a", b"ab", b"b a", *lines, *_made_for(pattern, random)])
+
+
+def _made_for(pattern: bytes, random: Random) -> list[bytes]:
+    try:
+        tree = ere.parse(pattern)
+    except RuleError:
+        return []
+    made = [example(tree, random) for _ in range(4)]
+    return [
+        line[:200] for line in (*made, *(mutate(line, random) for line in made), *(b"a" + line for line in made[:2]))
+    ]
