@@ -112,18 +112,23 @@ class Daemon:
         log.info("ready: %s", self.summary())
 
     def stop(self) -> None:
-        """Commit what was read, stop the threads, leave the bans as the config says. Takes under two seconds."""
+        """Stop the threads, and leave the bans as the config says. Takes under two seconds.
+
+        What the sources had read and nobody has judged yet is behind their cursors: the next start reads it.
+        """
         systemd.notify(STOPPING=1)
         self.control.stop()
         self._edits.stop()
-        self._stop_sources()
+        self._close_sources()
+        self._edge(NoticeKind.STATE, self._flush)
         if self.watch.config.bans.on_stop == "remove":
             self._edge(NoticeKind.FIREWALL, self.firewall.fini)
         self.courier.stop()
         self.state.close()
 
     def step(self) -> None:
-        """Take what the inbox holds next, or what is due; wait for either."""
+        """Do what is due, then take what the inbox holds; wait for either."""
+        self._timers()
         item = self.inbox.get(self._patience())
         if item is None:
             self._flush()
@@ -132,7 +137,6 @@ class Daemon:
             item = self.inbox.get(0)
             if item is None or len(self._held) >= COALESCE:
                 self._flush()
-        self._timers()
 
     def _patience(self) -> float:
         """Seconds until something is due."""
@@ -284,8 +288,7 @@ class Daemon:
             self._edits = self._listen()
             self._edits.start()
         if new.config.sources != old.config.sources:
-            self._stop_sources()
-            self._start_sources()
+            self._restart_sources()
         log.info("reloaded: %s", self.summary())
 
     def _listen(self) -> RuleWatch:
@@ -305,14 +308,18 @@ class Daemon:
     def _start_source(self, source: Source, cursors: dict[str, str]) -> bool:
         return self._edge(NoticeKind.SOURCE, lambda: source.start(self._gate.emit, cursors))
 
-    def _stop_sources(self) -> None:
-        """Close the gate, stop the threads, and commit what had come through: the next start goes on from there."""
+    def _close_sources(self) -> None:
         self._gate.close()
         for source in self._sources:
             source.stop()
+
+    def _restart_sources(self) -> None:
+        """Start the sources of a new config where the old ones' last batch ended."""
+        self._close_sources()
         while (item := self.inbox.get(0)) is not None:
             self._take(item)
         self._flush()
+        self._start_sources()
 
     # --- requests -------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from . import address, host, matcher, rules
 from .address import Guard
 from .config import Config, JournalConfig
-from .errors import EdgeError
+from .errors import CommandError, EdgeError
 from .firewall import BACKENDS, Firewall
 from .matcher import Matcher
 from .model import Policy, Refusal, RuleSet
@@ -58,8 +58,12 @@ def rule_directories(config: Config) -> tuple[str, ...]:
 
 def guard(config: Config) -> Guard:
     """Who is never banned: the allowlist, and what this host cannot do without."""
+    try:
+        own = host.protected()
+    except CommandError:
+        own = {}  # `missing` says so
     allowlist = tuple(map(address.prefix, config.bans.allowlist))
-    return Guard(allowlist, host.protected(), permit_documentation=config.bans.permit_documentation)
+    return Guard(allowlist, own, permit_documentation=config.bans.permit_documentation)
 
 
 def policies(watch: Watch) -> dict[str, Policy]:
@@ -106,9 +110,10 @@ def _journal(given: JournalConfig) -> JournalSource:
 def missing(config: Config) -> list[str]:
     """What this machine lacks for `config`, a sentence each."""
     lacks = []
-    if config.sources.journal:
+    needs = [host.protected, *([available] if config.sources.journal else [])]
+    for need in needs:
         try:
-            available()
+            need()
         except EdgeError as error:
             lacks.append(str(error))
     return lacks

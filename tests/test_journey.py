@@ -70,6 +70,14 @@ mail: {{host: 127.0.0.1, port: {port}}}
         with self.log.open("a") as log:
             log.writelines(f"{stamp} web1 {tag}: {message}\n" for message in messages)
 
+    def rotate(self) -> None:
+        """Rename the log as logrotate does, and what it renamed before."""
+        for number in range(8, 0, -1):
+            older = self.log.with_name(f"app.log.{number}")
+            if older.exists():
+                older.rename(self.log.with_name(f"app.log.{number + 1}"))
+        self.log.rename(self.log.with_name("app.log.1"))
+
     def run(self, *argv: str, status: int = 0) -> str:
         done = subprocess.run(
             [*LOGWARDEN, *argv, "--config", str(self.config)], capture_output=True, text=True, check=False
@@ -207,7 +215,7 @@ def test_sigkill_in_mid_batch_loses_and_repeats_no_line(host: Host) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
         if kill % 3 == 1:
-            os.rename(host.log, host.log.with_name(f"app.log.{kill}"))
+            host.rotate()
     with daemon(host.config):
         until(lambda: host.read() >= written)
     seen = Counter(int(message.split()[3]) for message in host.kept())
@@ -239,8 +247,10 @@ def serving(mailbox: Mailbox, port: int) -> Iterator[None]:
 
     postbox = Controller(mailbox, hostname="127.0.0.1", port=port)
     postbox.start()
-    yield
-    postbox.stop()
+    try:
+        yield
+    finally:
+        postbox.stop()
 
 
 def test_every_command_does_what_its_user_expects(host: Host) -> None:
@@ -271,7 +281,8 @@ def test_every_command_does_what_its_user_expects(host: Host) -> None:
         assert "on web1" in host.run("status")
         assert "198.51.100.7/32 is banned until" in host.run("ban", "198.51.100.7", "--for", "1h")
         assert "manual" in host.run("bans")
-        assert "loopback" in host.run("ban", "127.0.0.1", status=1)
+        assert "own address" in host.run("ban", "127.0.0.1", status=1)
+        assert "multicast" in host.run("ban", "224.0.0.1", status=1)
         assert "allowlist" in host.run("ban", "203.0.113.77", status=1)
         assert "is not banned" in host.run("unban", "198.51.100.8", status=1)
         assert "198.51.100.7/32 is free" in host.run("unban", "198.51.100.7")
@@ -293,3 +304,25 @@ def test_scan_tries_a_headerless_line_against_every_program_where_asked(host: Ho
     ]:
         scanned = host.run("scan", "--json", "--program", program, str(file)).splitlines()
         assert [json.loads(line)["verdict"] for line in scanned] == expected
+
+
+def test_a_journal_is_followed_by_cursor_over_a_restart(host: Host, tmp_path: Path) -> None:
+    pytest.importorskip("systemd.journal")
+    from test_journal import REMOTE, Writer
+
+    if not os.path.exists(REMOTE):
+        pytest.skip("needs systemd-journal-remote")
+    (tmp_path / "journal").mkdir()
+    write = Writer(tmp_path / "journal" / "x.journal")
+    write("before the first start")
+    config = host.config.read_text()
+    host.config.write_text(config.replace("sources: {", f"sources: {{journal: {{directories: [{tmp_path}/journal]}}, "))
+    with daemon(host.config):
+        write("of the first run", "two\nlines")
+        until(lambda: host.read() == 2)
+    write("written while it was down")
+    with daemon(host.config):
+        until(lambda: host.read() == 3)
+        write("of the second run")
+        until(lambda: host.read() == 4)
+    assert host.kept() == ["of the first run", "two#012lines", "written while it was down", "of the second run"]

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import click
-from rich.console import Console
 
 from .. import __version__
 from ..errors import LogwardenError
-from . import ask, check, run, scan
+
+COMMANDS = {
+    "run": "run",
+    "check": "check",
+    "scan": "scan",
+    "status": "ask",
+    "bans": "ask",
+    "ban": "ask",
+    "unban": "ask",
+    "digest": "ask",
+    "reload": "ask",
+}
+"""Each command, in the order in which `--help` lists them, and the module that holds it."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Imports a command's module when it is asked for: `logwarden bans` needs no matcher and no templates."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".{COMMANDS[cmd_name]}", __package__)
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="logwarden")
 def group() -> None:
     """Mails the log lines that no rule calls normal, and bans the source of an attack at once."""
-
-
-for command in (run.run, check.check, scan.scan, *ask.COMMANDS):
-    group.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         group.main(arguments, prog_name="logwarden", standalone_mode=True)
     except LogwardenError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), markup=False, style="red")
+        click.secho(str(error), err=True, fg="red")
         sys.exit(error.exit_status)
     except BrokenPipeError:  # `logwarden ... | head`: nobody reads on
         sys.stderr.close()

@@ -120,6 +120,3 @@ def reload(config_file: str) -> None:
     for problem in answer["problems"]:
         out.print(safe(problem), markup=False, style="red")
     out.print(f"{answer['rules']['ignore']} ignore rules and {answer['rules']['attack']} attack rules in force.")
-
-
-COMMANDS = (status, bans, ban, unban, digest, reload)

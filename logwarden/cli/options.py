@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
@@ -14,7 +13,8 @@ from rich.table import Table
 
 from ..config import DEFAULT_PATH
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+WIDE = 1_000
+"""Columns where there is no terminal: what a script reads is not folded."""
 
 config_option = click.option(
     "--config",
@@ -30,7 +30,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 def console(*, stderr: bool = False) -> Console:
     """Standard output (or error); colours only on a terminal, and not where NO_COLOR is set."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty(), width=None if stream.isatty() else WIDE)
 
 
 def print_json(value: Any) -> None:
@@ -41,8 +41,8 @@ def print_json(value: Any) -> None:
 def table(title: str | None, *columns: str) -> Table:
     """A table without frame; titles of columns in bold."""
     made = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
-    for column in columns:
-        made.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        made.add_column(column, overflow="fold", no_wrap=number == 0)
     return made
 
 

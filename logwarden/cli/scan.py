@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import io
+import json
+import multiprocessing
 import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import click
+from rich.console import Console
 from rich.progress import Progress
 
 from .. import config, watch
 from ..errors import EdgeError
+from ..matcher import Matcher
 from ..model import Batch, Outcome, Verdict
 from ..sources import lines
-from .options import config_option, console, json_option, print_json, safe, table
+from .options import config_option, console, json_option, safe, table
 
 _STYLES = {Outcome.ATTACK: "red", Outcome.QUARANTINED: "magenta", Outcome.UNEXPLAINED: ""}
+LARGE = 4 << 20
+"""Bytes from which a file is worth a progress bar and, unless --jobs says otherwise, more than one process."""
+
+
+class Part(NamedTuple):
+    """A batch of a file: `number` is that of its first line, from 1; `read` the bytes of the file up to its end."""
+
+    batch: Batch
+    number: int
+    read: int
+
+
+class Done(NamedTuple):
+    """A part's lines by outcome, and what is to be printed of it."""
+
+    counts: Counter[str]
+    text: str
+    read: int
 
 
 @click.command()
@@ -29,7 +55,10 @@ _STYLES = {Outcome.ATTACK: "red", Outcome.QUARANTINED: "magenta", Outcome.UNEXPL
 @click.option(
     "--program", metavar="NAME", help="The program of lines whose header names none; '*' tries every program."
 )
-def scan(files: tuple[str, ...], config_file: str, program: str | None, *, as_json: bool) -> None:
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; all cores for large files if left out."
+)
+def scan(files: tuple[str, ...], config_file: str, program: str | None, jobs: int | None, *, as_json: bool) -> None:
     """Classify the lines of FILEs ('-': standard input), and print those that a digest would show.
 
     \b
@@ -38,65 +67,51 @@ def scan(files: tuple[str, ...], config_file: str, program: str | None, *, as_js
     journalctl -o short-iso | logwarden scan -
     """
     matcher = watch.build(config.load(config_file)).matcher
+    judge = Judge(matcher, as_json, sys.stdout.isatty())
     totals: Counter[str] = Counter()
     for file in files:
-        read = 0
         with _open(file) as stream:
-            for batch in _progress(file, stream, program):
-                classified = matcher.classify(batch, time.time(), every=as_json)
-                totals.update({str(outcome): lines for outcome, lines in classified.counts.items()})
-                _print(classified.verdicts, read, as_json=as_json)
-                read += batch.count
+            size = _size(stream)
+            workers = jobs or (os.cpu_count() or 1 if size >= LARGE else 1)
+            with _progress(file, size) as advance:
+                for done in _spread(judge, _parts(file, stream, program), workers):
+                    totals += done.counts
+                    click.echo(done.text, nl=False)
+                    advance(done.read)
     if not as_json:
         summary = table(None, "lines", *Outcome)
         summary.add_row(str(sum(totals.values())), *(str(totals[outcome]) for outcome in Outcome))
         console().print(summary)
 
 
-def _open(file: str) -> BinaryIO:
-    try:
-        return sys.stdin.buffer if file == "-" else open(file, "rb")
-    except OSError as error:
-        raise EdgeError(f"{file}: {error.strerror}") from error
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Classifies a part and writes down what is to be printed of it: all lines as JSON, or those of a digest."""
 
+    matcher: Matcher
+    as_json: bool
+    colour: bool
 
-def _progress(file: str, stream: BinaryIO, program: str | None) -> Iterator[Batch]:
-    """The stream as batches; with a progress bar where standard error is a terminal and the size is known."""
-    size = os.fstat(stream.fileno()).st_size
-    batches = _batches(file, stream, program)
-    screen = console(stderr=True)
-    if not screen.is_terminal or size < 1 << 22:
-        yield from batches
-        return
-    with Progress(console=screen, transient=True) as progress:
-        task = progress.add_task(file, total=size)
-        for batch in batches:
-            yield batch
-            progress.advance(task, len(batch.block))
+    def __call__(self, part: Part) -> Done:
+        classified = self.matcher.classify(part.batch, time.time(), every=self.as_json)
+        text = "".join(
+            self._json(part.number, classified.verdicts) if self.as_json else self._text(classified.verdicts)
+        )
+        counts = Counter({str(outcome): count for outcome, count in classified.counts.items()})
+        return Done(counts, text, part.read)
 
+    def _json(self, first: int, verdicts: tuple[Verdict, ...]) -> Iterator[str]:
+        for number, verdict in enumerate(verdicts, first):
+            yield json.dumps(_as_json(number, verdict), ensure_ascii=False) + "\n"
 
-def _batches(file: str, stream: BinaryIO, program: str | None) -> Iterator[Batch]:
-    rest, skip = b"", lines.Skip.NOTHING
-    while True:
-        read = stream.read(lines.BLOCK)
-        taken = lines.cut(rest + read, skip, final=not read)
-        rest, skip = (rest + read)[taken.used :], taken.skip
-        if taken.count:
-            yield Batch(file, taken.block, taken.count, "", program)
-        if not read:
-            return
-
-
-def _print(verdicts: Iterable[Verdict], before: int, *, as_json: bool) -> None:
-    if as_json:
-        for number, verdict in enumerate(verdicts, before + 1):
-            print_json(_as_json(number, verdict))
-        return
-    out = console()
-    for verdict in verdicts:
-        if verdict.reported:
-            rule = f"  [{verdict.attack_by}]" if verdict.attack_by else ""
-            out.print(safe(verdict.event.raw) + rule, markup=False, style=_STYLES[verdict.outcome])
+    def _text(self, verdicts: tuple[Verdict, ...]) -> Iterator[str]:
+        page = io.StringIO()
+        out = Console(file=page, force_terminal=self.colour, highlight=False, soft_wrap=True)
+        for verdict in verdicts:
+            if verdict.reported:
+                rule = f"  [{verdict.attack_by}]" if verdict.attack_by else ""
+                out.print(safe(verdict.event.raw) + rule, markup=False, style=_STYLES[verdict.outcome])
+        yield page.getvalue()
 
 
 def _as_json(number: int, verdict: Verdict) -> dict[str, Any]:
@@ -115,3 +130,82 @@ def _as_json(number: int, verdict: Verdict) -> dict[str, Any]:
         "severity": str(attack.severity) if attack else None,
         "address": verdict.address,
     }
+
+
+# --- the file -----------------------------------------------------------------------------------------------
+
+
+def _open(file: str) -> BinaryIO:
+    try:
+        return sys.stdin.buffer if file == "-" else open(file, "rb")
+    except OSError as error:
+        raise EdgeError(f"{file}: {error.strerror}") from error
+
+
+def _size(stream: BinaryIO) -> int:
+    """Bytes of a file; 0 for what has no size, such as a pipe."""
+    try:
+        return os.fstat(stream.fileno()).st_size
+    except OSError:
+        return 0
+
+
+def _parts(file: str, stream: BinaryIO, program: str | None) -> Iterator[Part]:
+    rest, skip, number, total = b"", lines.Skip.NOTHING, 1, 0
+    while True:
+        try:
+            read = stream.read(lines.BLOCK)
+        except OSError as error:
+            raise EdgeError(f"{file}: {error.strerror}") from error
+        taken = lines.cut(rest + read, skip, final=not read)
+        rest, skip = (rest + read)[taken.used :], taken.skip
+        total += len(read)
+        if taken.count:
+            yield Part(Batch(file, taken.block, taken.count, "", program), number, total)
+            number += taken.count
+        if not read:
+            return
+
+
+@contextmanager
+def _progress(file: str, size: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error, where that is a terminal and the file is large."""
+    screen = console(stderr=True)
+    if not screen.is_terminal or size < LARGE:
+        yield lambda _: None
+        return
+    with Progress(console=screen, transient=True) as progress:
+        task = progress.add_task(file, total=size)
+        yield lambda read: progress.update(task, completed=read)
+
+
+# --- all cores ----------------------------------------------------------------------------------------------
+
+_judge: Judge | None = None  # a worker process's own, set once as it starts
+
+
+def _spread(judge: Judge, parts: Iterator[Part], workers: int) -> Iterator[Done]:
+    """Judge the parts in `workers` processes, in order. Two parts a worker are under way, so memory stays bounded."""
+    if workers == 1:
+        yield from map(judge, parts)
+        return
+    # fork: the compiled database is inherited as it stands. No thread of ours runs yet.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(judge,)) as pool:
+        pending: deque[Future[Done]] = deque()
+        for part in parts:
+            pending.append(pool.submit(_work, part))
+            if len(pending) >= 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _start_worker(judge: Judge) -> None:
+    global _judge
+    _judge = judge
+
+
+def _work(part: Part) -> Done:
+    assert _judge is not None  # noqa: S101 - the initializer ran
+    return _judge(part)

@@ -28,6 +28,8 @@ LOGWARDEN = Path(sys.executable).with_name("logwarden")
 SAMPLE = Path(__file__).with_name("sample.log")
 PATIENCE = 30.0
 """Seconds that any one step may take; all of them together take about ten."""
+COMPILING = 120.0
+"""Seconds that the first start may take: rules that are new to this machine are compiled."""
 
 
 def until(done: Callable[[], bool], what: str) -> None:
@@ -86,9 +88,10 @@ def sample_until(now: datetime) -> Iterator[str]:
 def daemon(config: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`logwarden run`, from READY=1, which it tells us as it would tell systemd, until the block ends."""
     door, said = config.with_name("notify"), config.with_name("daemon.err")
+    door.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices, said.open("wb") as errors:
         notices.bind(str(door))
-        notices.settimeout(PATIENCE)
+        notices.settimeout(COMPILING)
         environment = {**os.environ, "NOTIFY_SOCKET": str(door)}
         with subprocess.Popen([LOGWARDEN, "run", "--config", config], env=environment, stderr=errors) as process:
             try:

@@ -1,0 +1,94 @@
+"""The daemon and the kernel: packets really dropped between two network namespaces, and let through again."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from demo import network
+from demo.stage import Mailbox, daemon
+from test_journey import Host, attack, until
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+CLONE_NEWNET = 0x40000000
+"""sched.h: what `unshare --net` asks for."""
+ATTACKER4, ATTACKER6, FRIEND = "203.0.113.9", "2001:db8:9::9", "203.0.113.77"
+
+
+@contextmanager
+def own_network() -> Iterator[None]:
+    """Put this thread, and what it starts, into a network namespace of its own until the block ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net") as home:
+        assert libc.unshare(CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        try:
+            yield
+        finally:
+            assert libc.setns(home.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+
+
+@pytest.fixture(params=["ipset", "nftables"])
+def host(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
+    mailbox = Mailbox()
+    with own_network(), network.wire([ATTACKER4, ATTACKER6, FRIEND]) as far, mailbox.served() as port:
+        host = Host(tmp_path, port)
+        host.config.write_text(host.config.read_text().replace("dry-run", request.param))
+        rules = tmp_path / "attack.d" / "sshd.yaml"
+        rules.write_text(rules.read_text().replace("ban: 1h", "ban: 3s"))
+        host.reaches = far.reaches_us  # type: ignore[attr-defined]
+        yield host
+
+
+def test_who_attacks_is_dropped_at_once_and_let_through_again_when_the_ban_ends(host: Host) -> None:
+    reaches = host.reaches  # type: ignore[attr-defined]
+    with daemon(host.config):
+        assert all(map(reaches, [ATTACKER4, ATTACKER6, FRIEND]))
+        attack(host, ATTACKER4, 3)
+        attack(host, ATTACKER6, 3)
+        attack(host, FRIEND, 9)
+        until(lambda: host.read() == 15)
+        until(lambda: not reaches(ATTACKER4))
+        assert not reaches(ATTACKER6)
+        assert reaches(FRIEND)
+        until(lambda: reaches(ATTACKER4) and reaches(ATTACKER6))
+
+
+def test_a_ban_by_hand_outlives_the_daemon_and_is_lifted_by_hand(host: Host) -> None:
+    reaches = host.reaches  # type: ignore[attr-defined]
+    with daemon(host.config) as process:
+        host.run("ban", ATTACKER4, "--for", "1h")
+        assert not reaches(ATTACKER4)
+        process.kill()
+        process.wait()
+        assert not reaches(ATTACKER4), "a SIGKILL lifts no ban"
+    with daemon(host.config):
+        assert not reaches(ATTACKER4)
+        host.run("unban", ATTACKER4)
+        assert reaches(ATTACKER4)
+
+
+def test_a_set_that_somebody_flushed_is_filled_again_from_sqlite_at_start(host: Host) -> None:
+    reaches = host.reaches  # type: ignore[attr-defined]
+    with daemon(host.config):
+        host.run("ban", ATTACKER4, "--for", "1h")
+    subprocess.run("ipset flush 2>&-; iptables -t raw -F; nft flush ruleset 2>&-", shell=True, check=False)
+    assert reaches(ATTACKER4)
+    with daemon(host.config):
+        assert not reaches(ATTACKER4)
+
+
+def test_sets_and_rules_go_with_the_daemon_where_the_config_says_so(host: Host) -> None:
+    reaches = host.reaches  # type: ignore[attr-defined]
+    host.config.write_text(host.config.read_text().replace("bans: {", "bans: {on_stop: remove, "))
+    with daemon(host.config) as process:
+        host.run("ban", ATTACKER6)
+        assert not reaches(ATTACKER6)
+        process.terminate()
+        process.wait()
+        assert reaches(ATTACKER6)
