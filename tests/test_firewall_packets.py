@@ -13,7 +13,7 @@ import pytest
 from namespaces import DROPPED, PORT, Namespace, namespaces, run, wire
 from test_firewall import KERNEL, ban, until
 
-from logwarden.firewall import BACKENDS, Firewall, Hook, Settings
+from logwarden.firewall import BACKENDS, Firewall, Hook, Settings, conntrack
 
 pytestmark = pytest.mark.root
 
@@ -83,7 +83,7 @@ def test_an_established_flow_is_cut(firewall: Firewall, world: World) -> None:
     with world.there.connect(EVIL4, HERE4) as flow:
         assert flows(EVIL4) == 1
         firewall.apply([ban(f"{EVIL4}/32")], time.time())
-        assert flows(EVIL4) == 0
+        until(lambda: flows(EVIL4) == 0)
         before = firewall.dropped()[f"{EVIL4}/32"]
         flow.send(b"still there?")
         until(lambda: firewall.dropped()[f"{EVIL4}/32"] > before)
@@ -100,6 +100,7 @@ def test_where_established_flows_are_accepted_first_cutting_them_is_what_ends_th
     firewall.init()
     with world.there.connect(EVIL4, HERE4) as flow, world.server.accept()[0] as accepted:
         firewall.apply([ban(f"{EVIL4}/32")], time.time())
+        until(lambda: flows(EVIL4) != cut)
         flow.sendall(b"x")
         assert bool(select.select([accepted], [], [], DROPPED)[0]) != cut
 
@@ -111,7 +112,23 @@ def test_flows_of_others_stay_when_many_are_banned(firewall: Firewall, world: Wo
             open_flows.enter_context(world.there.connect(source, target))
         many = [ban(f"198.51.100.{n}/32") for n in range(100)]
         firewall.apply([*many, ban(f"{EVIL4}/32"), ban("2001:db8:9::/64")], time.time())
-        assert [flows(source) for source, _ in pairs] == [0, 1, 0, 1]
+        until(lambda: [flows(source) for source, _ in pairs] == [0, 1, 0, 1])
+
+
+def test_flows_are_cut_by_prefix_and_counted(world: World) -> None:
+    with world.there.connect(EVIL4, HERE4), world.there.connect(FRIEND4, HERE4), world.there.connect(EVIL6, HERE6):
+        assert conntrack.cut(["198.51.100.0/24", "2001:db8:7::/48"]) == 0
+        assert conntrack.cut(["203.0.112.0/23"]) == 2
+        assert conntrack.cut(["203.0.112.0/23"]) == 0
+        assert flows(EVIL6) == 1
+
+
+def test_bans_that_come_while_flows_are_being_cut_are_served_next(world: World) -> None:
+    cutter = conntrack.Cutter()
+    with world.there.connect(EVIL4, HERE4), world.there.connect(FRIEND4, HERE4):
+        cutter.cut([f"{EVIL4}/32"])
+        cutter.cut([f"{FRIEND4}/32"])
+        until(lambda: flows(EVIL4) + flows(FRIEND4) == 0)
 
 
 @pytest.mark.parametrize("name", KERNEL)

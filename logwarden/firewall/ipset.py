@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import FirewallError
 from ..model import Ban
-from .conntrack import cut
+from .conntrack import Cutter
 from .iptables import DropRules
 from .protocol import Settings, checked, command, seconds_left
 
@@ -35,6 +35,7 @@ class Ipset:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
+        self._cutter = Cutter()
         self._rules = DropRules(self._settings.hook, SETS) if self._settings.hook else None
 
     def init(self) -> Sequence[str]:
@@ -48,7 +49,7 @@ class Ipset:
         timeouts = seconds_left(bans, now, CEILING)
         self._restore([f"add {_set_of(prefix)} {prefix} timeout {left}" for prefix, left in timeouts.items()])
         if self._settings.cut:
-            cut(timeouts)
+            self._cutter.cut(timeouts)
 
     def lift(self, prefixes: Iterable[str]) -> None:
         """Delete entries; -exist lets those pass that are not there."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ..errors import FirewallError
 from ..model import Ban
-from .conntrack import cut
+from .conntrack import Cutter
 from .protocol import Hook, Settings, checked, command, seconds_left
 
 TABLE = "inet logwarden"
@@ -62,6 +62,7 @@ class Nftables:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
+        self._cutter = Cutter()
         if self._settings.hook and self._settings.hook not in _HOOKS:
             raise FirewallError("nftables: the hook must be PREROUTING, INPUT or none")
         self._sets: set[_Set] = set(_ALWAYS)
@@ -85,7 +86,7 @@ class Nftables:
             return
         self._change({prefix: f"timeout {left}s" for prefix, left in timeouts.items()}, add=True)
         if self._settings.cut:
-            cut(timeouts)
+            self._cutter.cut(timeouts)
 
     def lift(self, prefixes: Iterable[str]) -> None:
         """Delete entries, those that are not there too."""
