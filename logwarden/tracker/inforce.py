@@ -53,13 +53,14 @@ class BansInForce:
         self._wide: Deadlines[Prefix] = Deadlines(capacity)
         self._wide_lengths: dict[int, set[int]] = {4: set(), 6: set()}
 
-    def put(self, network: Prefix, until: float, *, wide: bool) -> None:
-        """`network` is banned until `until`. `wide`: it is more than one party's prefix, and hits count inside it."""
-        if wide:
-            self._wide.put(network, until)
-            self._wide_lengths[network.version].add(network.prefixlen)
-        else:
-            self._exact.put(str(network), until)
+    def put(self, text: str, until: float) -> None:
+        """One party's prefix, as it is counted, is banned until `until`."""
+        self._exact.put(text, until)
+
+    def put_wide(self, network: Prefix, until: float) -> None:
+        """A prefix that more than one party is counted in is banned until `until`."""
+        self._wide.put(network, until)
+        self._wide_lengths[network.version].add(network.prefixlen)
 
     def covers(self, address: Address, counted_as: str, now: float) -> bool:
         """Whether `counted_as`, or a wide prefix around `address`, is banned."""
