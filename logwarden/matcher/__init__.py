@@ -1,0 +1,13 @@
+"""All rules as one: `compile` makes a Matcher of a RuleSet, and `Matcher.classify` says what becomes of each line.
+
+compilation   which engine takes which rule; the cache of compiled databases
+classifier    a batch through the engines; judgement: what the rules that match make of a line
+hyperscan_engine, regex_engine    which rules match which lines of a block
+patterns      a rule, as either engine needs it; lines: a line, as the engines see it
+tags, prefix, trees, globs        what is known of a rule's tree, and done to it, on the way
+"""
+
+from .classifier import Matcher
+from .compilation import compile  # noqa: A004 - as in re.compile
+
+__all__ = ["Matcher", "compile"]

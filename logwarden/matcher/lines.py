@@ -1,0 +1,57 @@
+"""How a line is shown to the engines, and what a rule may look at in it.
+
+The patterns know the traditional layouts (`header.HEADER`). A line whose header is of another kind is shown a second
+time, in a canonical form: a traditional header that says nothing, then tag and message.
+
+Owns: that form. It is never mixed with raw lines, so that no raw line can be taken for it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .. import header
+from ..header import Parts
+
+_HEADER = b"Jan  1 00:00:00 - "
+_LAYOUT = re.compile(rb"(%s)(?:(%s)(?:%s)?: )?" % (header.HEADER, header.PROGRAM, header.PID))
+
+
+def canonical(line: bytes, parts: Parts) -> bytes:
+    """The canonical form of `line`, whose tag stands in front only where its program is known."""
+    message = line[parts.start :]
+    if not has_program(parts):
+        return _HEADER + message
+    pid = b"" if parts.pid is None else b"[%s]" % parts.pid
+    return b"%s%s%s: %s" % (_HEADER, parts.program, pid, message)
+
+
+def has_program(parts: Parts) -> bool:
+    """Whether it is known which program wrote the line: not none, and not any."""
+    return parts.program is not None and parts.program != b"*"
+
+
+class View(NamedTuple):
+    """The parts of a line that a rule may look at; None: there is no such part.
+
+    `text` is what follows the header: tag and message. `program` is `*` where it may be any.
+    """
+
+    raw: bytes | None
+    text: bytes | None
+    program: bytes | None
+    message: bytes | None
+
+
+def view(line: bytes) -> View:
+    """What rules see of a line that is shown to an engine."""
+    found = _LAYOUT.match(line)
+    if not found:
+        return View(line, None, None, None)
+    return View(line, line[found.end(1) :], found[2], line[found.end() :] if found[2] else None)
+
+
+def message_view(line: bytes, parts: Parts) -> View:
+    """What native rules see of a line whose program is not known."""
+    return View(None, None, parts.program, line[parts.start :])

@@ -1,0 +1,66 @@
+"""The portable engine: the `regex` package, line by line, each rule with a timeout.
+
+Owns: rules that Hyperscan cannot take; all rules, where there is no Hyperscan.
+Never: raises for a line. A rule that takes too long is noted (`engine.Patience`) and not tried again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+
+from ..errors import RuleError
+from . import lines
+from .engine import Found, Patience
+from .lines import View
+from .patterns import Pattern, Scope
+
+
+class RegexEngine:
+    """Patterns, tried one by one on each line of those that may match it."""
+
+    def __init__(self, patterns: Sequence[Pattern], patience: Patience) -> None:
+        self.patterns = patterns
+        self._patience = patience
+        self._others = tuple(id_ for id_, pattern in enumerate(patterns) if pattern.scope is not Scope.MESSAGE)
+        self._of_program = functools.lru_cache(maxsize=1024)(self._find_of_program)
+
+    def scan(self, block: bytes) -> Found:
+        """All matches in `block`."""
+        found = Found([], [], [])
+        start = 0
+        while (end := block.find(b"\n", start)) >= 0:
+            self._scan_line(block[start:end], end, found)
+            start = end + 1
+        return found
+
+    def _scan_line(self, line: bytes, end: int, found: Found) -> None:
+        for id_, matches in self.try_all(lines.view(line), len(line)):
+            if matches:
+                found.ends.append(end)
+                found.ids.append(id_)
+            else:
+                found.late.append((end, id_))
+
+    def try_all(self, view: View, length: int) -> Iterator[tuple[int, bool]]:
+        """The ids of the patterns that match a line of `length` bytes, and with False of those that ran out of time."""
+        for id_ in (*self._of_program(view.program), *self._others):
+            matches = try_one(self._patience, self.patterns[id_], view, length)
+            if matches is not False:
+                yield id_, matches is True
+
+    def _find_of_program(self, program: bytes | None) -> tuple[int, ...]:
+        return tuple(id_ for id_, pattern in enumerate(self.patterns) if pattern.is_for(program))
+
+
+def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bool | None:
+    """Whether `pattern` matches a line of `length` bytes; None where it ran out of time just now."""
+    if not patience.allows(pattern, length):
+        return False
+    try:
+        return pattern.matches(view)
+    except TimeoutError:
+        patience.lose(pattern, length)
+        return None
+    except RuleError:  # Hyperscan compiled it and the `regex` package does not
+        return False

@@ -1,0 +1,91 @@
+"""What the tree of a logcheck rule says of the tag at its start: `sshd[42]: ` and what may be written for it.
+
+Owns: the little automaton of `header`'s PROGRAM PID? ': ', run over a tree instead of a text.
+Never: guesses. Where a tree does not settle the question, the answer is the one that costs time, not the one that errs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from .. import header
+from ..ere import Node
+from ..ere.nodes import ANY, Alt, Assertion, Backref, Capture, Cat, Group, Literal, Repeat, Set
+
+
+def _mask(fragment: bytes) -> int:
+    return sum(1 << byte for byte in range(256) if re.fullmatch(fragment, bytes([byte])))
+
+
+_PROGRAM = _mask(header.PROGRAM)
+_PID = _mask(rb"[^\x00-\x20\x7f\[\]]")
+_OPEN, _CLOSE, _COLON, _SPACE = (1 << ord(character) for character in "[]: ")
+
+_START, _NAME, _IN_PID, _AFTER_PID, _AFTER_COLON, _MESSAGE, _NO_TAG = range(7)
+_STEPS: dict[int, tuple[tuple[int, int], ...]] = {
+    _START: ((_PROGRAM, _NAME),),
+    _NAME: ((_PROGRAM, _NAME), (_OPEN, _IN_PID), (_COLON, _AFTER_COLON)),
+    _IN_PID: ((_PID, _IN_PID), (_CLOSE, _AFTER_PID)),
+    _AFTER_PID: ((_COLON, _AFTER_COLON),),
+    _AFTER_COLON: ((_SPACE, _MESSAGE),),
+    _MESSAGE: ((ANY, _MESSAGE),),
+    _NO_TAG: (),
+}
+"""State -> (bytes, next state); bytes in none of its rows lead to _NO_TAG."""
+
+States = frozenset[int]
+_ALL: States = frozenset(_STEPS)
+
+
+def implies_tag(rest: Node) -> bool:
+    """Whether every text that `rest` matches the start of begins with a tag, so that its line is a traditional one."""
+    return _advance(rest, frozenset({_START})) == {_MESSAGE}
+
+
+def _advance(node: Node, states: States) -> States:
+    """The states that the automaton can be in behind any text of `node`, from any of `states`."""
+    match node:
+        case Literal(text):
+            for byte in text:
+                states = _step(states, 1 << byte)
+            return states
+        case Set(bits):
+            return _step(states, bits)
+        case Cat(parts):
+            for part in parts:
+                states = _advance(part, states)
+            return states
+        case Alt(branches):
+            return frozenset().union(*(_advance(branch, states) for branch in branches))
+        case Repeat(inner, low, high):
+            return _repeat(lambda reached: _advance(inner, reached), states, low, high)
+        case Group(_, inner) | Capture(_, inner):
+            return _advance(inner, states)
+        case Backref():
+            return _ALL
+        case Assertion():
+            return states
+
+
+def _repeat(advance: Callable[[States], States], states: States, low: int, high: int | None) -> States:
+    for _ in range(min(low, len(_STEPS))):  # states only go forward or stay, so that nothing changes after that
+        states = advance(states)
+    reached = states
+    for _ in range(len(_STEPS) if high is None else min(high - low, len(_STEPS))):
+        states = advance(states)
+        reached |= states
+    return reached
+
+
+def _step(states: States, bits: int) -> States:
+    return frozenset(target for state in states for target in _targets(state, bits))
+
+
+def _targets(state: int, bits: int) -> list[int]:
+    rows = _STEPS[state]
+    found = [target for allowed, target in rows if bits & allowed]
+    left = bits
+    for allowed, _ in rows:
+        left &= ~allowed
+    return [*found, _NO_TAG] if left else found
