@@ -21,10 +21,10 @@ test: setup ## every test; those that need root skip themselves where there is n
 unit: setup ## the tests that need no root and take no seconds
 	$(PYTEST) -m 'not root and not slow'
 
-lint: setup ## ruff and mypy --strict -p logwarden -p tests.demo
+lint: setup ## ruff and mypy --strict -p logwarden -p tests.demo -p tests.bench
 	$(PYTHON) -m ruff check $(CODE)
 	$(PYTHON) -m ruff format --check $(CODE)
-	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo
+	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo -p tests.bench
 
 bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed
 	@$(PYTHON) -m tests.bench

@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import track
+from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
 
@@ -64,7 +64,7 @@ digest: {{schedule: daily, to: [you@web1.example]}}
 mail: {{host: 127.0.0.1, port: {port}}}
 """
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100)
 
 
 def say(text: str) -> None:
@@ -158,7 +158,7 @@ def aftermath(config: Path, mailbox: Mailbox, enforced: bool) -> None:
     text = mail.get_body(("plain",))
     assert text is not None
     headers = "".join(f"{name}: {mail[name]}\n" for name in ("From", "To", "Date", "Subject"))
-    console.print(Panel(Text(f"{headers}\n{text.get_content().rstrip()}"), border_style="cyan"))
+    console.print(Rule(style="cyan"), Text(f"{headers}\n{text.get_content().rstrip()}"), Rule(style="cyan"), sep="\n")
     chapter("4. What stays")
     if enforced:
         for name in ("logwarden4", "logwarden6"):

@@ -1,0 +1,150 @@
+"""`make bench`: how fast lines are judged, as ratios to what limits us and to our peers, on this machine, in this run.
+
+    python -m tests.bench [--lines N] [--rounds N]
+
+One core. Each figure is the median of the rounds; in a round each contestant runs once, one after the other, so that a
+noisy neighbour troubles all of them. Ratios last from machine to machine; lines a second do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from logwarden import matcher, rules
+from logwarden.matcher import Matcher
+from logwarden.matcher.classifier import BLOCK
+from logwarden.matcher.hyperscan_engine import HyperscanEngine
+from logwarden.model import Batch, Outcome, RuleSet
+
+from . import corpus, peers
+
+ROOT = Path(__file__).resolve().parents[2]
+GREP_LINES = 3_000
+SSHD_LINES = 50_000
+PORTABLE_LINES = 5_000
+"""What the slow contestants get: rates are compared, and these do not depend on the number of lines."""
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """`run` judges `lines` lines."""
+
+    name: str
+    lines: int
+    run: Callable[[], object]
+
+
+def blocks(lines: Sequence[bytes]) -> list[bytes]:
+    """The lines in blocks of whole lines, about as large as the matcher scans at once."""
+    joined, size = b"".join(lines), sum(map(len, lines))
+    found, start = [], 0
+    while start < size:
+        end = joined.rfind(b"\n", start, start + BLOCK) + 1
+        found.append(joined[start:end])
+        start = end
+    return found
+
+
+def classify(judge: Matcher, given: Sequence[bytes]) -> dict[Outcome, int]:
+    """From bytes to verdicts and counters, as the daemon does it."""
+    totals = dict.fromkeys(Outcome, 0)
+    for block in given:
+        counts = judge.classify(Batch("bench", block, block.count(b"\n"), ""), time.time()).counts
+        for outcome in Outcome:
+            totals[outcome] += counts.get(outcome, 0)
+    return totals
+
+
+def raw_scan(judge: Matcher, given: Sequence[bytes]) -> None:
+    """Hyperscan alone over the same blocks with the same database, and nobody listening: the limit."""
+    engine = next(engine for engine, *_ in judge._engines if isinstance(engine, HyperscanEngine))
+    for block in given:
+        engine._database.scan(block, None, scratch=engine._scratch)
+
+
+def contestants(place: Path, count: int) -> Iterator[Contestant]:
+    lines, sshd = corpus.lines(count), corpus.sshd_lines(SSHD_LINES)
+    attack = rules.load(attack=[str(ROOT / "attack.d")]).attack
+    ruleset = RuleSet(tuple(corpus.rules()), attack)
+    console.print(f"{len(lines)} lines, {len(ruleset.ignore)} ignore rules, {len(attack)} attack rules")
+    begun = time.monotonic()
+    judge = matcher.compile(ruleset)
+    console.print(f"compiled in {time.monotonic() - begun:.1f} s; {len(judge.refused)} rules refused")
+    given = blocks(lines)
+    console.print(", ".join(f"{outcome} {n / count:.1%}" for outcome, n in classify(judge, given).items() if n))
+
+    yield Contestant("Hyperscan, raw", count, partial(raw_scan, judge, given))
+    yield Contestant("logwarden", count, partial(classify, judge, given))
+    without = matcher.compile(RuleSet(ruleset.ignore))
+    yield Contestant("logwarden, no attack rules", count, partial(classify, without, given))
+    portable = matcher.compile(ruleset, portable=True)
+    yield Contestant(
+        "logwarden, regex engine", PORTABLE_LINES, partial(classify, portable, blocks(lines[:PORTABLE_LINES]))
+    )
+    log, files = place / "small.log", peers.cleaned_rules(corpus.rule_files(), place)
+    log.write_bytes(b"".join(lines[:GREP_LINES]))
+    yield Contestant("logcheck's grep", GREP_LINES, partial(peers.grep_pipeline, log, files))
+    yield Contestant("logwarden, sshd log", SSHD_LINES, partial(classify, judge, blocks(sshd)))
+    if command := peers.fail2ban():
+        (place / "sshd.log").write_bytes(b"".join(sshd))
+        run = partial(peers.fail2ban_regex, command, place / "sshd.log")
+        yield Contestant("fail2ban-regex, sshd log", SSHD_LINES, run)
+
+
+RATIOS = (
+    ("logwarden", "Hyperscan, raw", 0.80),
+    ("logwarden", "logwarden, no attack rules", 0.90),
+    ("logwarden", "logcheck's grep", 250),
+    ("logwarden, sshd log", "fail2ban-regex, sshd log", 15),
+    ("logwarden, regex engine", "Hyperscan, raw", 0.15),
+)
+"""(ours, theirs, how many times theirs ours should be)."""
+
+
+def rate(contestant: Contestant) -> float:
+    """Lines a second of one run."""
+    begun = time.perf_counter()
+    contestant.run()
+    return contestant.lines / (time.perf_counter() - begun)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--lines", type=int, default=200_000)
+    options.add_argument("--rounds", type=int, default=5)
+    given = options.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # peers are children: they get the same core
+    with tempfile.TemporaryDirectory(prefix="logwarden-bench-") as place:
+        ready = list(contestants(Path(place), given.lines))
+        rounds = [{each.name: rate(each) for each in ready} for _ in range(given.rounds)]
+    rates = {each.name: statistics.median(found[each.name] for found in rounds) for each in ready}
+    report(rates, [(ours, theirs, goal) for ours, theirs, goal in RATIOS if theirs in rates])
+
+
+def report(rates: dict[str, float], ratios: Sequence[tuple[str, str, float]]) -> None:
+    speeds = Table("contestant", "lines/s", box=None, title="One core, median", title_justify="left")
+    speeds.columns[1].justify = "right"
+    for name, lines_a_second in rates.items():
+        speeds.add_row(name, f"{lines_a_second:,.0f}")
+    compared = Table("ratio", "is", "should be", box=None, title="Ratios", title_justify="left")
+    for ours, theirs, goal in ratios:
+        is_ = rates[ours] / rates[theirs]
+        compared.add_row(f"{ours} / {theirs}", f"[{'green' if is_ >= goal else 'red'}]{is_:.2f}[/]", f"{goal:g}")
+    console.print(speeds, compared, sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
