@@ -413,7 +413,7 @@ def test_logchecks_own_exemptions_take_a_violation_away(portable: bool) -> None:
 
 # --- no runaway -----------------------------------------------------------------------------------------------------
 
-SLOW = r"(a|aa)*(a|aa)*(a|aa)*(x)\4y"
+SLOW = r"(a|aa)*(a|aa)*(a|aa)*(x|y)\4"
 """With a backreference, so that Hyperscan cannot save it; on a line of many a's it takes for ever."""
 
 
@@ -422,7 +422,7 @@ def test_a_rule_that_takes_too_long_is_suspended_and_its_line_quarantined(portab
     slow, other = ignore("", f"^{SLOW}$"), ignore("", "^b+$")
     made = compiled(slow, other, portable=portable)
     before = time.monotonic()
-    found = classify(made, "a" * 5_000 + "xx", "bb", "xxy", "a" * 5_000 + "xx", every=True)
+    found = classify(made, "a" * 5_000 + "xy", "bb", "xx", "a" * 5_000 + "xy", every=True)
     assert time.monotonic() - before < 1
     assert [each.outcome for each in found.verdicts] == [
         Outcome.QUARANTINED,
@@ -432,14 +432,14 @@ def test_a_rule_that_takes_too_long_is_suspended_and_its_line_quarantined(portab
     ]
     assert found.verdicts[0].quarantined_for == f"{slow.where} took longer than 100 ms"
     assert [(each.kind, each.about) for each in found.notices] == [(NoticeKind.REFUSED, str(slow.where))]
-    assert classify(made, "xxy").notices == ()
+    assert classify(made, "xx").notices == ()
 
 
 @BOTH
 def test_one_long_line_does_not_switch_an_attack_rule_off(portable: bool) -> None:
     made = compiled(attack("su", f"{SLOW} from <ADDR>"), portable=portable)
     head = "Nov 22 17:00:00 mail su: "
-    found = classify(made, head + "a" * 5_000 + "xx from 192.0.2.1", head + "aaxxy from 192.0.2.1")
+    found = classify(made, head + "a" * 5_000 + "xy from 192.0.2.1", head + "aaxx from 192.0.2.1")
     assert [each.outcome for each in found.verdicts] == [Outcome.QUARANTINED, Outcome.ATTACK]
     assert found.verdicts[1].address == "192.0.2.1"
     assert len(found.notices) == 1

@@ -15,7 +15,8 @@ import re
 import regex
 
 from .. import ere, header
-from ..ere import Node
+from ..ere import Node, UnsupportedError
+from ..ere.nodes import size
 from ..errors import RuleError
 from ..model import AttackRule, IgnoreRule, Refusal, RuleSet
 from . import globs, prefix, tags, trees
@@ -23,6 +24,10 @@ from .lines import View
 
 TIMEOUT = 0.1
 """Seconds that a rule may take for one line in the `regex` engine."""
+
+LARGEST = 1_000
+"""Size of a tree (`ere.nodes.size`) that Hyperscan is asked to take as it is: a{1,500} takes it 0.05 s, a{1,2000}
+takes it 1 s, a{1,9000} more than a minute."""
 
 Rule = IgnoreRule | AttackRule
 
@@ -63,6 +68,8 @@ class Pattern:
         Raises UnsupportedError.
         """
         tree = trees.loosened(self.tree) if loose else self.tree
+        if not loose and size(tree) > LARGEST:
+            raise UnsupportedError(f"larger than {LARGEST} when its repetitions are written out")
         if self.scope is Scope.LINE:
             return _emit(trees.to_line_end(tree))
         if self.scope is Scope.REST:

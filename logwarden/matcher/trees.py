@@ -7,7 +7,7 @@ cannot take. Fails with UnsupportedError where a tree has no such equivalent.
 from __future__ import annotations
 
 from ..ere import Node, UnsupportedError, can_match_empty
-from ..ere.nodes import ANY, EMPTY, Alt, Assertion, At, Backref, Capture, Cat, Group, Literal, Repeat, Set
+from ..ere.nodes import ANY, EMPTY, Alt, Assertion, At, Backref, Capture, Cat, Group, Literal, Repeat, Set, size
 
 NEVER = Set(0)
 _START, _END = Assertion(At.LINE_START), Assertion(At.LINE_END)
@@ -92,8 +92,12 @@ def to_line_end(node: Node) -> Node:
     return Cat((node, _REST_OF_LINE))
 
 
+_MANY = 64
+
+
 def loosened(node: Node) -> Node:
-    """A tree without assertions and backreferences that matches all that `node` matches, and more."""
+    """A tree that matches all that `node` matches, and more: without assertions and backreferences, and without
+    repetitions of more than _MANY bytes that count."""
     groups: dict[int, Node] = {}
     return _loosened(node, groups)
 
@@ -109,6 +113,8 @@ def _loosened(node: Node, groups: dict[int, Node]) -> Node:
         case Alt(branches):
             return Alt(tuple(_loosened(branch, groups) for branch in branches))
         case Repeat(inner, low, high):
+            if size(node) > _MANY:
+                low, high = min(low, 1), None
             return Repeat(_loosened(inner, groups), low, high)
         case Group(number, inner):
             groups[number] = Group(number, _loosened(inner, groups))
