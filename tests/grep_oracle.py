@@ -75,7 +75,7 @@ def line_starts(lines: Iterable[bytes]) -> list[int]:
     return list(itertools.accumulate((len(line) + 1 for line in lines), initial=0))[:-1]
 
 
-class Set:
+class Combined:
     """Rules compiled into one Hyperscan database; those it cannot take are in `refused`."""
 
     def __init__(self, trees: Sequence[ere.Node]) -> None:
@@ -108,7 +108,7 @@ class Set:
 def by_hyperscan(node: ere.Node, lines: Sequence[bytes]) -> frozenset[int] | None:
     """The same of Hyperscan, in one block; None where it cannot take the rule, which then is the other engine's."""
     try:
-        one = Set([node])
+        one = Combined([node])
     except hyperscan.error:
         return None
     return None if one.refused else frozenset(one.scan(lines).get(0, ()))

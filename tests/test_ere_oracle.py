@@ -10,6 +10,7 @@ from random import Random
 import pytest
 from grep_oracle import (
     BadPatternError,
+    Combined,
     by_hyperscan,
     by_regex,
     example,
@@ -27,7 +28,6 @@ from logwarden.errors import RuleError
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
 DATABASE = Path("/etc/logcheck")
-NO_DATABASE = "the Debian package logcheck-database is not installed"
 SAMPLE_LOG = Path(__file__).parent / "demo" / "sample.log"
 
 PROFILE = settings().max_examples
@@ -136,3 +136,38 @@ def _made_for(pattern: bytes, random: Random) -> list[bytes]:
     return [
         line[:200] for line in (*made, *(mutate(line, random) for line in made), *(b"a" + line for line in made[:2]))
     ]
+
+
+# --- the rules of the Debian package logcheck-database, read where it is installed ----------------------------
+
+
+def _database() -> list[bytes]:
+    lines = (line for file in sorted(DATABASE.glob("*.d*/*")) for line in file.read_bytes().split(b"\n"))
+    return [line for line in lines if line.strip() and not line.startswith(b"#")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _database(), reason="the Debian package logcheck-database is not installed")
+def test_every_rule_of_the_database_means_what_it_means_to_grep() -> None:
+    rules = _database()
+    random = Random(3)
+    trees = [ere.parse(rule) for rule in rules]
+    own = [[example(tree, random)[:500] for _ in range(3)] for tree in trees]
+    common = [*SAMPLE_LOG.read_bytes().split(b"\n")[:150], *(lines[0] for lines in own[:: len(own) // 150])]
+    own = [[*lines, *(mutate(line, random) for line in lines * 3)] for lines in own]
+    together = Combined(trees)
+    found = together.scan([*common, *(line for lines in own for line in lines)])
+    offset = len(common)
+    matched = 0
+    for index, (rule, tree, mine) in enumerate(zip(rules, trees, own, strict=True)):
+        lines = [*common, *mine]
+        wanted = grep(rule, lines)
+        matched += bool(wanted)
+        _equal(rule, lines, by_regex(tree, lines), wanted, "regex")
+        if index not in together.refused:
+            hits = found.get(index, set())
+            at_home = {hit - offset + len(common) for hit in hits if offset <= hit < offset + len(mine)}
+            _equal(rule, lines, frozenset(at_home | {hit for hit in hits if hit < len(common)}), wanted, "hyperscan")
+        offset += len(mine)
+    assert matched > 0.99 * len(rules), "the examples do not show what rules match"
+    assert len(together.refused) == 3, "only backreferences go to the other engine"

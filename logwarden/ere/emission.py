@@ -3,7 +3,7 @@ r"""A tree as each engine writes it. Both are compiled with their MULTILINE flag
 
 - 'hyperscan': no captures. `\<` and `\>` exist only where a neighbour settles what they mean; that, and
   backreferences, are UnsupportedError: such a rule goes to the other engine. What is emitted may still be more than
-  Hyperscan compiles (anchors in odd places, huge repetitions).
+  Hyperscan compiles (anchors behind what may be empty, huge repetitions).
 - 'regex': bytes patterns of the `regex` package. Placeholders of an attack rule are captured as `addr`; groups
   that a backreference names are called `g1`, `g2`, ... Everything else does not capture. Where free text stands
   beside it, a captured address must be a whole one, so that `.*<ADDR>` cannot take 2.0.2.1 for 192.0.2.1: there
@@ -34,6 +34,7 @@ from .nodes import (
     Repeat,
     Set,
     mask,
+    possible,
 )
 
 Engine: TypeAlias = OneOf["hyperscan", "regex"]
@@ -68,8 +69,11 @@ _HYPERSCAN_PLACES = {At.LINE_START: "^", At.LINE_END: "$", At.BOUNDARY: r"\b", A
 
 def emit(node: Node, engine: Engine) -> bytes:
     """The pattern of `node` for an engine. Raises UnsupportedError where that engine has no equivalent."""
-    writer = _Hyperscan() if engine == "hyperscan" else _Regex(_numbers(node, Backref), _numbers(node, Group))
-    return writer.write(node).encode("ascii")
+    if engine == "regex":
+        return _Regex(_numbers(node, Backref), _numbers(node, Group)).write(node).encode("ascii")
+    if (left := possible(node)) is None:
+        raise UnsupportedError("can never match")
+    return _Hyperscan().write(left).encode("ascii")
 
 
 def _numbers(node: Node, kind: type[Group] | type[Backref]) -> frozenset[int]:
@@ -91,7 +95,7 @@ class _Writer:
             case Literal(text):
                 return "".join(map(_character, text))
             case Set(bits):
-                return self.set(bits)
+                return _set(bits)
             case Cat(parts):
                 return self.cat(parts)
             case Alt(branches):
@@ -118,9 +122,6 @@ class _Writer:
 
     def part(self, node: Node, before: Node | None, after: Node | None) -> str:  # noqa: ARG002 - neighbours are for engines
         return self.write(node)
-
-    def set(self, bits: int) -> str:
-        return _set(bits)
 
     def group(self, number: int, inner: Node) -> str:  # noqa: ARG002 - the other engine needs the number
         return self.write(inner) if isinstance(inner, Alt) else f"(?:{self.write(inner)})"
@@ -168,11 +169,6 @@ class _Hyperscan(_Writer):
         if node == Assertion(At.WORD_END) and _is_word(before, first=False):
             return r"\b"
         return self.write(node)
-
-    def set(self, bits: int) -> str:
-        if not bits:
-            raise UnsupportedError("a set that matches nothing")
-        return _set(bits)
 
     def backref(self, number: int) -> str:
         raise UnsupportedError(f"a backreference, \\{number}")

@@ -178,3 +178,58 @@ def required_text(node: Node) -> bytes:
         case Group(_, inner) | Capture(_, inner):
             return required_text(inner)
     return b""
+
+
+def always_consumes(node: Node) -> bool:
+    """Whether every match of `node` holds at least one byte."""
+    match node:
+        case Literal() | Set():
+            return True
+        case Cat(parts):
+            return any(map(always_consumes, parts))
+        case Alt(branches):
+            return all(map(always_consumes, branches))
+        case Repeat(inner, low, _):
+            return low > 0 and always_consumes(inner)
+        case Group(_, inner) | Capture(_, inner):
+            return always_consumes(inner)
+    return False
+
+
+def possible(node: Node, *, behind: bool = False, ahead: bool = False) -> Node | None:
+    """`node` without what can never match, such as `a^b`; None where nothing is left.
+
+    `behind`, `ahead`: whether bytes of the same line always stand before and after it, so that it cannot begin
+    or end the line.
+    """
+    match node:
+        case Assertion(at):
+            return None if (behind and at is At.LINE_START) or (ahead and at is At.LINE_END) else node
+        case Set(bits):
+            return node if bits else None
+        case Alt(branches):
+            left = [found for each in branches if (found := possible(each, behind=behind, ahead=ahead)) is not None]
+            return Alt(tuple(left)) if left else None
+        case Cat(parts):
+            return _possible_parts(parts, behind, ahead)
+        case Repeat(inner, low, high):
+            found = possible(inner, behind=behind, ahead=ahead)
+            return Repeat(found, low, high) if found is not None else None if low else EMPTY
+        case Group(number, inner):
+            found = possible(inner, behind=behind, ahead=ahead)
+            return None if found is None else Group(number, found)
+        case Capture(name, inner):
+            found = possible(inner, behind=behind, ahead=ahead)
+            return None if found is None else Capture(name, found)
+    return node
+
+
+def _possible_parts(parts: tuple[Node, ...], behind: bool, ahead: bool) -> Node | None:
+    consuming = [index for index, part in enumerate(parts) if always_consumes(part)] or [len(parts), -1]
+    left: list[Node] = []
+    for index, part in enumerate(parts):
+        found = possible(part, behind=behind or index > consuming[0], ahead=ahead or index < consuming[-1])
+        if found is None:
+            return None
+        left.append(found)
+    return Cat(tuple(left))
