@@ -1,0 +1,42 @@
+"""The one door to other programs: what comes back, and what is said when nothing does."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from logwarden.errors import CommandError
+from logwarden.process import run
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_standard_input_goes_in_and_standard_output_comes_out() -> None:
+    assert run(["tr", "a-z", "A-Z"], stdin=b"ban \xff") == b"BAN \xff"
+
+
+def test_no_shell_reads_the_arguments() -> None:
+    assert run(["echo", "$HOME; `id`"]) == b"$HOME; `id`\n"
+
+
+def test_a_failure_is_told_by_the_line_that_speaks_of_an_error() -> None:
+    said = "Error: no such set\nadd element\n    ^^^^"
+    with pytest.raises(CommandError, match=r"exit 3: Error: no such set$"):
+        run(python(f"import sys; sys.stderr.write({said!r}); sys.exit(3)"))
+
+
+def test_or_by_the_last_line_or_by_its_silence() -> None:
+    with pytest.raises(CommandError, match=r"exit 1: second$"):
+        run(python("import sys; sys.stderr.write('first\\nsecond\\n'); sys.exit(1)"))
+    with pytest.raises(CommandError, match=r"false: exit 1: no message$"):
+        run(["false"])
+
+
+def test_a_program_that_is_not_there_or_never_ends_is_an_error() -> None:
+    with pytest.raises(CommandError, match="no-such-program: No such file"):
+        run(["no-such-program"])
+    with pytest.raises(CommandError, match=r"no answer within 0.05 s"):
+        run(["sleep", "60"], timeout=0.05)
