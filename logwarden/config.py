@@ -7,6 +7,7 @@ Fails: with one ConfigError that lists every problem, in the order of the file.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -214,7 +215,7 @@ def _policy(given: Mapping[str, Any]) -> Policy:
 
 def _sources(filled: Mapping[str, Any], *, named: bool) -> SourcesConfig:
     if not named:
-        if any(map(os.path.isdir, JOURNAL_DIRECTORIES)):
+        if any(map(os.path.isdir, JOURNAL_DIRECTORIES)) and importlib.util.find_spec("systemd"):
             return SourcesConfig(JournalConfig(), ())
         return SourcesConfig(None, tuple(FileConfig(path) for path in USUAL_FILES))
     files = tuple(FileConfig(**item) for item in filled["files"])

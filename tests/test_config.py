@@ -33,6 +33,17 @@ def test_every_key_may_be_left_out(tmp_path: Path) -> None:
     assert settings.sources.journal or settings.sources.files
 
 
+@pytest.mark.parametrize(("directory", "installed"), [(True, True), (True, False), (False, True)])
+def test_without_sources_the_journal_is_read_or_else_the_usual_files(
+    directory: bool, installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "JOURNAL_DIRECTORIES", (str(tmp_path if directory else tmp_path / "none"),))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: installed or None)
+    sources = load(tmp_path, "").sources
+    assert (sources.journal is not None) == (directory and installed)
+    assert [file.path for file in sources.files] == ([] if sources.journal else list(config.USUAL_FILES))
+
+
 def test_the_trunk_that_other_peoples_scripts_count_on_is_understood(tmp_path: Path) -> None:
     settings = load(
         tmp_path,

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -326,3 +327,48 @@ def test_a_journal_is_followed_by_cursor_over_a_restart(host: Host, tmp_path: Pa
         write("of the second run")
         until(lambda: host.read() == 4)
     assert host.kept() == ["of the first run", "two#012lines", "written while it was down", "of the second run"]
+
+
+def test_the_digest_comes_by_itself_when_the_schedule_says_so(host: Host, mailbox: Mailbox) -> None:
+    host.config.write_text(host.config.read_text().replace("schedule: daily", "schedule: '*:*:*'"))
+    with daemon(host.config):
+        host.write("never seen before")
+        assert "never seen before" in mailbox.next().get_body(("plain",)).get_content()
+
+
+def test_systemd_hears_of_each_stage_of_life(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(tmp_path / "systemd"))
+        notices.settimeout(DEADLINE)
+
+        def hear(what: str) -> str:
+            while what not in (said := notices.recv(4096).decode()):
+                pass
+            return said
+
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "systemd"))
+        monkeypatch.setenv("WATCHDOG_USEC", "400000")
+        with subprocess.Popen([*LOGWARDEN, "run", "--config", host.config]) as process:
+            assert "STATUS=2 ignore and 1 attack rules" in hear("READY=1")
+            hear("WATCHDOG=1")
+            hear("WATCHDOG=1")
+            process.send_signal(signal.SIGHUP)
+            assert "MONOTONIC_USEC=" in hear("RELOADING=1")
+            hear("READY=1")
+            process.terminate()
+            hear("STOPPING=1")
+
+
+def test_the_digest_may_be_printed_or_given_to_a_sendmail(host: Host, tmp_path: Path) -> None:
+    sendmail = tmp_path / "sendmail"
+    sendmail.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/argv; cat > {tmp_path}/mail\n')
+    sendmail.chmod(0o755)
+    config = host.config.read_text()
+    host.config.write_text(f"{config[: config.index('mail:')]}mail: {{transport: sendmail, sendmail: [{sendmail}]}}\n")
+    with daemon(host.config):
+        host.write("never seen before")
+        until(lambda: host.read() == 1)
+        host.run("digest", "--now")
+        until(lambda: json.loads(host.run("status", "--json"))["outbox"] == [])
+    assert (tmp_path / "argv").read_text().endswith("-- admin@web1.example\n")
+    assert "never seen before" in (tmp_path / "mail").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import datetime
 from typing import Any
@@ -30,7 +31,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 def console(*, stderr: bool = False) -> Console:
     """Standard output (or error); colours only on a terminal, and not where NO_COLOR is set."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty(), width=None if stream.isatty() else WIDE)
+    narrow = stream.isatty() or "COLUMNS" in os.environ
+    return Console(file=stream, highlight=False, soft_wrap=not narrow, width=None if narrow else WIDE)
 
 
 def print_json(value: Any) -> None:
