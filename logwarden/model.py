@@ -152,7 +152,7 @@ class AttackRule:
 
     where: Location
     file: str
-    """Base name of its file, e.g. 'sshd.yaml'. Hits are counted per (file, address)."""
+    """Base name of its file, e.g. 'sshd.yaml' (logcheck's: 'violations.d/su'). Hits are counted per (file, address)."""
     id: str
     programs: tuple[str, ...]
     regex: str

@@ -92,7 +92,7 @@ def test_the_journal_may_be_narrowed(tmp_path: Path) -> None:
         ("mail: {port: 70000}\n", "1: mail.port: expected at most 65535, not 70000"),
         ("- a\n", "1: expected a mapping, not"),
         ("a: [\n", "2: "),
-        ("bans: &x {}\nmail: *x\n", "1: YAML aliases"),
+        ("bans: &x {}\nmail: *x\n", "2: YAML aliases"),
         ("mail: {}\nmail: {}\n", "2: mail is given twice"),
         ("state: !!python/object:os.system x\n", "1: "),
         ("\tx: 1\n", "1: "),

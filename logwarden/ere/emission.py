@@ -70,7 +70,8 @@ _HYPERSCAN_PLACES = {At.LINE_START: "^", At.LINE_END: "$", At.BOUNDARY: r"\b", A
 def emit(node: Node, engine: Engine) -> bytes:
     """The pattern of `node` for an engine. Raises UnsupportedError where that engine has no equivalent."""
     if engine == "regex":
-        return _Regex(_numbers(node, Backref), _numbers(node, Group)).write(node).encode("ascii")
+        referenced = _numbers(node, Backref)
+        return _Regex(referenced and referenced & _numbers(node, Group)).write(node).encode("ascii")
     if (left := possible(node)) is None:
         raise UnsupportedError("can never match")
     return _Hyperscan().write(left).encode("ascii")
@@ -78,13 +79,17 @@ def emit(node: Node, engine: Engine) -> bytes:
 
 def _numbers(node: Node, kind: type[Group] | type[Backref]) -> frozenset[int]:
     """The numbers of all groups, or of all backreferences, in a tree."""
-    own = frozenset((node.number,)) if isinstance(node, Group | Backref) and isinstance(node, kind) else frozenset()
-    match node:
-        case Cat(items) | Alt(items):
-            return own.union(*(_numbers(item, kind) for item in items))
-        case Repeat(inner, _, _) | Group(_, inner) | Capture(_, inner):
-            return own | _numbers(inner, kind)
-    return own
+    found: set[int] = set()
+    left = [node]
+    while left:
+        match each := left.pop():
+            case Cat(items) | Alt(items):
+                left += items
+            case Repeat(inner, _, _) | Group(_, inner) | Capture(_, inner):
+                left.append(inner)
+        if isinstance(each, Group | Backref) and isinstance(each, kind):
+            found.add(each.number)
+    return frozenset(found)
 
 
 class _Writer:
@@ -137,15 +142,15 @@ class _Writer:
 
 
 class _Regex(_Writer):
-    def __init__(self, referenced: frozenset[int], groups: frozenset[int]) -> None:
+    def __init__(self, referenced: frozenset[int]) -> None:
+        """`referenced`: the groups that are there and that a backreference names."""
         self.referenced = referenced
-        self.groups = groups
 
     def group(self, number: int, inner: Node) -> str:
         return f"(?P<g{number}>{self.write(inner)})" if number in self.referenced else super().group(number, inner)
 
     def backref(self, number: int) -> str:
-        return f"(?P=g{number})" if number in self.groups else _NEVER  # its group was repeated {0} times
+        return f"(?P=g{number})" if number in self.referenced else _NEVER  # its group was repeated {0} times
 
     def place(self, at: At) -> str:
         return _REGEX_PLACES[at]

@@ -12,6 +12,7 @@ from ..model import AttackRule, IgnoreRule, Refusal, RuleSet
 from . import attack as attack_file
 from . import audit, directory
 from . import ignore as ignore_file
+from . import logcheck as logcheck_tree
 
 LEVELS = ("paranoid", "server", "workstation")
 """logcheck's levels, each hiding what those before it hide and more."""
@@ -23,6 +24,8 @@ def load(
     level: str = "server",
     *,
     aggressive: bool = False,
+    logcheck: str | None = None,
+    logcheck_level: str = "server",
 ) -> RuleSet:
     """All rules of these directories.
 
@@ -30,9 +33,15 @@ def load(
     empty one disables it. Of ignore directories count the files in the directory itself, those in `level`/ and
     those in the levels below it; of attack directories the files in the directory itself. Attack rules marked
     aggressive are left out unless `aggressive`. A directory that does not exist is refused, but for the default ones.
+    `logcheck` names logcheck's own directory of rules, /etc/logcheck, to be read in place at `logcheck_level`.
     """
     attack_rules, refused = _attack_rules(attack)
     ignore_rules, refused_ignore = _ignore_rules(ignore, level)
+    if logcheck is not None:
+        found_ignore, found_attack, bad = logcheck_tree.load(logcheck, _levels(logcheck_level))
+        ignore_rules += found_ignore
+        attack_rules += found_attack
+        refused += bad
     kept_attack, bad_attack = audit.attacks(rule for rule in attack_rules if aggressive or not rule.aggressive)
     kept_ignore, bad_ignore = audit.ignores(ignore_rules, kept_attack)
     problems = (*refused, *refused_ignore, *bad_attack, *bad_ignore)
@@ -43,8 +52,12 @@ def _place(refusal: Refusal) -> tuple[str, int]:
     return refusal.where.file, refusal.where.line
 
 
+def _levels(level: str) -> tuple[str, ...]:
+    return LEVELS[: LEVELS.index(level) + 1]
+
+
 def _ignore_rules(directories: Sequence[str], level: str) -> tuple[list[IgnoreRule], list[Refusal]]:
-    files, refused = directory.survey(directories, ".rules", LEVELS[: LEVELS.index(level) + 1], LEVELS)
+    files, refused = directory.survey(directories, ".rules", _levels(level), LEVELS)
     rules: list[IgnoreRule] = []
     for file in files:
         found, bad = ignore_file.parse(file.content, file.path)

@@ -29,6 +29,9 @@ HEADER = "Jan  1 00:00:00 host "
 """What stands before a sample where a logcheck rule, which is for whole lines, is tried against it."""
 
 
+_NONSENSE = b"\x01zq[1]: \x02 qz\x03, \xff: (\x04)"
+
+
 def attacks(rules: Iterable[AttackRule]) -> tuple[list[AttackRule], list[Refusal]]:
     """The attack rules that may be in force, and the others."""
     kept: list[AttackRule] = []
@@ -37,10 +40,10 @@ def attacks(rules: Iterable[AttackRule]) -> tuple[list[AttackRule], list[Refusal
     ids: dict[object, Location] = {}
     for rule in rules:
         try:
-            tree = ere.parse(rule.regex.encode(), rule.dialect)
+            tree = _tree(rule)
             _refuse_empty(tree)
-            _refuse_earlier(texts, (frozenset(rule.programs), rule.regex), rule.where, "the same as")
             if rule.dialect is Dialect.ATTACK:
+                _refuse_earlier(texts, (frozenset(rule.programs), rule.regex), rule.where, "the same as")
                 _refuse_earlier(ids, str(rule), rule.where, "has the id of")
                 _try_samples(rule, tree)
             kept.append(rule)
@@ -57,8 +60,10 @@ def ignores(rules: Iterable[IgnoreRule], against: Sequence[AttackRule]) -> tuple
     samples = _Samples(against)
     for rule in rules:
         try:
-            tree = ere.parse(rule.regex.encode(), rule.dialect)
+            tree = _tree(rule)
             _refuse_empty(tree)
+            if not rule.exempts:
+                _refuse_matching_everything(rule, tree)
             if rule.dialect is Dialect.IGNORE:
                 _refuse_earlier(texts, (frozenset(rule.programs), rule.regex), rule.where, "the same as")
                 samples.refuse_hiding(rule, tree)
@@ -66,6 +71,19 @@ def ignores(rules: Iterable[IgnoreRule], against: Sequence[AttackRule]) -> tuple
         except RuleError as error:
             refused.append(Refusal(rule.where, str(error)))
     return kept, refused
+
+
+def _tree(rule: AttackRule | IgnoreRule) -> ere.Node:
+    return ere.parse(rule.regex.encode("utf-8", "surrogateescape"), rule.dialect)
+
+
+def _refuse_matching_everything(rule: IgnoreRule, tree: ere.Node) -> None:
+    """Raise for a rule of any program that hides a message which no program writes."""
+    if rule.programs and "*" not in rule.programs:
+        return
+    line = _NONSENSE if rule.programs else HEADER.encode() + _NONSENSE
+    if ere.required_text(tree) in line and _search(_compile(tree, whole=bool(rule.programs)), line):
+        raise RuleError("matches any message of any program")
 
 
 def _refuse_empty(tree: ere.Node) -> None:

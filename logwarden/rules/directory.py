@@ -71,6 +71,11 @@ def read(path: str) -> bytes:
     return content
 
 
+def is_noise(name: str) -> bool:
+    """Whether no one takes a file of this name for a rule file."""
+    return _NOISE.fullmatch(name) is not None
+
+
 def _names(
     directory: str, suffix: str, chosen: Sequence[str], known: Sequence[str], refused: list[Refusal]
 ) -> Iterator[str]:
@@ -88,7 +93,7 @@ def _names(
             continue
         for name in names:
             path = os.path.join(place, name)
-            if _NOISE.fullmatch(name) or (name in known and not below):
+            if is_noise(name) or (name in known and not below):
                 continue
             if why := _why_not(path, name, suffix):
                 refused.append(Refusal(Location(path, 1), f"skipped: {why}"))
