@@ -6,9 +6,10 @@ No clock, no network, no files but templates. Whatever stands in a log line is d
 """
 
 from .build import build
+from .cluster import Shape
 from .message import compose
 from .model import Digest, Rendered
 from .render import render
-from .shapes import Shape, Shapes
+from .shapes import Shapes
 
 __all__ = ["Digest", "Rendered", "Shape", "Shapes", "build", "compose", "render"]

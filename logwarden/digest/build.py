@@ -13,9 +13,10 @@ from itertools import groupby
 from operator import itemgetter
 
 from ..model import Ban, Entry, Location, Notice, Outcome, Refusal, Severity
+from .cluster import Shape
 from .escape import visible
 from .model import Attack, AttackRule, Banned, Digest, Group, Hidden, Need, Part, Reason, SourceCount, Totals
-from .shapes import Shape, Shapes
+from .shapes import Shapes
 from .tally import SAMPLE, Source, Tallies, Tally
 
 MOST = 30
@@ -59,7 +60,7 @@ def build(
     needs = [*_violations(tallies), *_quarantined(tallies), *_missing(sources, until), *_watch(notices)]
     banned = sorted((_banned(ban, behind.get(ban, [])) for ban in bans), key=_weight, reverse=True)
     attacks = sorted(_attack_rules(rest), key=lambda each: (-each.count, each.rule))
-    groups = [_group(shape, tally, since if shapes else None) for shape, tally in tallies.unexplained.values()]
+    groups = [_group(shape, tally, since if shapes else None) for shape, tally in tallies.groups()]
     groups.sort(key=lambda group: (not group.novel, group.count, group.first, group.id))
     totals = Totals(
         bans=len(banned),
@@ -221,12 +222,12 @@ def _of_rule(attack: Attack) -> tuple[str, str]:
 
 
 def _group(shape: Shape, tally: Tally, since: float | None) -> Group:
-    marked = [replace(part, text=visible(part.text)) for part in shape.mark(tally.sample.strip())]
+    marked = [replace(part, text=visible(part.text)) for part in shape.mark(tally.sample, tally.varied or None)]
     if cut := _cut(tally.length - len(tally.sample)):
         marked.append(Part(cut))
     return Group(
         id=shape.id,
-        program=visible(shape.program, NAME) or "(no program)",
+        program=visible(tally.program, NAME) or "(no program)",
         count=tally.count,
         first=tally.first,
         last=tally.last,

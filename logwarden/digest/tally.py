@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from .. import address
 from ..model import Ban, Entry, Outcome, Severity
-from .shapes import Shape, Shapes
+from .cluster import Shape
+from .shapes import Shapes
 
 SAMPLE = 1000
 """Longest sample, in characters: a dozen lines of a mail."""
@@ -30,6 +31,9 @@ class Tally:
     last: float
     count: int = 0
     hosts: Counter[str] = field(default_factory=Counter)
+    words: list[str] = field(default_factory=list)
+    varied: set[int] = field(default_factory=set)
+    """The sample's words (of a shape's lines alone), and the places where another line had another word."""
 
     @classmethod
     def of(cls, entry: Entry) -> Tally:
@@ -43,6 +47,19 @@ class Tally:
         self.first, self.last = min(self.first, entry.time), max(self.last, entry.time)
         if entry.host in self.hosts or len(self.hosts) < HOSTS:
             self.hosts[entry.host] += entry.count
+
+    def compare(self, words: list[str]) -> None:
+        """Note where a line of the same shape has other words than the sample."""
+        if words != self.words:
+            self.varied.update(place for place, (a, b) in enumerate(zip(self.words, words, strict=False)) if a != b)
+
+    def absorb(self, other: Tally) -> None:
+        """Count the lines of a shape that turned out to be this one's."""
+        self.count += other.count
+        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
+        self.hosts.update(other.hosts)
+        self.varied |= other.varied
+        self.compare(other.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,7 @@ class Tallies:
         self.lines = 0
         self.attacks: dict[Source, Tally] = {}
         self.quarantined: dict[str, Tally] = {}
-        self.unexplained: dict[str, tuple[Shape, Tally]] = {}
+        self._unexplained: dict[str, tuple[Shape, Tally]] = {}
 
     def add(self, entry: Entry) -> None:
         """Count a line."""
@@ -73,9 +90,32 @@ class Tallies:
         elif entry.outcome is Outcome.QUARANTINED:
             tally = self.quarantined.get(entry.source) or self.quarantined.setdefault(entry.source, Tally.of(entry))
         else:
-            shape = self._shapes.learn(entry.program, entry.message, entry.time)
-            _, tally = self.unexplained.get(shape.id) or self.unexplained.setdefault(shape.id, (shape, Tally.of(entry)))
+            tally = self._of_shape(entry)
         tally.add(entry)
+
+    def _of_shape(self, entry: Entry) -> Tally:
+        shape = self._shapes.learn(entry.program, entry.message, entry.time)
+        words = entry.message[:SAMPLE].split()
+        if shape.id in self._unexplained:
+            _, tally = self._unexplained[shape.id]
+            tally.compare(words)
+        else:
+            tally = Tally.of(entry)
+            tally.words = words
+            self._unexplained[shape.id] = shape, tally
+        return tally
+
+    def groups(self) -> list[tuple[Shape, Tally]]:
+        """Unexplained lines by shape, as the shapes are known now that all lines have been seen."""
+        groups: dict[str, tuple[Shape, Tally]] = {}
+        for shape, tally in self._unexplained.values():
+            root = shape.root
+            if root.id in groups:
+                groups[root.id][1].absorb(tally)
+            else:
+                groups[root.id] = root, tally
+        self._unexplained = groups
+        return list(groups.values())
 
     def total(self, severity: Severity) -> int:
         """Attack lines of this severity."""
