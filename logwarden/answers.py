@@ -90,6 +90,8 @@ def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
 def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     """Ban a prefix by hand."""
     prefix = address.prefix(str(arguments["address"]))
+    if prefix.prefixlen == 0:
+        raise AddressError(f"{prefix} is everybody")
     refusal = daemon.watch.guard.refusal(prefix)
     if refusal and not arguments.get("force"):
         raise AddressError(refusal)

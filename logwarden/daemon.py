@@ -66,9 +66,7 @@ class Daemon:
         self.state = State(settings.state)
         self.watch = watch.build(settings)
         self.firewall = watch.firewall(settings)
-        self.pipeline = Pipeline(
-            self.watch.matcher, watch.tracker(self.watch, self.state, self.since), self.state, self.firewall
-        )
+        self.pipeline: Pipeline  # made by `start`, once the bans are in force
         self.inbox = Inbox()
         self.courier = Courier(self.inbox.put)
         self.mailing = Mailing(self.state, self.courier)
@@ -96,14 +94,19 @@ class Daemon:
             self.start()
             while not self._stopping:
                 self.step()
+            self._flush()
         finally:
             self.stop()
 
     def start(self) -> None:
         """Put everything in force, then say READY."""
         now = self.clock()
-        self.notice_refusals(now)
         self.reconcile(now, expected=True)
+        tracker = watch.tracker(self.watch, self.state, now)
+        self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall)
+        self.notice_refusals(now)
+        for lack in watch.missing(self.watch.config):
+            self.note(Notice(NoticeKind.SOURCE, "this machine", lack, now))
         self.control.start()
         self.courier.start()
         self._start_sources()
@@ -120,7 +123,6 @@ class Daemon:
         self.control.stop()
         self._edits.stop()
         self._close_sources()
-        self._edge(NoticeKind.STATE, self._flush)
         if self.watch.config.bans.on_stop == "remove":
             self._edge(NoticeKind.FIREWALL, self.firewall.fini)
         self.courier.stop()

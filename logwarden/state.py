@@ -149,6 +149,13 @@ class State:
         )
         return [_ban(row) for row in self._rows(query, now)]
 
+    def bans_since(self, time: float) -> list[Ban]:
+        """Every ban that was in force at `time` or later, in the order in which they began; lifted ones end there."""
+        rows = self._rows(
+            "SELECT *, min(until, coalesce(lifted, until)) AS ended FROM ban WHERE ended>? ORDER BY since", time
+        )
+        return [Ban(row["prefix"], row["since"], row["ended"], row["attack"], row["why"], row["hits"]) for row in rows]
+
     def bans_made(self, period: int) -> list[Ban]:
         """The bans that were made in a period, lifted since or not."""
         return [_ban(row) for row in self._rows("SELECT * FROM ban WHERE period=? ORDER BY id", period)]

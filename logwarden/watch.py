@@ -6,7 +6,7 @@ Never: starts anything. Fails: with ConfigError or EdgeError, and then nothing h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from .sources.file import FileSource, FileSpec
 from .sources.journal import JournalSource, Selection, available
 from .state import State
 from .tracker import Hit, Tracker
+
+REMEMBERED = 7 * 86400.0
+"""Seconds of past bans that a new tracker hears of, so that bans go on growing over a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def tracker(watch: Watch, state: State, now: float) -> Tracker:
     made = Tracker(default, own, watch.guard)
     longest = max(policy.window for policy in (default, *own.values()))
     hits = [Hit(row["time"], row["file"], row["address"], row["score"]) for row in state.attacks(now - 2 * longest)]
-    made.restore(hits, state.bans(now))
+    made.restore(hits, state.bans_since(now - REMEMBERED))
     return made
 
 
@@ -110,7 +113,7 @@ def _journal(given: JournalConfig) -> JournalSource:
 def missing(config: Config) -> list[str]:
     """What this machine lacks for `config`, a sentence each."""
     lacks = []
-    needs = [host.protected, *([available] if config.sources.journal else [])]
+    needs: list[Callable[[], object]] = [host.protected, *([available] if config.sources.journal else [])]
     for need in needs:
         try:
             need()

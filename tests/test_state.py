@@ -70,6 +70,19 @@ def test_a_ban_is_in_force_until_it_ends_or_is_lifted(state: State) -> None:
     assert state.times_banned("192.0.2.1/32") == 2
 
 
+def test_past_bans_are_remembered_until_they_ended_or_were_lifted(state: State) -> None:
+    with state.transaction() as tx:
+        period = tx.open_period(NOW)
+        tx.add_ban(period, Ban("192.0.2.1/32", NOW, NOW + 60, "sshd.yaml", "why", 5))
+        tx.add_ban(period, Ban("192.0.2.2/32", NOW, NOW + 90, "sshd.yaml", "why", 5))
+        tx.lift_ban("192.0.2.2/32", NOW + 30)
+    assert [(ban.prefix, ban.until) for ban in state.bans_since(NOW)] == [
+        ("192.0.2.1/32", NOW + 60),
+        ("192.0.2.2/32", NOW + 30),
+    ]
+    assert [ban.prefix for ban in state.bans_since(NOW + 45)] == ["192.0.2.1/32"]
+
+
 def test_the_same_notice_is_said_once_a_period(state: State) -> None:
     with state.transaction() as tx:
         for _ in range(3):
