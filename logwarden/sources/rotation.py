@@ -31,6 +31,11 @@ class Member:
     scheme: str
     rank: tuple[int, ...]
 
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """What is the same as long as nobody renames, removes or replaces it."""
+        return self.path, self.device, self.inode
+
 
 def bases(name: str) -> Iterator[tuple[str, str]]:
     """The names that a log could have had before rotation called it `name`, each with what was put in."""

@@ -19,7 +19,6 @@ before anyone could see them.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,10 +27,11 @@ import regex
 
 from ..errors import ConfigError
 from ..model import MAX_LINE, Batch, Notice, NoticeKind
+from .chain import Chain, open_if_there
 from .lines import BLOCK, Cut, Skip, cut, join, split
-from .logfile import HEAD, LogFile, open_log
+from .logfile import LogFile, open_log
 from .place import Place, Reading, dump, load
-from .rotation import Member, members, status
+from .rotation import Member, status
 
 HOLD = 1.0
 """Seconds that the last event of a log with continuation lines waits for more of it."""
@@ -65,6 +65,7 @@ class Tail:
         self.source = f"file:{path}"
         self._program = program
         self._continues = _compile(path, continues)
+        self._chain = Chain(path)
         self._cursor = cursor
         self._beginning = beginning
         self._begun = False
@@ -98,6 +99,8 @@ class Tail:
         times = [reading.hold[1] for reading in (self._at, self._old) if reading and reading.hold]
         if self._moved is not None:
             times.append(self._moved + GRACE)
+        if self._old is not None and self._old.offset < self._old.seen:
+            times.append(self._old.modified / 1e9 + GRACE)
         return min(times, default=None)
 
     def holds(self, device: int, inode: int) -> bool:
@@ -119,8 +122,7 @@ class Tail:
                 yield Notice(NoticeKind.GAP, self.source, text, now)
             self._begun = True
             return
-        chain = members(self.path)
-        self._before = _identity(chain[-1]) if chain else None
+        self._before = self._chain.newest()
         there = status(self.path)
         if there is not None and not self._beginning:
             self._end = there.st_size if self._end is None else self._end  # kept where opening it fails
@@ -132,64 +134,40 @@ class Tail:
     def _reopen_before(self) -> None:
         """Find the file before the current one again, if someone may have written to it since."""
         before = self._before
-        if self._old is not None or before is None or before.done or not before.offset:
-            return
-        for log in _newest_first(members(self.path)):
-            if before.fits(log):
-                self._old = Reading(log, before.offset, Skip(before.skip))
-                return
-            log.close()
+        if self._old is None and before is not None and before.offset and not before.done:
+            found = self._chain.find(before)
+            self._old = found if isinstance(found, Reading) else None
 
     def _find(self, known: Place | Reading, now: float) -> Iterator[Batch | Notice]:
         """Stand where `known` says: in the file at the path, or the rotated one, that holds what was read."""
-        chain = members(self.path)
-        skip = Skip(known.skip)
-        live = _open(self.path)
-        if not known.offset:
-            self._at = self._by_inode(known, live, chain)
+        live = self._chain.live()
+        if live is not None and (known.fits(live) if known.offset else known.same_inode(live.device, live.inode)):
+            self._at = Reading(live, known.offset, Skip(known.skip))
             return
-        if live is not None and known.fits(live):
-            self._at = Reading(live, known.offset, skip)
-            return
-        for log in _newest_first(chain):
-            if known.fits(log):
-                self._at = Reading(log, known.offset, skip)
-                _close(live)
-                return
-            if known.begins(log) and not log.read_at(known.offset - 1, 1):  # copied before the last lines were read
-                yield from self._retire(now)
-                self._before = Reading(log, len(log.read_at(0, HEAD))).place(done=True)
-                log.close()
-                _close(live)
-                return
-            log.close()
-        if live is not None and known.begins(live) and (size := live.stat().st_size) < known.offset:
-            self._at = Reading(live, size)  # cut back to lines that were read
-            return
-        _close(live)
-        yield from self._lost(known, now)
-
-    def _by_inode(self, known: Place | Reading, live: LogFile | None, chain: list[Member]) -> Reading | None:
-        """The file of which nothing was read yet: only its inode tells."""
-        if live is not None and known.same_inode(live.device, live.inode):
-            return Reading(live)
-        _close(live)
-        for member in chain:
-            if known.same_inode(member.device, member.inode) and (log := _open(member.path)) is not None:
-                return Reading(log)
-        return None
+        try:
+            found = self._chain.find(known) if known.offset else self._chain.find_inode(known)
+            cut_back = live is not None and known.offset > live.stat().st_size and known.begins(live)
+        finally:
+            if live is not None:
+                live.close()
+        if isinstance(found, Reading):
+            self._at = found
+        elif isinstance(found, Place):  # what was read holds more than the copy: the rest was read in time
+            yield from self._retire(now)
+            self._before = found
+        elif cut_back and (live := self._chain.live()) is not None:  # to lines that were read
+            self._at = Reading(live, live.stat().st_size)
+        elif known.offset:
+            yield from self._lost(known, now)
 
     def _lost(self, known: Place | Reading, now: float) -> Iterator[Batch | Notice]:
         """No file holds what was read. Newer ones, if any, are read from their beginning."""
         unread = isinstance(known, Place) or known.seen > known.offset
-        place = known if isinstance(known, Place) else known.place()
-        newer = self._newer(place, held=False)
         yield from self._retire(now)
-        if self._before is None or _position(members(self.path), self._before, held=False) is None:
+        if self._before is None or not self._chain.has(self._before):
+            place = known if isinstance(known, Place) else known.place()
             self._before = replace(place, done=True)
-        path = newer[0].path if newer else self.path
-        log = _open(path)
-        self._at = Reading(log) if log else None
+        self._at = self._first()
         if unread:
             text = f"read up to byte {known.offset}, and no file holds what followed: lines may be missing since "
             yield Notice(NoticeKind.GAP, self.source, text + _stamp(known.modified), now)
@@ -216,25 +194,25 @@ class Tail:
 
     def _first(self) -> Reading | None:
         """The oldest file not read yet."""
-        newer = self._newer(None, held=False)
-        for path in [member.path for member in newer] + [self.path]:
-            if (log := _open(path)) is not None:
-                return Reading(log)
-        return None
+        newer = self._newer()
+        log = open_if_there(newer[0].path if newer else self.path)
+        return Reading(log) if log else None
 
     def _relocate(self, at: Reading, now: float) -> Iterator[Batch | Notice]:
         """The file was emptied, or written anew in place: find where what was read has gone."""
         self._at = None
         try:
             if at.offset:
+                self._resume = at.place()  # should the search fail
                 yield from self._find(at, now)
+                self._resume = None
         finally:
             at.log.close()
 
     def _go_on(self, at: Reading, now: float) -> Steps:
         """Stand in the next file of the chain, if there is one and the writer has moved on to it."""
         path = self._successor(at)
-        log = _open(path) if path else None
+        log = open_if_there(path) if path else None
         if log is None:
             self._moved = None
             yield from self._desert(at, now)
@@ -242,9 +220,13 @@ class Tail:
         if path == self.path and not log.stat().st_size and not self._grace_over(at, now):
             log.close()
             return False
+        told = at.offset > 0
         if not (yield from self._read(at, now, final=True)):  # what was written before the writer moved on
             log.close()
             yield from self._relocate(at, now)
+            return True
+        if at.offset and not told:  # only now does its content tell which file it is, and so which one follows
+            log.close()
             return True
         if at.log.damage is not None:
             text = f"{at.log.path}: {at.log.damage}; its text ends at byte {at.offset}"
@@ -268,30 +250,16 @@ class Tail:
         live = status(self.path)
         if live is not None and at.same_inode(live.st_dev, live.st_ino):
             return None
-        newer = self._newer(at.place(), held=True)
+        newer = self._newer((at.place(), True))
         return newer[0].path if newer else live and self.path
 
-    def _newer(self, place: Place | None, *, held: bool) -> list[Member]:
-        """Rotated files that follow `place`, oldest first. `held`: its file is open, so its inode is its own."""
-        chain = members(self.path)
-        index = None
-        if place is not None:
-            index = _position(chain, place, held=held)
-        before = self._old.place() if self._old else self._before
-        if index is None and before is not None:
-            index = _position(chain, before, held=self._old is not None)
-        if index is not None:
-            chain = chain[index + 1 :]
-        elif modified := [known.modified for known in (place, before) if known and known.offset]:
-            chain = [member for member in chain if member.modified > max(modified)]
-        return [member for member in chain if not self._copy_of_live(member)]
-
-    def _copy_of_live(self, member: Member) -> bool:
-        """Whether copytruncate has copied and not truncated yet, or someone has made a copy: no part of the chain."""
-        with _opened(member.path) as log, _opened(self.path) as live:
-            if log is None or live is None or log.packed or not (size := log.stat().st_size):
-                return False
-            return Reading(log, size).fits(live)
+    def _newer(self, *known: tuple[Place, bool]) -> list[Member]:
+        """Rotated files that follow `known`, or else the file before the one at hand."""
+        if self._old is not None:
+            known += ((self._old.place(), True),)
+        if self._before is not None:
+            known += ((self._before, False),)
+        return self._chain.newer(*known)
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -326,10 +294,11 @@ class Tail:
         """Whether `at` holds what was read; where nothing was, whether no file has turned up that comes before it."""
         if at.offset or at is not self._at:
             return at.intact()
+        newer = [(member.device, member.inode) for member in self._newer()]
         live = status(self.path)
-        if live is None or not at.same_inode(live.st_dev, live.st_ino):
-            return True
-        return not self._newer(None, held=False)
+        if live is not None:
+            newer.append((live.st_dev, live.st_ino))
+        return (at.log.device, at.log.inode) not in newer[1:]
 
     def _cut(self, at: Reading, chunk: bytes, now: float, *, final: bool) -> Cut:
         if self._continues is None:
@@ -365,24 +334,25 @@ class Tail:
         return False
 
     def _batch(self, block: bytes, count: int) -> Batch:
-        before = self._old.place() if self._old else self._before
+        before = self._old.place() if self._old and self._old.offset else self._before
         return Batch(self.source, block, count, dump(before, self._at.place() if self._at else None), self._program)
 
     # --- letting go -----------------------------------------------------------------------------------------
 
     def _keep(self, at: Reading) -> None:
         """`at` has been read to its end: keep it open for what a slow writer may add."""
+        self._old = at
         if at.log.packed:
-            self._before = at.place(done=True)
-            at.log.close()
-        else:
-            self._old = at
+            self._drop_old()
 
     def _linger(self, old: Reading, now: float) -> Iterator[Batch | Notice]:
         """Read what was still written to the file before; let it go when it is deleted and quiet, or was emptied."""
-        if not (yield from self._read(old, now)):
+        at = self._at
+        moved_on = at is not None and not at.offset and at.log.stat().st_size > 0
+        quiet = now - old.modified / 1e9
+        if not (yield from self._read(old, now, final=moved_on or quiet >= GRACE)):
             self._drop_old()
-        elif old.log.packed or (not old.log.stat().st_nlink and now - old.modified / 1e9 > LINGER):
+        elif old.log.packed or (not old.log.stat().st_nlink and quiet > LINGER):
             yield from self._retire(now)
 
     def _retire(self, now: float) -> Iterator[Batch | Notice]:
@@ -393,7 +363,8 @@ class Tail:
 
     def _drop_old(self) -> None:
         if self._old is not None:
-            self._before = self._old.place(done=True)
+            if self._old.offset:  # an empty file cannot be known again
+                self._before = self._old.place(done=True)
             self._old.log.close()
             self._old = None
 
@@ -403,91 +374,16 @@ class Tail:
         if not found.st_nlink and now - found.st_mtime > LINGER:
             yield from self._read(at, now, final=True)
             yield from self._retire(now)
-            self._before, self._at = at.place(done=True), None
-            at.log.close()
+            self._at, self._old = None, at
+            self._drop_old()
 
     def _release(self) -> None:
         for reading in (self._at, self._old):
             if reading is not None:
                 reading.log.close()
-        if self._old is not None:
+        if self._old is not None and self._old.offset:
             self._before = self._old.place()
         self._at = self._old = None
-
-
-# --- small questions to the file system -------------------------------------------------------------------------
-
-
-def _open(path: str) -> LogFile | None:
-    """The file at `path`, or None where there is none. Raises OSError where there is one that cannot be opened."""
-    try:
-        return open_log(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[LogFile | None]:
-    """The file at `path` for a look at it, or None where it cannot be opened."""
-    try:
-        log = _open(path)
-    except OSError:
-        log = None
-    try:
-        yield log
-    finally:
-        _close(log)
-
-
-def _close(log: LogFile | None) -> None:
-    if log is not None:
-        log.close()
-
-
-def _newest_first(chain: list[Member]) -> Iterator[LogFile]:
-    """The files of a chain, each open and the caller's to close; those that cannot be opened are left out."""
-    for member in reversed(chain):
-        try:
-            log = _open(member.path)
-        except OSError:
-            continue
-        if log is not None:
-            yield log
-
-
-def _identity(member: Member) -> Place | None:
-    """How to know a rotated file again that was there before us and is none of ours to read."""
-    with _opened(member.path) as log:
-        return Reading(log, len(log.read_at(0, HEAD))).place(done=True) if log else None
-
-
-def _position(chain: list[Member], place: Place, *, held: bool) -> int | None:
-    """Which of the chain is the file of `place`. `held`: it is open, so that nobody else has its inode.
-
-    Of compressed files the beginning tells, and only where that leaves a choice what comes before the place: to see
-    that, all of it must be decompressed.
-    """
-    likely: list[int] = []
-    for index in reversed(range(len(chain))):
-        member = chain[index]
-        same = place.same_inode(member.device, member.inode)
-        if same and (held or not place.offset):
-            return index
-        with _opened(member.path) as log:
-            if log is None or not place.begins(log):
-                continue
-            if not log.packed and place.fits(log):
-                return index
-            if log.packed:
-                likely.append(index)
-    if len(likely) > 1:
-        likely = [index for index in likely if _fits(chain[index], place)]
-    return likely[0] if likely else None
-
-
-def _fits(member: Member, place: Place) -> bool:
-    with _opened(member.path) as log:
-        return log is not None and place.fits(log)
 
 
 def _line_start(log: LogFile, end: int) -> int:

@@ -1,0 +1,170 @@
+"""A log and its rotated files: which of them holds what was read, and which are newer.
+
+logrotate may be at work while we look, so every answer is checked: if the directory is not the same afterwards, the
+question is asked again.
+
+Owns: the search by content. Never: reads on, or changes where a tail stands.
+Fails: OSError where the log itself, or a file that is to be read, cannot be opened. Files that are only looked at and
+cannot be opened are passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from .lines import Skip
+from .logfile import HEAD, LogFile, open_log
+from .place import Place, Reading
+from .rotation import Member, members
+
+Answer = TypeVar("Answer")
+_LOOKS = 20  # a rotation with compression takes this many only where it is one of hundreds
+
+
+class Chain:
+    """The files of the log at `path`, oldest first, the one at the path last."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def live(self) -> LogFile | None:
+        """The file at the path, open; None where there is none."""
+        return open_if_there(self.path)
+
+    def newest(self) -> Place | None:
+        """How to know the newest rotated file again: what is no newer was there before us."""
+        chain = members(self.path)
+        if not chain:
+            return None
+        with _opened(chain[-1].path) as log:
+            return Reading(log, len(log.read_at(0, HEAD))).place(done=True) if log else None
+
+    def find(self, known: Place | Reading) -> Reading | Place | None:
+        """Among the rotated files: the one that holds what was read, open where that ends.
+
+        Or, where one is a copy that was made before the last lines were read: its identity, for it is done with.
+        """
+        return self._settled(lambda chain: _find(chain, known))
+
+    def find_inode(self, known: Place | Reading) -> Reading | None:
+        """The rotated file of which nothing was read yet: only its inode tells."""
+
+        def look(chain: list[Member]) -> Reading | None:
+            paths = [member.path for member in chain if known.same_inode(member.device, member.inode)]
+            log = open_if_there(paths[0]) if paths else None
+            return Reading(log) if log else None
+
+        return self._settled(look)
+
+    def newer(self, *known: tuple[Place, bool]) -> list[Member]:
+        """Rotated files that nothing was read of yet, oldest first.
+
+        `known` are the latest files that were read, the latest first. What follows the first of them that is found
+        is newer; where none is found, what was modified later. With each goes whether it is open, so that nobody
+        else can have its inode.
+        """
+
+        def look(chain: list[Member]) -> list[Member]:
+            for place, held in known:
+                if (index := _position(chain, place, held=held)) is not None:
+                    chain = chain[index + 1 :]
+                    break
+            else:
+                read = max((place.modified for place, _ in known if place.offset), default=-1)
+                chain = [member for member in chain if member.modified > read]
+            return [member for member in chain if not self._copy_of_live(member)]
+
+        return self._settled(look)
+
+    def has(self, place: Place) -> bool:
+        """Whether the rotated file of `place` is still there."""
+        return self._settled(lambda chain: _position(chain, place, held=False)) is not None
+
+    def _copy_of_live(self, member: Member) -> bool:
+        """Whether copytruncate has copied and not truncated yet, or someone has made a copy: no part of the chain."""
+        with _opened(member.path) as log, _opened(self.path) as live:
+            if log is None or live is None or log.packed or not (size := log.stat().st_size):
+                return False
+            return Reading(log, size).fits(live)
+
+    def _settled(self, look: Callable[[list[Member]], Answer]) -> Answer:
+        chain = members(self.path)
+        for _ in range(_LOOKS):
+            answer = look(chain)
+            again = members(self.path)
+            if [member.identity for member in again] == [member.identity for member in chain]:
+                return answer
+            if isinstance(answer, Reading):
+                answer.log.close()
+            chain = again
+        raise OSError(0, "is rotated faster than it can be followed", self.path)
+
+
+def open_if_there(path: str) -> LogFile | None:
+    """The file at `path`, or None where there is none. Raises OSError where there is one that cannot be opened."""
+    try:
+        return open_log(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[LogFile | None]:
+    """The file at `path` for a look at it, or None where it cannot be opened."""
+    try:
+        log = open_if_there(path)
+    except OSError:
+        log = None
+    try:
+        yield log
+    finally:
+        if log is not None:
+            log.close()
+
+
+def _find(chain: list[Member], known: Place | Reading) -> Reading | Place | None:
+    for member in reversed(chain):
+        try:
+            log = open_if_there(member.path)
+        except OSError:
+            continue
+        if log is None:
+            continue
+        if known.fits(log):
+            return Reading(log, known.offset, Skip(known.skip))
+        try:
+            if known.begins(log) and not log.read_at(known.offset - 1, 1):
+                return Reading(log, len(log.read_at(0, HEAD))).place(done=True)
+        finally:
+            log.close()
+    return None
+
+
+def _position(chain: list[Member], place: Place, *, held: bool) -> int | None:
+    """Which of the chain is the file of `place`.
+
+    Of compressed files the beginning tells, and only where that leaves a choice what comes before the place: to see
+    that, all of it must be decompressed.
+    """
+    likely: list[int] = []
+    for index in reversed(range(len(chain))):
+        member = chain[index]
+        if place.same_inode(member.device, member.inode) and (held or not place.offset):
+            return index
+        with _opened(member.path) as log:
+            if log is None or not place.begins(log):
+                continue
+            if log.packed:
+                likely.append(index)
+            elif place.fits(log):
+                return index
+    if len(likely) > 1:
+        likely = [index for index in likely if _fits(chain[index], place)]
+    return likely[0] if likely else None
+
+
+def _fits(member: Member, place: Place) -> bool:
+    with _opened(member.path) as log:
+        return log is not None and place.fits(log)

@@ -1,0 +1,186 @@
+"""Whatever a writer, logrotate and crashes do to a log in any order: each line once, in order, and no gap reported.
+
+The writer is one process that appends, as syslog daemons do: after a rename it goes on with the old file until it is
+told to reopen. What it has written is all the machine compares with.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from logwarden.model import Batch
+from logwarden.sources.tail import GRACE, Tail
+
+
+class LogMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="logwarden-tail-"))
+        self.log = self.directory / "app.log"
+        self.writer = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.number = 0
+        self.written: list[bytes] = [b""]  # lines; the last is the one being written
+        self.split = False  # whether something has cut a line in two, as it must
+        self.copied = False  # between the two halves of copytruncate
+        self.cursor: str | None = None
+        self.read: list[bytes] = []
+        self.gaps: list[str] = []
+        self.now = 2_000_000_000.0
+        self.tail = Tail(str(self.log))
+
+    @initialize(beginning=st.booleans())
+    def first_start(self, beginning: bool) -> None:
+        self.tail = Tail(str(self.log), beginning=beginning)
+        self.poll()
+
+    # --- the writer ---------------------------------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        os.write(self.writer, data)
+        *whole, rest = (self.written.pop() + data).split(b"\n")
+        self.written += [*whole, rest]
+
+    @precondition(lambda self: not self.copied)
+    @rule(count=st.integers(1, 5), padding=st.sampled_from([0, 0, 0, 40, 2000, 30_000]))
+    def write_lines(self, count: int, padding: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            self._write(b"%d %b\n" % (self.number, b"." * padding))
+
+    @precondition(lambda self: not self.copied)
+    @rule()
+    def write_half_a_line(self) -> None:
+        self.number += 1
+        self._write(b"(%d " % self.number)
+
+    @precondition(lambda self: not self.copied)
+    @rule()
+    def reopen(self) -> None:
+        """As told by postrotate; a line that was begun is never finished."""
+        there = os.stat(self.log) if self.log.exists() else None
+        if there is None or not os.path.samestat(there, os.fstat(self.writer)):
+            os.close(self.writer)
+            self.writer = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            self._cut()
+
+    def _cut(self) -> None:
+        if self.written[-1]:
+            self.written.append(b"")
+            self.split = True
+
+    # --- logrotate ----------------------------------------------------------------------------------------------
+
+    def _rotated(self) -> list[Path]:
+        """Newest first."""
+        found = [path for path in self.directory.iterdir() if path != self.log]
+        return sorted(found, key=lambda path: int(path.name.removeprefix("app.log.").split(".")[0]))
+
+    def _shift(self) -> None:
+        for path in reversed(self._rotated()):
+            number, *ending = path.name.removeprefix("app.log.").split(".")
+            path.rename(path.with_name(".".join(["app.log", str(int(number) + 1), *ending])))
+
+    def _follows(self) -> bool:
+        """Whether the writer writes to the file at the path."""
+        return self.log.exists() and os.path.samestat(self.log.stat(), os.fstat(self.writer))
+
+    @precondition(lambda self: not self.copied and self._follows())
+    @rule(create=st.booleans())
+    def rename(self, create: bool) -> None:
+        self._shift()
+        self.log.rename(self.directory / "app.log.1")
+        if create:
+            self.log.touch()
+
+    @precondition(lambda self: not self.copied and self._follows())
+    @rule()
+    def copy(self) -> None:
+        self._shift()
+        shutil.copyfile(self.log, self.directory / "app.log.1")
+        self.copied = True
+
+    @precondition(lambda self: self.copied)
+    @rule()
+    def truncate(self) -> None:
+        os.truncate(self.log, 0)
+        self.copied = False
+        self._cut()
+
+    @precondition(lambda self: not self.copied)
+    @rule(which=st.integers(0, 3), ending=st.sampled_from(["gz", "xz"]))
+    def compress(self, which: int, ending: str) -> None:
+        plain = [path for path in self._rotated() if path.suffix not in (".gz", ".xz")]
+        if which >= len(plain) or os.path.samestat(plain[which].stat(), os.fstat(self.writer)):
+            return
+        path, times = plain[which], plain[which].stat()
+        packed = path.with_name(f"{path.name}.{ending}")
+        packed.write_bytes({"gz": gzip, "xz": lzma}[ending].compress(path.read_bytes()))
+        os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
+        path.unlink()
+
+    # --- the daemon ---------------------------------------------------------------------------------------------
+
+    @rule(most=st.sampled_from([0, 1, 2, 1000, 1000]))
+    def poll(self, most: int = 1000) -> None:
+        """Poll, and be killed after `most` items."""
+        items = self.tail.poll(self.now)
+        for _ in range(most):
+            item = next(items, None)
+            if item is None:
+                return
+            if isinstance(item, Batch):
+                self.read += item.block.split(b"\n")[:-1]
+                self.cursor = item.cursor
+            else:
+                self.gaps.append(item.text)
+        self.restart()
+
+    @precondition(lambda self: self.cursor is not None)
+    @rule()
+    def restart(self) -> None:
+        self.tail.close()
+        self.tail = Tail(str(self.log), cursor=self.cursor)
+
+    @rule()
+    def time_passes(self) -> None:
+        if self.written[-1] and not self._follows():
+            self.split = True  # a line that nobody finishes within GRACE is handed over as it is
+        self.now += GRACE
+
+    # --- the promise --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_read_twice_or_out_of_order(self) -> None:
+        assert b"".join(self.written).startswith(b"".join(self.read))
+        assert not self.gaps
+
+    def teardown(self) -> None:
+        try:
+            if self.copied:
+                self.truncate()
+            self.reopen()
+            self._write(b"the end\n")
+            for _ in range(3):
+                self.poll()
+                self.now += GRACE
+            assert b"".join(self.read) == b"".join(self.written)
+            if not self.split:
+                assert self.read == self.written[:-1]
+            assert not self.gaps
+        finally:
+            self.tail.close()
+            os.close(self.writer)
+            shutil.rmtree(self.directory)
+
+
+TestLog = LogMachine.TestCase
+TestLog.settings = settings(max_examples=60, stateful_step_count=40)
