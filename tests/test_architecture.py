@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,7 +86,11 @@ def test_each_door_has_its_one_keeper(row: list[str]) -> None:
 
 def uses(path: Path, thing: str) -> bool:
     """Whether a file imports `thing`, from `thing`, or names it as an attribute, as in `clock=time.time`."""
-    named = (ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute))
-    return any(f"{name}.".startswith(f"{thing}.") for name in imports(path)) or any(
-        f".{name}".endswith(f".{thing}") for name in named
-    )
+    return any(f".{thing}." in f".{name}." for name in names(path))
+
+
+@functools.cache
+def names(path: Path) -> frozenset[str]:
+    """What a file imports, and each attribute that it names, dots and all."""
+    attributes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute))
+    return frozenset(imports(path)) | {ast.unparse(node) for node in attributes}
