@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .. import header
@@ -36,7 +36,7 @@ class Matcher:
         self.refused = tuple(refused)
         self._engines = [(engine, _special(engine)) for engine in engines]
         self._native = RegexEngine(
-            [p for engine in engines for p in engine.patterns if p.scope is Scope.MESSAGE], patience
+            [p for engine in engines for p in engine.patterns.values() if p.scope is Scope.MESSAGE], patience
         )
         self._patience = patience
 
@@ -159,7 +159,7 @@ _Looks = defaultdict[int, _Look]
 
 def _special(engine: Engine) -> frozenset[int]:
     """The ids whose match says too little to ignore a line for it, or too much to leave it at that."""
-    return frozenset(id_ for id_, pattern in enumerate(engine.patterns) if not pattern.is_plain)
+    return frozenset(id_ for id_, pattern in engine.patterns.items() if not pattern.is_plain)
 
 
 def _note(engine: Engine, found: Found, looks: _Looks, every: bool) -> None:
@@ -191,7 +191,7 @@ class _Account:
     def take_apart(self, line: bytes) -> tuple[bytes, Parts]:
         return line, header.take_apart(line, self._batch.program, self._now)
 
-    def hit(self, patterns: Sequence[Pattern], special: frozenset[int], ids: Iterable[int]) -> None:
+    def hit(self, patterns: Mapping[int, Pattern], special: frozenset[int], ids: Iterable[int]) -> None:
         """Count the matches of plain rules. Those of others count when it is clear what they mean."""
         for id_, count in Counter(ids).items():
             if id_ not in special:

@@ -1,61 +1,144 @@
 """A RuleSet into a Matcher.
 
-Owns: which engine takes which rule, and that one rule which no engine takes is refused alone.
+Owns: that what is compiled once is not compiled again (`cache`), and that compiling happens in a child process, for it
+takes seconds and 100 MB, where the caller lends a way to run one. A rule that does not let the child finish costs only
+itself its place in Hyperscan.
+Fails with what `run` raises, a CommandError, where no child can be run at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
-import hyperscan
-
-from ..errors import RuleError
+from ..errors import CommandError, RuleError
 from ..model import Refusal, RuleSet
+from . import cache
+from .build import Built, Row, Way, build
 from .classifier import Matcher
 from .engine import Engine, Patience
-from .hyperscan_engine import HyperscanEngine, compile_database, expressions, taken
-from .patterns import Pattern, plan
+from .patterns import Pattern, Rule, Text, text_of
 from .regex_engine import RegexEngine
 
+PATIENCE, PATIENCE_PER_RULE = 20.0, 0.5
+"""Seconds that a child may take: a hundred times what it does take, but for a rule that explodes."""
 
-def compile(ruleset: RuleSet, cache_dir: Path | None = None, *, portable: bool = False) -> Matcher:  # noqa: A001
-    """A Matcher of all rules that an engine takes. `portable`: with the `regex` engine alone."""
-    del cache_dir
-    patterns, refused = plan(ruleset)
+Build = Callable[[Sequence[Text]], list[Built]]
+
+
+class Run(Protocol):
+    """`process.run`: a command's output; CommandError where it fails or takes longer than `timeout` seconds."""
+
+    def __call__(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> bytes: ...
+
+
+def compile(  # noqa: A001 - as in re.compile
+    ruleset: RuleSet, cache_dir: Path | None = None, *, run: Run | None = None, portable: bool | None = None
+) -> Matcher:
+    """A Matcher of all rules that an engine takes; the others are in its `refused`.
+
+    Compiled databases are kept in `cache_dir`. With `run`, they are compiled in a child process. `portable`: by the
+    `regex` engine alone, which is also what serves where there is no Hyperscan.
+    """
+    portable = find_spec("hyperscan") is None if portable is None else portable
+    rules = _by_text((*ruleset.ignore, *ruleset.attack))
+    texts = list(rules)
+    make: Build = _Child(run, portable) if run else lambda missing: [build(missing, portable=portable)]
+    if cache_dir is None:
+        return _assemble(make(texts), rules)
+    store = cache.Cache(cache_dir / "portable" if portable else cache_dir)
+    parts, missing = store.cover(texts)
+    try:
+        return _assemble(_completed(store, parts, missing, make), rules)
+    except RuleError:  # undamaged, but made on a machine with another processor
+        return _assemble(_completed(store, [], texts, make), rules)
+
+
+def _completed(store: cache.Cache, parts: list[Built], missing: Sequence[Text], make: Build) -> list[Built]:
+    made = make(missing) if missing else []
+    for built in made:
+        store.add(built)
+    store.prune([*parts, *made])
+    return [*parts, *made]
+
+
+def _by_text(rules: Sequence[Rule]) -> dict[Text, tuple[int, Rule]]:
+    """Each rule and its rank, under what it says."""
+    seen: Counter[Text] = Counter()
+    found: dict[Text, tuple[int, Rule]] = {}
+    for rank, rule in enumerate(rules):
+        text = text_of(rule)
+        found[text._replace(copy=seen[text])] = (rank, rule)
+        seen[text] += 1
+    return found
+
+
+def _assemble(parts: Sequence[Built], rules: Mapping[Text, tuple[int, Rule]]) -> Matcher:
+    """A Matcher of what is built. Raises RuleError where a database is not for this machine."""
     patience = Patience()
     engines: list[Engine] = []
-    left = list(patterns)
-    if patterns and not portable:
-        engine, left = _hyperscan(patterns, patience)
-        engines.append(engine)
-    prepared, bad = _prepared(left)
-    if prepared:
-        engines.append(RegexEngine(prepared, patience))
-    return Matcher(engines, (*refused, *bad), patience)
+    by_hand: list[Pattern] = []
+    refused: list[tuple[int, Refusal]] = []
+    for built in parts:
+        patterns = [_pattern(text, row, rules) for text, row in zip(built.texts, built.rows, strict=True)]
+        pairs = list(zip(built.rows, patterns, strict=True))
+        if built.database:
+            slots = [pattern for row, pattern in pairs if row.in_database]
+            loose = [row.way is Way.LOOSE for row in built.rows if row.in_database]
+            engines.append(_hyperscan_engine(built.database, slots, loose, patience))
+        by_hand += [pattern for row, pattern in pairs if pattern and row.way is Way.REGEX]
+        refused += [(p.rank, Refusal(p.rule.where, row.why)) for row, p in pairs if p and row.way is Way.REFUSED]
+    if by_hand:
+        engines.append(RegexEngine(by_hand, patience))
+    return Matcher(engines, [refusal for _, refusal in sorted(refused, key=lambda each: each[0])], patience)
 
 
-def _prepared(patterns: Sequence[Pattern]) -> tuple[list[Pattern], list[Refusal]]:
-    good: list[Pattern] = []
-    bad: list[Refusal] = []
-    for pattern in patterns:
+def _pattern(text: Text, row: Row, rules: Mapping[Text, tuple[int, Rule]]) -> Pattern | None:
+    """The rule that says `text`, where there still is one."""
+    if text not in rules:
+        return None
+    rank, rule = rules[text]
+    return Pattern(rule, rank, row.facts)
+
+
+def _hyperscan_engine(
+    database: bytes, slots: Sequence[Pattern | None], loose: Sequence[bool], patience: Patience
+) -> Engine:
+    from .hyperscan_engine import HyperscanEngine
+
+    return HyperscanEngine(database, slots, loose, patience)
+
+
+class _Child:
+    """Compiles in a child process. Where that does not come back, in halves, each in one of its own, until it is known
+    which texts have to do without Hyperscan."""
+
+    def __init__(self, run: Run, portable: bool) -> None:
+        self._run = run
+        self._portable = portable
+
+    def __call__(self, texts: Sequence[Text]) -> list[Built]:
         try:
-            pattern.prepare()
-            good.append(pattern)
-        except RuleError as error:
-            bad.append(Refusal(pattern.rule.where, str(error)))
-    return good, bad
+            return [self._ask(texts)]
+        except CommandError:
+            self._ask([])  # if no child can be run at all, say so
+            return self._halved(texts)
 
+    def _halved(self, texts: Sequence[Text]) -> list[Built]:
+        if len(texts) == 1:
+            return [build(texts, portable=True)]
+        middle = len(texts) // 2
+        return [*self(texts[:middle]), *self(texts[middle:])]
 
-def _hyperscan(patterns: Sequence[Pattern], patience: Patience) -> tuple[HyperscanEngine, list[Pattern]]:
-    """An engine of the patterns that Hyperscan takes, and the others."""
-    given = expressions(patterns)
-    try:
-        database = compile_database(given)
-    except hyperscan.error:  # which does not say whose fault it is
-        given = taken(given)
-        database = compile_database(given)
-    loose = [id_ for id_, each in enumerate(given) if each.loose]
-    inside = {each.pattern for each in given}
-    engine = HyperscanEngine(database, [each.pattern for each in given], loose, patience)
-    return engine, [pattern for pattern in patterns if pattern not in inside]
+    def _ask(self, texts: Sequence[Text]) -> Built:
+        request = json.dumps({"texts": texts, "portable": self._portable}).encode()
+        argv = (sys.executable, "-m", __package__)
+        built = cache.load(self._run(argv, stdin=request, timeout=PATIENCE + len(texts) * PATIENCE_PER_RULE))
+        if built is None:
+            raise CommandError(f"{' '.join(argv)}: an answer that is not its own: was logwarden updated meanwhile?")
+        return built

@@ -5,15 +5,15 @@ Owns: the shape of the answer, and the patience that all engines share with rule
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from .patterns import Pattern
 
 
 class Found(NamedTuple):
-    """All matches in a block. Match N is pattern `ids[N]`, an index into the engine's patterns, on the line that ends
-    (at its newline) at offset `ends[N]`; no match twice, in no order. `late`: (end, id) where time ran out."""
+    """All matches in a block. Match N is the pattern of `ids[N]`, on the line that ends (at its newline) at offset
+    `ends[N]`; no match twice, in no order. `late`: (end, id) where time ran out."""
 
     ends: list[int]
     ids: list[int]
@@ -24,8 +24,8 @@ class Engine(Protocol):
     """Patterns that are matched together."""
 
     @property
-    def patterns(self) -> Sequence[Pattern]:
-        """What ids are indexes into."""
+    def patterns(self) -> Mapping[int, Pattern]:
+        """What the ids stand for."""
         ...
 
     def scan(self, block: bytes) -> Found:

@@ -1,9 +1,10 @@
-"""Rules, each with what the engines need of it.
+"""Rules, each with what is needed to match it.
 
 Owns: the meaning of a rule for a line. A rule looks at one of three things (`Scope`): a native rule at the message of
 an event of its programs; a rule of logcheck that starts with a standard header, at what follows any header; any other
-at the raw line. A Refusal stands for a rule that cannot be read.
-Never: compiles for Hyperscan (`hyperscan_engine`) or runs a regex without a timeout.
+at the raw line.
+Never: compiles for Hyperscan (`expressions`), or runs a regex without a timeout. A rule's text is parsed when that is
+needed first: of most rules it never is, where compiled databases are cached.
 """
 
 from __future__ import annotations
@@ -11,28 +12,24 @@ from __future__ import annotations
 import enum
 import functools
 import re
+from typing import NamedTuple
 
 import regex
 
 from .. import ere, header
-from ..ere import Node, UnsupportedError
-from ..ere.nodes import size
+from ..ere import Node
 from ..errors import RuleError
-from ..model import AttackRule, IgnoreRule, Refusal, RuleSet
+from ..model import AttackRule, Dialect, IgnoreRule
 from . import globs, prefix, tags, trees
 from .lines import View
 
 TIMEOUT = 0.1
 """Seconds that a rule may take for one line in the `regex` engine."""
 
-LARGEST = 1_000
-"""Size of a tree (`ere.nodes.size`) that Hyperscan is asked to take as it is: a{1,500} takes it 0.05 s, a{1,2000}
-takes it 1 s, a{1,9000} more than a minute."""
-
 Rule = IgnoreRule | AttackRule
 
 
-class Scope(enum.Enum):
+class Scope(enum.StrEnum):
     """What a rule looks at."""
 
     MESSAGE = "message"
@@ -40,44 +37,68 @@ class Scope(enum.Enum):
     LINE = "line"
 
 
-class Pattern:
-    """One rule, ready for either engine. `rank` is its place in the rule set: the first that matches is named.
+class Text(NamedTuple):
+    """What a rule says, without where it says it: all that its compiled form depends on. `copy` counts the rules
+    that said the same before."""
 
-    `settles`: a line that it matches is traditional, and needs no second look in its canonical form. `is_plain`: a
-    line that it matches is ignored, unless an attack rule matches too.
+    regex: str
+    programs: tuple[str, ...]
+    dialect: str
+    copy: int = 0
+
+
+class Facts(NamedTuple):
+    """What the matcher has to know of a rule before it matches any line.
+
+    `settles`: a line that it matches is traditional, and needs no second look in its canonical form.
     """
 
-    def __init__(self, rule: Rule, rank: int) -> None:
+    scope: Scope
+    settles: bool
+
+
+class Analysis:
+    """A rule's text, parsed. Raises RuleError where it cannot be."""
+
+    def __init__(self, text: Text) -> None:
+        self.programs = text.programs
+        tree = ere.parse(text.regex.encode("utf-8", "surrogateescape"), Dialect(text.dialect))
+        self.scope, self.tree = _scope(text, tree)
+        self.facts = Facts(self.scope, self.scope is Scope.MESSAGE or self._implies_tag())
+        self.fragment = globs.fragment(self.programs) if self.programs else b""
+
+    def _implies_tag(self) -> bool:
+        return self.scope is Scope.REST and tags.implies_tag(self.tree)
+
+    def regex(self) -> regex.Pattern[bytes]:
+        """The rule for the `regex` package. Raises RuleError."""
+        tree = trees.without_start(self.tree, at_start=False) if self.scope is Scope.REST else self.tree
+        try:
+            return regex.compile(ere.emit(tree, "regex"), regex.MULTILINE)
+        except (regex.error, OverflowError, RecursionError) as error:
+            raise RuleError(f"does not compile: {error}") from error
+
+
+def _scope(text: Text, tree: Node) -> tuple[Scope, Node]:
+    if text.programs:
+        return Scope.MESSAGE, tree
+    rest = prefix.rest(tree)
+    return (Scope.LINE, tree) if rest is None else (Scope.REST, rest)
+
+
+class Pattern:
+    """One rule in force. `rank` is its place in the rule set: of those that match a line the first is named.
+
+    `is_plain`: a line that it matches is ignored, unless an attack rule matches too.
+    """
+
+    def __init__(self, rule: Rule, rank: int, facts: Facts) -> None:
         self.rule = rule
         self.rank = rank
+        self.scope = facts.scope
         self.name = str(rule) if isinstance(rule, AttackRule) else str(rule.where)
         self.is_attack = isinstance(rule, AttackRule)
-        tree = ere.parse(rule.regex.encode("utf-8", "surrogateescape"), rule.dialect)
-        self.scope, self.tree = _scope(rule, tree)
-        if self.programs:
-            globs.fragment(self.programs)
-        self.settles = self.scope is Scope.MESSAGE or (self.scope is Scope.REST and tags.implies_tag(self.tree))
-        self.is_plain = isinstance(rule, IgnoreRule) and not rule.exempts and self.settles
-
-    # --- for Hyperscan --------------------------------------------------------------------------------------
-
-    def expression(self, *, loose: bool = False) -> bytes:
-        """A Hyperscan pattern for lines of a block, whose every match ends where its line does.
-
-        `loose`: it may match more than the rule does, so that each match needs `matches` to confirm it.
-        Raises UnsupportedError.
-        """
-        tree = trees.loosened(self.tree) if loose else self.tree
-        if not loose and size(tree) > LARGEST:
-            raise UnsupportedError(f"larger than {LARGEST} when its repetitions are written out")
-        if self.scope is Scope.LINE:
-            return _emit(trees.to_line_end(tree))
-        if self.scope is Scope.REST:
-            return b"^%s(?:%s)" % (header.HEADER, _emit(trees.to_line_end(trees.without_start(tree, at_start=False))))
-        message = _emit(trees.without_start(tree, at_start=True))
-        return b"^%s(?:%s)(?:%s)?: (?:%s)$" % (header.HEADER, globs.fragment(self.programs), header.PID, message)
-
-    # --- for the `regex` package ----------------------------------------------------------------------------
+        self.is_plain = isinstance(rule, IgnoreRule) and not rule.exempts and facts.settles
 
     def matches(self, view: View) -> bool:
         """Whether the rule matches a line. Raises TimeoutError."""
@@ -105,54 +126,19 @@ class Pattern:
         """Whether a native rule is for messages of `program` ('*': any; None: the message of none)."""
         if self.scope is not Scope.MESSAGE:
             return False
-        if program == b"*" or header.ANY_PROGRAM in self.programs:
+        if program == b"*" or header.ANY_PROGRAM in self.rule.programs:
             return True
         return program is not None and self._programs.fullmatch(program) is not None
 
-    def prepare(self) -> None:
-        """Compile for the `regex` package now. Raises RuleError."""
-        _ = self._regex
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        return self.rule.programs
-
     @functools.cached_property
     def _programs(self) -> re.Pattern[bytes]:
-        return re.compile(globs.fragment(self.programs), re.DOTALL)
+        return re.compile(globs.fragment(self.rule.programs))
 
     @functools.cached_property
     def _regex(self) -> regex.Pattern[bytes]:
-        tree = trees.without_start(self.tree, at_start=False) if self.scope is Scope.REST else self.tree
-        return _compile(tree)
+        return Analysis(text_of(self.rule)).regex()
 
 
-def plan(ruleset: RuleSet) -> tuple[tuple[Pattern, ...], tuple[Refusal, ...]]:
-    """The patterns of all rules that can be read, in the order of the rule set, and why the others cannot."""
-    patterns: list[Pattern] = []
-    refused: list[Refusal] = []
-    rules: list[Rule] = [*ruleset.ignore, *ruleset.attack]
-    for rank, rule in enumerate(rules):
-        try:
-            patterns.append(Pattern(rule, rank))
-        except RuleError as error:
-            refused.append(Refusal(rule.where, str(error)))
-    return tuple(patterns), tuple(refused)
-
-
-def _scope(rule: Rule, tree: Node) -> tuple[Scope, Node]:
-    if rule.programs:
-        return Scope.MESSAGE, tree
-    rest = prefix.rest(tree)
-    return (Scope.LINE, tree) if rest is None else (Scope.REST, rest)
-
-
-def _emit(tree: Node) -> bytes:
-    return ere.emit(tree, "hyperscan")
-
-
-def _compile(tree: Node) -> regex.Pattern[bytes]:
-    try:
-        return regex.compile(ere.emit(tree, "regex"), regex.MULTILINE)
-    except (regex.error, OverflowError, RecursionError) as error:
-        raise RuleError(f"does not compile: {error}") from error
+def text_of(rule: Rule) -> Text:
+    """What a rule says."""
+    return Text(rule.regex, rule.programs, rule.dialect)

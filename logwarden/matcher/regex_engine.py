@@ -20,7 +20,7 @@ class RegexEngine:
     """Patterns, tried one by one on each line of those that may match it."""
 
     def __init__(self, patterns: Sequence[Pattern], patience: Patience) -> None:
-        self.patterns = patterns
+        self.patterns = dict(enumerate(patterns))
         self._patience = patience
         self._others = tuple(id_ for id_, pattern in enumerate(patterns) if pattern.scope is not Scope.MESSAGE)
         self._of_program = functools.lru_cache(maxsize=1024)(self._find_of_program)
@@ -50,7 +50,7 @@ class RegexEngine:
                 yield id_, matches is True
 
     def _find_of_program(self, program: bytes | None) -> tuple[int, ...]:
-        return tuple(id_ for id_, pattern in enumerate(self.patterns) if pattern.is_for(program))
+        return tuple(id_ for id_, pattern in self.patterns.items() if pattern.is_for(program))
 
 
 def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bool | None:

@@ -1,0 +1,150 @@
+"""Compiled rule sets on disk, so that a start takes milliseconds and an edit no longer than what was edited.
+
+Owns: the file format; that a file is written whole or not at all, and believed only if it is undamaged and was made by
+this very code and engine. A file holds one `Built`. An edit adds a small one beside the large one (`cover`).
+Never: fails. A cache that cannot be read or written costs time, not rules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from .. import __version__
+from .build import Built, Row, Way
+from .patterns import Facts, Scope, Text
+
+_MAGIC = b"logwarden compiled rules\n"
+_DIGEST = 32
+_SUFFIX = ".rules"
+_MOST_BESIDE = 100
+"""Texts that are compiled beside a large file; with more, all are compiled anew."""
+_KEPT = 8
+"""Files that stay: those in use, and the latest others, for someone who changes his mind."""
+
+
+@functools.cache
+def version() -> str:
+    """What a file has to have been made by: the program, its code for rules, Hyperscan."""
+    here = Path(__file__).parent
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted((*here.glob("*.py"), *(here.parent / "ere").glob("*.py"), here.parent / "header.py")):
+        digest.update(path.read_bytes())
+    try:
+        engine = metadata.version("hyperscan")
+    except metadata.PackageNotFoundError:
+        engine = "none"
+    return f"{__version__} {digest.hexdigest()} {engine}"
+
+
+def dump(built: Built) -> bytes:
+    """`built` as a file holds it."""
+    rows = [(*text, row.way, *row.facts, row.why) for text, row in zip(built.texts, built.rows, strict=True)]
+    head = json.dumps({"version": version(), "rows": rows}, separators=(",", ":")).encode()
+    body = b"%08d%s%s" % (len(head), head, built.database)
+    return _MAGIC + hashlib.blake2b(body, digest_size=_DIGEST).digest() + body
+
+
+def load(content: bytes) -> Built | None:
+    """What `dump` wrote; None where it is damaged, or not this version's."""
+    start = len(_MAGIC) + _DIGEST
+    body = content[start:]
+    if content[:start] != _MAGIC + hashlib.blake2b(body, digest_size=_DIGEST).digest():
+        return None
+    end = 8 + int(body[:8])
+    head = json.loads(body[8:end])
+    if head["version"] != version():
+        return None
+    texts, rows = [], []
+    for regex, programs, dialect, copy, way, scope, settles, why in head["rows"]:
+        texts.append(Text(regex, tuple(programs), dialect, copy))
+        rows.append(Row(Way(way), Facts(Scope(scope), settles), why))
+    return Built(texts, rows, body[end:])
+
+
+class Cache:
+    """The files of one directory, which is made where it is missing."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._files = {path: built for path in self._paths() if (built := _read(path)) is not None}
+
+    def cover(self, texts: Sequence[Text]) -> tuple[list[Built], list[Text]]:
+        """The files that together hold `texts`, and those texts that have to be compiled beside them.
+
+        A file may hold some texts that are not wanted any more: they are not in force.
+        """
+        wanted = set(texts)
+        base = max(self._files.values(), key=lambda built: _worth(built, wanted), default=None)
+        if base is None or _worth(base, wanted) * 2 < len(wanted):
+            return [], list(texts)
+        missing = wanted.difference(base.texts)
+        for side in self._files.values():
+            if missing == set(side.texts):
+                return [base, side], []
+        if len(missing) > _MOST_BESIDE:
+            return [], list(texts)
+        return [base], [text for text in texts if text in missing]
+
+    def add(self, built: Built) -> None:
+        """Write a file, or none where that cannot be."""
+        content = dump(built)
+        path = self._directory / (hashlib.blake2b(content, digest_size=16).hexdigest() + _SUFFIX)
+        with contextlib.suppress(OSError):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            _write(path, content)
+        self._files[path] = built
+
+    def prune(self, used: Sequence[Built]) -> None:
+        """Remove what is damaged, and all but the latest of what is not in use; mark as late what is."""
+        with contextlib.suppress(OSError):
+            for path, built in self._files.items():
+                if built in used:
+                    path.touch()
+            believed = [path for path in self._paths() if path in self._files]
+            for path in set(self._paths()).difference(believed):
+                path.unlink(missing_ok=True)
+            spare = [path for path in believed if self._files[path] not in used]
+            spare.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+            for path in spare[max(0, _KEPT - len(used)) :]:
+                path.unlink(missing_ok=True)
+
+    def _paths(self) -> list[Path]:
+        try:
+            return sorted(self._directory.glob(f"*{_SUFFIX}"))
+        except OSError:
+            return []
+
+
+def _worth(built: Built, wanted: set[Text]) -> int:
+    """How many texts a file gives, less those that it carries for nothing."""
+    given = len(wanted.intersection(built.texts))
+    return given - (len(built.texts) - given)
+
+
+def _read(path: Path) -> Built | None:
+    try:
+        return load(path.read_bytes())
+    except OSError:
+        return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all: a crash leaves the old file or the new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,74 @@
+"""Rules as Hyperscan takes them: one pattern each, for lines of a block, whose every match ends where its line does.
+
+Owns: what Hyperscan is asked to take, in which form, and what it refuses. Compiled with FLAGS, a match's end names its
+line, so that a match costs one callback and nothing can span two lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import hyperscan
+
+from .. import ere, header
+from ..ere import UnsupportedError
+from ..ere.nodes import size
+from ..errors import RuleError
+from . import trees
+from .patterns import Analysis, Scope
+
+FLAGS = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_ALLOWEMPTY
+
+LARGEST = 1_000
+"""Size of a tree (`ere.nodes.size`) that Hyperscan is asked to take as it is: a{1,500} takes it 0.05 s, a{1,2000}
+takes it 1 s, a{1,9000} more than a minute."""
+
+
+class Expression(NamedTuple):
+    """A pattern for Hyperscan. `loose`: it matches more than its rule, so that each match has to be confirmed."""
+
+    text: bytes
+    loose: bool
+
+
+def forms(analysis: Analysis) -> Iterator[Expression]:
+    """The forms in which Hyperscan may take a rule, the best first."""
+    for loose in (False, True):
+        try:
+            if loose:
+                analysis.regex()  # which has to confirm it
+            yield Expression(_text(analysis, loose=loose), loose)
+        except RuleError:
+            continue
+
+
+def _text(analysis: Analysis, *, loose: bool) -> bytes:
+    tree = trees.loosened(analysis.tree) if loose else analysis.tree
+    if not loose and size(tree) > LARGEST:
+        raise UnsupportedError(f"larger than {LARGEST} when its repetitions are written out")
+    match analysis.scope:
+        case Scope.LINE:
+            return ere.emit(trees.to_line_end(tree), "hyperscan")
+        case Scope.REST:
+            rest = trees.to_line_end(trees.without_start(tree, at_start=False))
+            return b"^%s(?:%s)" % (header.HEADER, ere.emit(rest, "hyperscan"))
+        case Scope.MESSAGE:
+            message = ere.emit(trees.without_start(tree, at_start=True), "hyperscan")
+            return b"^%s(?:%s)(?:%s)?: (?:%s)$" % (header.HEADER, analysis.fragment, header.PID, message)
+
+
+def serialised(expressions: Iterable[Expression]) -> bytes | None:
+    """A database whose ids number the expressions, as it can be stored. None where Hyperscan refuses one of them."""
+    texts = [each.text for each in expressions]
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        database.compile(expressions=texts, ids=list(range(len(texts))), flags=FLAGS)
+    except hyperscan.error:
+        return None
+    return hyperscan.dumpb(database)
+
+
+def compiles(expression: Expression) -> bool:
+    """Whether Hyperscan takes one expression. Takes milliseconds."""
+    return serialised([expression]) is not None
