@@ -5,6 +5,7 @@ Owns: what comes first, how much is shown, that what is not shown is counted, an
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -60,15 +61,15 @@ def build(
     needs = [*_violations(tallies), *_quarantined(tallies), *_missing(sources, until), *_watch(notices)]
     banned = sorted((_banned(ban, behind.get(ban, [])) for ban in bans), key=_weight, reverse=True)
     attacks = sorted(_attack_rules(rest), key=lambda each: (-each.count, each.rule))
-    groups = [_group(shape, tally, since if shapes else None) for shape, tally in tallies.groups()]
-    groups.sort(key=lambda group: (not group.novel, group.count, group.first, group.id))
+    newest = math.inf if shapes is None else since
+    groups = sorted(tallies.groups(), key=lambda each: _rarity(each[0], each[1], newest))
     totals = Totals(
         bans=len(banned),
         violations=tallies.total(Severity.VIOLATION),
         attacks=tallies.total(Severity.ATTACK),
         kinds=len(groups),
-        novel=sum(group.novel for group in groups),
-        unexplained=sum(group.count for group in groups),
+        novel=sum(shape.first >= newest for shape, _ in groups),
+        unexplained=sum(tally.count for _, tally in groups),
         lines=tallies.lines,
         notices=sum(need.title != "violation" for need in needs),
     )
@@ -82,7 +83,7 @@ def build(
         needs=tuple(needs[:most]),
         bans=tuple(banned[:most]),
         attacks=tuple(attacks[:most]),
-        groups=tuple(groups[:most]),
+        groups=tuple(_group(shape, tally, newest) for shape, tally in groups[:most]),
         sources=tuple(sources[:most]),
         total=_sum(sources),
         busiest=_busiest(hits or {}),
@@ -92,7 +93,7 @@ def build(
             bans=len(banned[most:]),
             attacks=len(attacks[most:]),
             groups=len(groups[most:]),
-            lines=sum(group.count for group in groups[most:]),
+            lines=sum(tally.count for _, tally in groups[most:]),
             sources=len(sources[most:]),
             refused=len(refused[most:]),
         ),
@@ -221,7 +222,12 @@ def _of_rule(attack: Attack) -> tuple[str, str]:
 # --- unexplained lines --------------------------------------------------------------------------------------
 
 
-def _group(shape: Shape, tally: Tally, since: float | None) -> Group:
+def _rarity(shape: Shape, tally: Tally, newest: float) -> tuple[bool, int, float, str]:
+    """New shapes (first seen at `newest` or later) before known ones, rare before frequent."""
+    return shape.first < newest, tally.count, tally.first, shape.id
+
+
+def _group(shape: Shape, tally: Tally, newest: float) -> Group:
     marked = [replace(part, text=visible(part.text)) for part in shape.mark(tally.sample, tally.varied or None)]
     if cut := _cut(tally.length - len(tally.sample)):
         marked.append(Part(cut))
@@ -234,7 +240,7 @@ def _group(shape: Shape, tally: Tally, since: float | None) -> Group:
         hosts=tuple(visible(host, NAME) for host, _ in tally.hosts.most_common(HOSTS)),
         more_hosts=len(tally.hosts) - min(len(tally.hosts), HOSTS),
         sample=tuple(marked),
-        novel=since is not None and shape.first >= since,
+        novel=shape.first >= newest,
     )
 
 

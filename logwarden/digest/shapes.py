@@ -109,7 +109,9 @@ class Shapes:
             return shape
         if len(bucket.clusters) >= CLUSTERS or self._count >= SHAPES:
             program = "" if self._count >= SHAPES else program
-            return self._rest.setdefault(program, Shape.new(program, (VARIABLE,), time))
+            if program not in self._rest:
+                self._rest[program] = Shape.new(program, (VARIABLE,), time)
+            return self._rest[program]
         self._buckets[program, len(words)] = bucket
         cluster = bucket.nearest(words)
         if cluster is None:
