@@ -195,8 +195,8 @@ class _Parser:
         found = _INTERVAL.match(self.pattern, self.at)
         if not found or (not found[1] and not found[2]):
             return None
-        low = int(found[1] or b"0")
-        high = (int(found[3]) if found[3] else None) if found[2] else low
+        low = _count(found[1])
+        high = (_count(found[3]) if found[3] else None) if found[2] else low
         if found[3] and not found[2]:
             return None
         if high is not None and low > high:
@@ -209,8 +209,8 @@ class _Parser:
         """Raise for what opens like an interval and is none, where regcomp() does; a literal '{' passes."""
         if not (found := _LIKE_INTERVAL.match(self.pattern, self.at)):
             return
-        low, high = (int(field.replace(b"\\", b"") or b"-1") for field in (found[1] or b"0", found[2] or b""))
-        if found[0] == b"{}" or found[3] != b"}" or 0 <= high < low:
+        falling = found[2] and _count(found[2]) < _count(found[1])
+        if found[0] == b"{}" or found[3] != b"}" or falling:
             raise RuleError("invalid content of {}")
 
     # --- atoms ----------------------------------------------------------------------------------------------
@@ -317,6 +317,12 @@ def _ungrouped(node: Node) -> Node:
         case Repeat(inner, low, high):
             return Repeat(_ungrouped(inner), low, high)
     return node
+
+
+def _count(digits: bytes) -> int:
+    """The number that a field of an interval holds, or RE_DUP_MAX + 1 for all that are larger; 0 where it is empty."""
+    significant = digits.replace(b"\\", b"").lstrip(b"0")
+    return RE_DUP_MAX + 1 if len(significant) > 5 else min(int(significant or b"0"), RE_DUP_MAX + 1)
 
 
 def _repeat(node: Node, low: int, high: int | None) -> Node:

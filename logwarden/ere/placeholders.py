@@ -6,12 +6,13 @@ included; in an ignore rule it is one word.
 
 from __future__ import annotations
 
+_HEX = "[[:xdigit:]]{1,4}"
 _IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
-_IPV6 = rf"[[:xdigit:]]{{0,4}}(:[[:xdigit:]]{{0,4}}){{1,7}}(:[[:xdigit:]]{{0,4}}|:{_IPV4})"
-_HEX4 = "[[:xdigit:]]{4}"
+_COMPRESSED = f"({_HEX}(:{_HEX}){{0,6}})?::(({_HEX}:){{0,5}}{_IPV4}|{_HEX}(:{_HEX}){{0,6}})?"
+_FULL = f"({_HEX}:){{6}}({_IPV4}|{_HEX}:{_HEX})"
 
-ADDR = f"({_IPV4}|{_IPV6}(%[._[:alnum:]-]+)?)"
-"""RFC 4291 2.2's spellings and more: `address.parse` has the last word."""
+ADDR = f"({_IPV4}|({_COMPRESSED}|{_FULL})(%[._[:alnum:]-]+)?)"
+"""RFC 4291 2.2's spellings and a little more, such as 999.0.0.0: `address.parse` decides. 12:30:45 is none."""
 
 TEXT = {
     b"ADDR": ADDR,
@@ -20,7 +21,7 @@ TEXT = {
     b"PORT": "[0-9]{1,5}",
     b"NUM": "[0-9]+",
     b"HEX": "(0[xX])?[[:xdigit:]]+",
-    b"UUID": f"[[:xdigit:]]{{8}}(-{_HEX4}){{3}}-[[:xdigit:]]{{12}}",
+    b"UUID": "[[:xdigit:]]{8}(-[[:xdigit:]]{4}){3}-[[:xdigit:]]{12}",
     b"PATH": "/[^[:space:]]*",
     b"WORD": "[^[:space:]]+",
     b"TEXT": ".*",
