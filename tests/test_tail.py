@@ -14,7 +14,8 @@ import pytest
 
 from logwarden.errors import ConfigError
 from logwarden.model import MAX_LINE, Batch, Notice, NoticeKind
-from logwarden.sources.tail import GRACE, HOLD, LINGER, Tail
+from logwarden.sources.reading import HOLD
+from logwarden.sources.tail import DOZE, GRACE, LINGER, Tail
 
 
 class Reader:
@@ -489,6 +490,49 @@ def test_a_deleted_file_is_let_go_when_it_is_quiet(log: Path) -> None:
     assert not reader.tail.holds(inode.st_dev, inode.st_ino)
     append(log, "anew")
     assert reader.poll() == [b"anew"]
+
+
+def test_a_file_truncated_while_some_of_it_was_unread_is_a_gap(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one", "half", end="")
+    append(log, "")
+    append(log, "unfinished", end="")
+    assert reader.poll() == [b"onehalf"]
+    log.write_text("anew\n")
+    assert reader.poll() == [b"anew"]
+    assert len(reader.gaps) == 1
+
+
+def test_a_quiet_file_is_closed_and_still_known(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.now = log.stat().st_mtime + DOZE + 1
+    assert reader.poll() == [b"one"]
+    assert not _open_files(log)
+    append(log, "two")
+    assert reader.poll() == [b"two"]
+    rotate(log)
+    append(log, "three")
+    assert reader.poll() == [b"three"]
+    assert not reader.gaps
+
+
+def test_a_quiet_file_that_is_deleted_is_no_gap(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.now = log.stat().st_mtime + DOZE + 1
+    reader.poll()
+    log.unlink()
+    assert reader.poll() == []
+    assert reader.tail.gone
+    append(log, "anew")
+    assert reader.poll() == [b"anew"]
+    assert not reader.gaps
+
+
+def _open_files(log: Path) -> list[str]:
+    found = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    return [path for path in found if path.startswith(str(log))]
 
 
 def test_a_damaged_archive_is_read_as_far_as_it_goes_and_is_a_gap(log: Path) -> None:

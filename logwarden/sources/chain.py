@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from .lines import Skip
 from .logfile import HEAD, LogFile, open_log
-from .place import Place, Reading
+from .place import Place
+from .reading import Reading
 from .rotation import Member, members
 
 Answer = TypeVar("Answer")

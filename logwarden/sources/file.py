@@ -26,6 +26,8 @@ from .tail import Tail
 
 SWEEP = 60.0
 """Seconds between two polls of all files, whatever inotify says."""
+_AT_ONCE = 64  # files with a backlog that take turns; more would only be more open files
+_RESCAN = 20  # times as long as a look for new files took, until the next: a directory in turmoil costs 5% of a core
 _STORM = 4096  # events after which some may have been dropped: the kernel queues 16,384 (inotify(7))
 
 
@@ -75,8 +77,9 @@ class FileSource:
         self._unwatched: Mapping[str, str] = {}
         self._notices: list[Notice] = []
         self._first = True
-        self._polled = 0.0  # POSIX seconds
+        self._due: dict[str, float] = {}  # path of a tail -> when it wants to be polled, POSIX seconds
         self._next_sweep = 0.0  # monotonic seconds
+        self._next_rescan = 0.0
         self._thread: threading.Thread | None = None
         self._watch: DirectoryWatch | None = None
 
@@ -103,12 +106,14 @@ class FileSource:
     # --- the observer's thread ------------------------------------------------------------------------------
 
     def _heard(self, path: str, names: bool) -> None:
+        """Note what inotify tells of: a log, or a rotated part of one that someone still writes to."""
         directory, name = os.path.split(path)
         with self._changed:
             self._events += 1
             self._rescan |= names
             self._written.add(path)
-            self._written.update(os.path.join(directory, stem) for stem, _ in bases(name))
+            if path not in self._by_path:
+                self._written.update(os.path.join(directory, stem) for stem, _ in bases(name))
             self._changed.notify()
 
     # --- the source's thread --------------------------------------------------------------------------------
@@ -120,19 +125,20 @@ class FileSource:
             patterns = json.dumps(sorted({spec.path for spec in self._files}))
             if cursors.get(self.name) != patterns:  # known from now on, after the first cursors of the files themselves
                 emit(Batch(self.name, b"", 0, patterns))
-            while (paths := self._wait()) is not None:
-                for item in self._take_turns(paths):
+            while self._wait():
+                for item in self._take_turns(self._news(())):
                     emit(item)
         finally:
             for tail in self._tails.values():
                 tail.close()
 
-    def _take_turns(self, paths: set[str]) -> Iterator[Batch | Notice]:
-        """Poll these tails to their end, a batch of each at a time, and those that are heard of meanwhile."""
+    def _take_turns(self, waiting: set[str]) -> Iterator[Batch | Notice]:
+        """Poll these tails to their end, a batch of each at a time, and those with news meanwhile."""
         polls: dict[str, Iterator[Batch | Notice]] = {}
-        while paths or polls:
-            self._polled = self._clock()
-            polls.update((path, self._tails[path].poll(self._polled)) for path in paths)
+        while waiting or polls:
+            while waiting and len(polls) < _AT_ONCE:
+                if (tail := self._tails.get(path := waiting.pop())) is not None:
+                    polls[path] = tail.poll(self._clock())
             for path, items in list(polls.items()):
                 if self._stopping:
                     return
@@ -140,51 +146,60 @@ class FileSource:
                     yield item
                 else:
                     del polls[path]
-            with self._changed:
-                paths = self._heard_of(polls.keys())
-        yield from self._notices
-        self._notices.clear()
+                    self._note_due(path)
+            waiting |= self._news(polls.keys())
+            yield from self._notices
+            self._notices.clear()
 
-    def _wait(self) -> set[str] | None:
-        """The paths of the tails to poll next, once there are any; None: stop."""
+    def _wait(self) -> bool:
+        """Until there is something to do, which `_news` tells; False: stop."""
         with self._changed:
             while not self._stopping:
-                ready = self._heard_of(()) | self._due()
-                if self._events > _STORM or time.monotonic() >= self._next_sweep:
-                    self._next_sweep = time.monotonic() + self._sweep
-                    self._events, self._rescan = 0, True
-                    ready = set(self._tails)
-                if ready or self._rescan:
-                    break
-                self._changed.wait(self._patience())
-            else:
-                return None
-            rescan, self._rescan = self._rescan, False
-        return ready | self._find_files({}) if rescan else ready
-
-    def _heard_of(self, busy: Collection[str]) -> set[str]:
-        """The tails that were heard of and are not `busy`; those stay heard of."""
-        heard = {path: self._by_path.get(path, set()) for path in self._written}
-        self._written = {path for path, tails in heard.items() if not tails.isdisjoint(busy)}
-        return set().union(*heard.values()) - set(busy)
-
-    def _due(self) -> set[str]:
-        """The tails that asked to be polled by now, and have not been since."""
-        now = self._clock()
-        return {path for path, tail in self._tails.items() if self._polled < (tail.due() or 0) <= now}
+                patience = self._patience()
+                if self._written or patience <= 0:
+                    return True
+                self._changed.wait(patience)
+            return False
 
     def _patience(self) -> float:
-        """Seconds until something is to be done though nothing is heard."""
-        later = [when for tail in self._tails.values() if (when := tail.due() or 0) > self._polled]
-        return min(
-            [max(0.0, self._next_sweep - time.monotonic()), *(max(0.01, when - self._clock()) for when in later)]
-        )
+        """Seconds until there is something to do though nothing is heard of; 0 where there is now."""
+        until = [self._next_sweep] + [self._next_rescan] * self._rescan
+        waits = [when - time.monotonic() for when in until] + [when - self._clock() for when in self._due.values()]
+        return 0.0 if self._events > _STORM else max(0.0, min(waits))
+
+    def _note_due(self, path: str) -> None:
+        """Remember when the tail that was just polled wants to be polled again."""
+        self._due.pop(path, None)
+        if (tail := self._tails.get(path)) is not None and (when := tail.due()) is not None:
+            self._due[path] = when
+
+    def _news(self, busy: Collection[str]) -> set[str]:
+        """The tails to poll now, without those that are `busy`; what is heard of these stays heard of."""
+        now, time_is = time.monotonic(), self._clock()
+        with self._changed:
+            sweep = now >= self._next_sweep or self._events > _STORM
+            rescan = sweep or (self._rescan and now >= self._next_rescan)
+            if sweep:
+                self._events, self._next_sweep = 0, now + self._sweep
+            if rescan:
+                self._rescan = False
+            heard = {path: self._by_path.get(path, set()) for path in self._written}
+            self._written = {path for path, tails in heard.items() if not tails.isdisjoint(busy)}
+        news = set(self._tails) if sweep else set().union(*heard.values())
+        news |= {path for path, when in self._due.items() if when <= time_is}
+        if rescan:
+            news |= self._find_files({})
+            took = time.monotonic() - now
+            self._next_rescan = now + took * _RESCAN
+        return news - set(busy)
 
     # --- which files there are ------------------------------------------------------------------------------
 
     def _find_files(self, cursors: Mapping[str, str]) -> set[str]:
         """Make tails of files not seen before, and watch where more may appear; returns the tails to poll for it."""
-        known = set(json.loads(cursors.get(self.name, "[]"))) if self._first else set()
+        known = _patterns(cursors.get(self.name, "[]"))
+        for path in [path for path, tail in self._tails.items() if tail.gone and self._globbed(path)]:
+            del self._tails[path]  # it gets a new one should it come back
         new = set()
         for spec in self._files:
             beginning = not self._first or self._from_start or spec.from_start or spec.path in known
@@ -196,6 +211,9 @@ class FileSource:
                 new.add(path)
         self._first = False
         return new | self._watch_files()
+
+    def _globbed(self, path: str) -> bool:
+        return not os.path.exists(path) and all(spec.path != path for spec in self._files)
 
     def _matches(self, pattern: str, cursors: Mapping[str, str]) -> list[str]:
         """Paths for `pattern` that have no tail yet: itself, or what it matches and is no part of another log."""
@@ -245,6 +263,14 @@ class FileSource:
                 break
             changed = set(self._tails)  # and look again: something may have appeared before its directory was watched
         return changed
+
+
+def _patterns(cursor: str) -> set[str]:
+    """The paths and globs that were watched before, by the cursor 'files'. None where it is damaged."""
+    try:
+        return set(json.loads(cursor))
+    except (ValueError, TypeError):
+        return set()
 
 
 def _inode(path: str) -> tuple[int, int] | None:

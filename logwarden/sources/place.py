@@ -14,14 +14,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from .lines import Skip
 from .logfile import HEAD, LogFile
 
 TAIL = 256
 """Bytes before the place that tell a file grown on from one emptied and written anew."""
 
 
-def _hash(data: bytes) -> str:
+def digest(data: bytes) -> str:
+    """What stands for `data` in a place: 64 bits of BLAKE2b."""
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
@@ -46,68 +46,16 @@ class Place:
             return False
         size = min(TAIL, self.offset)
         tail = log.read_at(self.offset - size, size)
-        return len(tail) == size and _hash(tail) == self.tail
+        return len(tail) == size and digest(tail) == self.tail
 
     def begins(self, log: LogFile) -> bool:
         """Whether `log` starts as the file did, however long it is."""
         size = min(HEAD, self.offset)
         head = log.read_at(0, size)
-        return len(head) == size > 0 and _hash(head) == self.head
+        return len(head) == size > 0 and digest(head) == self.head
 
     def same_inode(self, device: int, inode: int) -> bool:
         return (self.device, self.inode) == (device, inode)
-
-
-class Reading:
-    """An open file that is being read, and how far. Mutable; `place` says where it stands."""
-
-    def __init__(self, log: LogFile, offset: int = 0, skip: Skip = Skip.NOTHING) -> None:
-        self.log = log
-        self.skip = skip
-        self.modified = log.stat().st_mtime_ns
-        self.seen = offset
-        """How long the text was when last looked at."""
-        self.hold: tuple[int, float] | None = None
-        """The end of the text held back for what may follow, and until when."""
-        self.jump(offset)
-
-    def jump(self, offset: int) -> None:
-        """Stand at `offset`, whatever comes before it."""
-        self.offset = offset
-        self.head = self.log.read_at(0, min(HEAD, offset))
-        self.tail = self.log.read_at(offset - min(TAIL, offset), min(TAIL, offset))
-
-    def advance(self, data: bytes, skip: Skip) -> None:
-        """`data` follows what was read before, and is done with."""
-        if len(self.head) < HEAD:
-            self.head = (self.head + data)[:HEAD]
-        self.tail = (self.tail + data[-TAIL:])[-TAIL:]
-        self.offset += len(data)
-        self.skip = skip
-
-    def intact(self) -> bool:
-        """Whether the file still holds what was read. A compressed one never changes."""
-        return self.log.packed or self.fits(self.log)
-
-    def fits(self, log: LogFile) -> bool:
-        """As Place.fits, by the bytes themselves; true at offset 0."""
-        at = self.offset - len(self.tail)
-        return log.read_at(0, len(self.head)) == self.head and log.read_at(at, len(self.tail)) == self.tail
-
-    def begins(self, log: LogFile) -> bool:
-        """As Place.begins, also for a file shorter than `head`: one whole line of it is the least that tells."""
-        head = log.read_at(0, len(self.head))
-        return b"\n" in head and self.head.startswith(head)
-
-    def same_inode(self, device: int, inode: int) -> bool:
-        return (self.log.device, self.log.inode) == (device, inode)
-
-    def place(self, *, done: bool = False) -> Place:
-        """Where it stands now."""
-        log = self.log
-        return Place(
-            log.device, log.inode, self.offset, _hash(self.head), _hash(self.tail), self.modified, int(self.skip), done
-        )
 
 
 def dump(before: Place | None, at: Place | None) -> str:

@@ -19,27 +19,25 @@ before anyone could see them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import regex
-
-from ..errors import ConfigError
-from ..model import MAX_LINE, Batch, Notice, NoticeKind
+from ..model import Batch, Notice, NoticeKind
 from .chain import Chain, open_if_there
-from .lines import BLOCK, Cut, Skip, cut, join, split
-from .logfile import LogFile, open_log
-from .place import Place, Reading, dump, load
+from .lines import Skip
+from .logfile import open_log
+from .place import Place, dump, load
+from .reading import Reading, continuation, line_start
 from .rotation import Member, status
 
-HOLD = 1.0
-"""Seconds that the last event of a log with continuation lines waits for more of it."""
 GRACE = 5.0
 """Seconds after a rotation that a last line without newline waits for the rest of it."""
+DOZE = 3600.0
+"""Seconds without growth after which a file is closed, so that thousands of quiet ones hold no descriptors."""
 LINGER = 60.0
 """Seconds without growth after which a deleted file is let go, and its disk space with it."""
-_PATIENCE = 0.1  # seconds for one match of `continues`, a pattern from the config on a text from anyone
 
 Steps = Generator[Batch | Notice, None, bool]
 
@@ -64,7 +62,7 @@ class Tail:
         self.path = path
         self.source = f"file:{path}"
         self._program = program
-        self._continues = _compile(path, continues)
+        self._continues = continuation(continues) if continues is not None else None
         self._chain = Chain(path)
         self._cursor = cursor
         self._beginning = beginning
@@ -75,15 +73,22 @@ class Tail:
         self._before: Place | None = None  # the file before it, when it is closed
         self._end: int | None = None  # where the file ended when it was first seen
         self._moved: float | None = None  # when an empty successor was first seen
+        self._dozing: os.stat_result | None = None  # the file at the path when it was closed for being quiet
+        self._slept = False  # all was read when it was closed
+        self._polled = 0.0
         self._trouble: str | None = None
-        self._nuls = 0
 
     def poll(self, now: float) -> Iterator[Batch | Notice]:
         """Whole lines written since the last poll, in batches, and what went wrong. `now` in POSIX seconds."""
+        self._polled = now
+        if self._dozing is not None and _unchanged(self._dozing, status(self.path)):
+            return
+        self._dozing = None
         try:
             if not self._begun:
                 yield from self._begin(now)
             yield from self._follow(now)
+            self._doze(now)
         except OSError as error:
             if self._at is not None:
                 self._resume = self._at.place()
@@ -95,17 +100,22 @@ class Tail:
             self._trouble = None
 
     def due(self) -> float | None:
-        """When to poll even if nothing was written, POSIX seconds; None: no need to."""
+        """When to poll even if nothing was written, POSIX seconds, later than the last poll; None: no need to."""
         times = [reading.hold[1] for reading in (self._at, self._old) if reading and reading.hold]
         if self._moved is not None:
             times.append(self._moved + GRACE)
         if self._old is not None and self._old.offset < self._old.seen:
             times.append(self._old.modified / 1e9 + GRACE)
-        return min(times, default=None)
+        return min((time for time in times if time > self._polled), default=None)
 
     def holds(self, device: int, inode: int) -> bool:
-        """Whether a file is one of those that are open here, whatever it is called."""
-        return any(reading.same_inode(device, inode) for reading in (self._at, self._old) if reading)
+        """Whether a file is one of those that are read here, whatever it is called."""
+        return any(known.same_inode(device, inode) for known in (self._at, self._old, self._resume) if known)
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing is open, nor to be found again: the log was deleted and its last line read."""
+        return self._begun and not (self._at or self._old or self._resume)
 
     def close(self) -> None:
         """Close the files. Nothing is lost: what was not yielded is after the last cursor."""
@@ -127,7 +137,7 @@ class Tail:
         if there is not None and not self._beginning:
             self._end = there.st_size if self._end is None else self._end  # kept where opening it fails
             log = open_log(self.path)
-            self._at = Reading(log, _line_start(log, self._end))
+            self._at = Reading(log, line_start(log, self._end))
         self._begun = True
         yield self._batch(b"", 0)
 
@@ -162,7 +172,7 @@ class Tail:
 
     def _lost(self, known: Place | Reading, now: float) -> Iterator[Batch | Notice]:
         """No file holds what was read. Newer ones, if any, are read from their beginning."""
-        unread = isinstance(known, Place) or known.seen > known.offset
+        unread = known.seen > known.offset if isinstance(known, Reading) else not self._slept
         yield from self._retire(now)
         if self._before is None or not self._chain.has(self._before):
             place = known if isinstance(known, Place) else known.place()
@@ -180,7 +190,7 @@ class Tail:
             if self._resume is not None:
                 self._reopen_before()
                 yield from self._find(self._resume, now)
-                self._resume = None
+                self._resume, self._slept = None, False
             if self._at is None:
                 self._at = self._first()
             if self._old is not None:
@@ -265,73 +275,30 @@ class Tail:
 
     def _read(self, at: Reading, now: float, *, final: bool = False) -> Steps:
         """Yield the whole lines of `at` to its end. False: it no longer holds what was read."""
+        nuls = 0
         while True:
-            found = at.log.stat()
-            chunk = at.log.read_at(at.offset, BLOCK)
-            if not self._intact(at):
+            chunk = at.look()
+            if chunk is None or not self._is_next(at):
                 return False
-            at.seen = max(found.st_size, at.offset + len(chunk)) if not at.log.packed else at.offset + len(chunk)
-            at.modified = found.st_mtime_ns
-            if not chunk:
+            if not chunk or (piece := at.take(chunk, now, self._continues, final=final)) is None:
                 break
-            piece = self._cut(at, chunk, now, final=final and len(chunk) < BLOCK)
-            self._nuls += piece.nuls
-            if piece.used:
-                at.advance(chunk[: piece.used], piece.skip)
-            elif len(chunk) < BLOCK or not self._over_hole(at):
-                break
+            nuls += piece.nuls
             if piece.count:
                 yield self._batch(piece.block, piece.count)
-        if self._nuls:
-            text = (
-                f"{self._nuls} NUL bytes before byte {at.offset}: left by a crash, or by a writer that does not append"
-            )
-            self._nuls = 0
+        if nuls:
+            text = f"{nuls} NUL bytes before byte {at.offset}: left by a crash, or by a writer that does not append"
             yield Notice(NoticeKind.GAP, self.source, text, now)
         return True
 
-    def _intact(self, at: Reading) -> bool:
-        """Whether `at` holds what was read; where nothing was, whether no file has turned up that comes before it."""
+    def _is_next(self, at: Reading) -> bool:
+        """Whether, where nothing of `at` was read yet, no file has turned up that comes before it."""
         if at.offset or at is not self._at:
-            return at.intact()
+            return True
         newer = [(member.device, member.inode) for member in self._newer()]
         live = status(self.path)
         if live is not None:
             newer.append((live.st_dev, live.st_ino))
         return (at.log.device, at.log.inode) not in newer[1:]
-
-    def _cut(self, at: Reading, chunk: bytes, now: float, *, final: bool) -> Cut:
-        if self._continues is None:
-            return cut(chunk, at.skip, final=final)
-        end = at.offset + len(chunk)
-        if at.hold is None or at.hold[0] != end:
-            at.hold = (end, now + HOLD)
-        pieces = list(split(chunk, at.skip, final=final))
-        piece = join(pieces, self._is_continuation, at.skip, flush=final or now >= at.hold[1])
-        if not piece.used and len(chunk) == BLOCK:
-            piece = join(pieces, self._is_continuation, at.skip, flush=True)
-        if at.offset + piece.used == end or (not piece.used and now >= at.hold[1]):
-            at.hold = None
-        return piece
-
-    def _is_continuation(self, line: bytes) -> bool:
-        assert self._continues is not None  # noqa: S101 - asked only where there is a pattern
-        try:
-            return self._continues.match(line, timeout=_PATIENCE) is not None
-        except TimeoutError:
-            return False
-
-    def _over_hole(self, at: Reading) -> bool:
-        """The next block holds NULs only: go on where something else begins, if anything does."""
-        offset = at.log.data_from(at.offset)
-        while chunk := at.log.read_at(offset, BLOCK):
-            if text := chunk.lstrip(b"\0"):
-                offset += len(chunk) - len(text)
-                self._nuls += offset - at.offset
-                at.jump(offset)
-                return True
-            offset = at.log.data_from(offset + len(chunk))
-        return False
 
     def _batch(self, block: bytes, count: int) -> Batch:
         before = self._old.place() if self._old and self._old.offset else self._before
@@ -377,6 +344,16 @@ class Tail:
             self._at, self._old = None, at
             self._drop_old()
 
+    def _doze(self, now: float) -> None:
+        """Close the files, but stay ready to read on, where nothing has happened for long and nothing is held back."""
+        at, there = self._at, status(self.path)
+        if at is None or there is None or now - there.st_mtime < DOZE or self.due() is not None:
+            return
+        if at.same_inode(there.st_dev, there.st_ino) and at.offset == at.seen == there.st_size:
+            self._drop_old()
+            self._resume, self._dozing, self._slept = at.place(), there, True
+            self._release()
+
     def _release(self) -> None:
         for reading in (self._at, self._old):
             if reading is not None:
@@ -386,18 +363,11 @@ class Tail:
         self._at = self._old = None
 
 
-def _line_start(log: LogFile, end: int) -> int:
-    """Where the line begins that is unfinished at `end`; `end` where none is."""
-    before = log.read_at(max(0, end - MAX_LINE), min(MAX_LINE, end))
-    return end - len(before) + before.rfind(b"\n") + 1 if b"\n" in before else end - len(before)
+def _unchanged(before: os.stat_result, now: os.stat_result | None) -> bool:
+    return now is not None and all(
+        getattr(before, field) == getattr(now, field) for field in ("st_dev", "st_ino", "st_size", "st_mtime_ns")
+    )
 
 
 def _stamp(nanoseconds: int) -> str:
     return datetime.fromtimestamp(nanoseconds // 10**9, UTC).isoformat()
-
-
-def _compile(path: str, pattern: str | None) -> regex.Pattern[bytes] | None:
-    try:
-        return regex.compile(pattern.encode()) if pattern is not None else None
-    except regex.error as error:
-        raise ConfigError(f"{path}: continues: {error}") from error
