@@ -55,9 +55,7 @@ rules:
   attack: ["{root}/attack.d"]
 bans:
   backend: {backend}
-  threshold: 5
-  window: 10m
-  ban: 10m
+  policies: {{sshd.yaml: {{threshold: 5, window: 10m, ban: 10m}}}}
   allowlist: [{friend}]
   permit_documentation: true    # the attackers' addresses are documentation addresses
 digest: {{schedule: daily, to: [you@web1.example]}}
