@@ -100,6 +100,8 @@ def daemon(config: Path) -> Iterator[subprocess.Popen[bytes]]:
                 yield process
             except TimeoutError:
                 raise SystemExit(f"demo: the daemon did not start:\n{said.read_text()}") from None
+            except SystemExit as error:
+                raise SystemExit(f"{error}\n{said.read_text()}") from None
             finally:
                 process.terminate()
 
