@@ -135,7 +135,9 @@ def table(lines: Iterable[Line], problems: Mapping[Line, tuple[str, Verdict]], w
         rows[line.source, line.set] += count
         rows[line.source, "(all)"] += count
         rows["(all)", "(all)"] += count
-    head = f"{'source':10} {'set':24} {'attacks':>8} {'missed':>7} {'wrong':>6} {'others':>7} {'false':>6} {'waived':>7}"
+    head = (
+        f"{'source':10} {'set':24} {'attacks':>8} {'missed':>7} {'wrong':>6} {'others':>7} {'false':>6} {'waived':>7}"
+    )
     return [head, *(_row(*key, count) for key, count in sorted(rows.items()) if count["True"] or count["False"])]
 
 

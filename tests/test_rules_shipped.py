@@ -1,0 +1,211 @@
+"""The rules that we ship: all in force, true to their samples, and deaf to what strangers write into a line."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+import yaml
+from forgeries import FORGED, forgeries, places
+
+from logwarden import matcher, rules
+from logwarden.matcher import Matcher
+from logwarden.model import AttackRule, Batch, Outcome, RuleSet, Verdict
+
+ROOT = Path(__file__).parent.parent
+NOW = 1_795_366_800.0
+DOCUMENTATION = [ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
+ATTACK_FILES = sorted((ROOT / "attack.d").glob("*.yaml"))
+IGNORE_FILES = sorted((ROOT / "ignore.d").rglob("*.rules"))
+IGNORE_SAMPLES = ROOT / "tests" / "ignore-samples"
+
+
+@functools.cache
+def shipped() -> RuleSet:
+    return rules.load(
+        ignore=[str(ROOT / "ignore.d")], attack=[str(ROOT / "attack.d")], level="workstation", aggressive=True
+    )
+
+
+@functools.cache
+def portable() -> Matcher:
+    """All shipped rules, on the engine that starts at once."""
+    return matcher.compile(shipped(), portable=True)
+
+
+def program_of(rule: AttackRule) -> str:
+    """A program that a rule is for."""
+    return next(
+        (name for name in rule.programs if not set(name) & set("*?[")), rule.programs[0].replace("*", "x").split("[")[0]
+    )
+
+
+def said(lines: Sequence[tuple[str, str]], made: Matcher) -> tuple[Verdict, ...]:
+    """What the rules make of (program, message) pairs, as syslog would write them."""
+    block = "".join(f"Nov 22 17:00:00 host {program}[42]: {message}\n" for program, message in lines)
+    return made.classify(Batch("test", block.encode(), len(lines), ""), NOW, every=True).verdicts
+
+
+# --- attack.d -------------------------------------------------------------------------------------------------------
+
+
+def test_no_shipped_rule_is_refused() -> None:
+    assert [str(refusal) for refusal in (*shipped().refused, *portable().refused)] == []
+
+
+@pytest.mark.parametrize("level", rules.LEVELS)
+def test_no_shipped_rule_is_refused_at_any_level(level: str) -> None:
+    ruleset = rules.load(ignore=[str(ROOT / "ignore.d")], attack=[str(ROOT / "attack.d")], level=level)
+    assert [str(refusal) for refusal in ruleset.refused] == []
+
+
+def samples_are_recognised(made: Matcher) -> None:
+    pairs = [(rule, sample) for rule in shipped().attack for sample in rule.samples]
+    verdicts = said([(program_of(rule), sample.line) for rule, sample in pairs], made)
+    for (rule, sample), verdict in zip(pairs, verdicts, strict=True):
+        assert verdict.outcome is Outcome.ATTACK, f"{rule}: {sample.line}"
+        assert verdict.address == sample.address, f"{rule}: {sample.line}"
+
+
+def test_each_sample_is_an_attack_by_its_address() -> None:
+    samples_are_recognised(portable())
+
+
+@pytest.mark.slow  # Hyperscan takes its time to compile every shipped rule
+def test_each_sample_is_an_attack_by_its_address_for_hyperscan_too() -> None:
+    samples_are_recognised(matcher.compile(shipped()))
+
+
+def test_no_near_miss_is_taken_for_an_attack_by_its_rule() -> None:
+    pairs = [(rule, line) for rule in shipped().attack for line in rule.near_misses]
+    verdicts = said([(program_of(rule), line) for rule, line in pairs], portable())
+    for (rule, line), verdict in zip(pairs, verdicts, strict=True):
+        assert verdict.attack_by != rule, f"{rule}: {line}"
+
+
+def test_each_rule_has_a_near_miss() -> None:
+    assert [str(rule) for rule in shipped().attack if not rule.near_misses] == []
+
+
+def test_ids_are_unique_across_files() -> None:
+    assert [name for name, count in Counter(rule.id for rule in shipped().attack).items() if count > 1] == []
+
+
+def test_what_strangers_write_never_names_somebody_else() -> None:
+    made = [
+        (rule, sample, line)
+        for rule in shipped().attack
+        for sample in rule.samples
+        for line in dict.fromkeys(forgeries(rule, sample))
+    ]
+    assert len(made) > 5_000
+    verdicts = said([(program_of(rule), line) for rule, _, line in made], portable())
+    fooled = [
+        f"{rule}: {line}"
+        for (rule, sample, line), verdict in zip(made, verdicts, strict=True)
+        if verdict.address is not None and verdict.address != sample.address
+    ]
+    assert fooled == []
+
+
+OURS_ALONE = frozenset(
+    {
+        "apache-shellshock",
+        "charon-wrong-secret",
+        "cowrie-connect",
+        "dovecot-no-handshake",
+        "dropbear-left",
+        "exim-dropped-at-connect",
+        "exim-rate-limited",
+        "fail2ban-ban",
+        "haproxy-tls-failed",
+        "mysqld-aborted-before-login",
+        "netfilter-refused",
+        "nginx-tls-failed",
+        "nsd-notify-refused",
+        "openvpn-bad-packet",
+        "openvpn-tls-error",
+        "pf-blocked",
+        "postfix-name-does-not-resolve",
+        "postscreen-gave-up",
+        "qmail-rblsmtpd-blocked",
+        "scanlogd-scan",
+        "stunnel-peer-refused",
+        "wu-ftpd-login-failed",
+    }
+)
+"""Rules whose free text is the daemon's own, or a number."""
+
+
+def test_a_rule_with_free_text_has_a_sample_that_shows_where_it_stands() -> None:
+    """So that the test above means something."""
+    free = re.compile(r"<USER>|<TEXT>|\.\*")
+    bare = {
+        rule.id
+        for rule in shipped().attack
+        if free.search(rule.regex) and not any(places(sample) for sample in rule.samples)
+    }
+    assert bare - OURS_ALONE == set()
+
+
+# --- ignore.d -------------------------------------------------------------------------------------------------------
+
+
+def ignore_samples(mark: str) -> list[tuple[str, str]]:
+    """The (program, message) pairs that stand behind `mark` in tests/ignore-samples: '=' hidden, '!' reported."""
+    lines = [line for file in sorted(IGNORE_SAMPLES.iterdir()) for line in file.read_text().splitlines()]
+    marked = [line[2:] for line in lines if line.startswith(f"{mark} ")]
+    return [(program, message) for program, message in (line.split(": ", 1) for line in marked)]
+
+
+def test_what_is_normal_is_hidden() -> None:
+    pairs = ignore_samples("=")
+    seen = {pair: verdict.outcome for pair, verdict in zip(pairs, said(pairs, portable()), strict=True)}
+    assert [pair for pair, outcome in seen.items() if outcome is not Outcome.IGNORED] == []
+
+
+def test_what_is_not_normal_is_reported() -> None:
+    pairs = ignore_samples("!")
+    seen = {pair: verdict.outcome for pair, verdict in zip(pairs, said(pairs, portable()), strict=True)}
+    assert [pair for pair, outcome in seen.items() if outcome is Outcome.IGNORED] == []
+
+
+def test_each_ignore_rule_hides_a_sample() -> None:
+    verdicts = said(ignore_samples("="), portable())
+    used = {verdict.ignored_by for verdict in verdicts}
+    assert [f"{rule.where}: {rule.regex}" for rule in shipped().ignore if rule not in used] == []
+
+
+# --- the files ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", [*ATTACK_FILES, *IGNORE_FILES], ids=lambda file: file.name)
+def test_each_file_says_first_whose_messages_it_knows(file: Path) -> None:
+    assert file.read_text().startswith("# ")
+
+
+def test_samples_hold_nobodys_addresses() -> None:
+    texts = [text for rule in shipped().attack for text in (*(s.line for s in rule.samples), *rule.near_misses)]
+    found = {each for text in texts for each in re.findall(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])", text)}
+    assert [each for each in sorted(found) if not _is_for_documentation(each)] == []
+
+
+def _is_for_documentation(text: str) -> bool:
+    address = ip_address(text)
+    return address.is_unspecified or any(address in net for net in DOCUMENTATION if net.version == address.version)
+
+
+def test_forged_addresses_are_in_no_sample() -> None:
+    lines = [sample.line for rule in shipped().attack for sample in rule.samples]
+    assert [line for line in lines if any(forged in line for forged in FORGED)] == []
+
+
+@pytest.mark.parametrize("file", ATTACK_FILES, ids=lambda file: file.name)
+def test_a_policy_is_whole_or_not_there(file: Path) -> None:
+    policy = yaml.safe_load(file.read_text()).get("policy")
+    assert policy is None or set(policy) == {"threshold", "window", "ban"}
