@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__, address
 from .control import Request
-from .errors import AddressError, LogwardenError
-from .model import Ban, Outcome
+from .errors import AddressError, EdgeError, LogwardenError
+from .model import Ban, Notice, NoticeKind, Outcome
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -104,8 +104,7 @@ def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     with daemon.state.transaction() as tx:
         tx.add_ban(tx.open_period(now), made)
     daemon.pipeline.tracker.note_ban(made)
-    daemon.firewall.apply([made], now)
-    return {"prefix": made.prefix, "until": until}
+    return {"prefix": made.prefix, "until": until, "trouble": _enforce(daemon, daemon.firewall.apply, [made], now)}
 
 
 def unban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
@@ -113,28 +112,40 @@ def unban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     wanted = str(arguments["address"])
     in_force = [made.prefix for made in daemon.state.bans(daemon.clock())]
     prefixes = in_force if wanted == "all" else [_banned(wanted, in_force)]
-    lift(daemon, prefixes)
-    return {"lifted": prefixes}
+    return {"lifted": prefixes, "trouble": lift(daemon, prefixes)}
 
 
 def _banned(wanted: str, in_force: list[str]) -> str:
-    """The ban that covers `wanted`: an address inside a banned prefix names it."""
+    """The narrowest ban that covers `wanted`: an address inside a banned prefix names it."""
     network = address.prefix(wanted)
-    for prefix in in_force:
-        banned = address.prefix(prefix)
-        if network.version == banned.version and network.subnet_of(banned):  # type: ignore[arg-type]
-            return prefix
-    raise AddressError(f"{wanted} is not banned")
+    covering = [
+        banned
+        for banned in map(address.prefix, in_force)
+        if network.version == banned.version and network.subnet_of(banned)  # type: ignore[arg-type]
+    ]
+    if not covering:
+        raise AddressError(f"{wanted} is not banned")
+    return str(max(covering, key=lambda banned: banned.prefixlen))
 
 
-def lift(daemon: Daemon, prefixes: list[str]) -> None:
-    """End bans in SQLite, in the tracker's memory and in the kernel."""
+def _enforce(daemon: Daemon, act: Callable[..., None], *arguments: object) -> str | None:
+    """Tell the firewall. What it refuses is in SQLite all the same, and the next round tries again; returns why."""
+    try:
+        act(*arguments)
+    except EdgeError as error:
+        daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(error), daemon.clock()))
+        return f"written down, but not in the firewall yet: {error}"
+    return None
+
+
+def lift(daemon: Daemon, prefixes: list[str]) -> str | None:
+    """End bans in SQLite, in the tracker's memory and in the kernel; returns what the firewall had against it."""
     with daemon.state.transaction() as tx:
         for prefix in prefixes:
             tx.lift_ban(prefix, daemon.clock())
     for prefix in prefixes:
         daemon.pipeline.tracker.lift(address.prefix(prefix))
-    daemon.firewall.lift(prefixes)
+    return _enforce(daemon, daemon.firewall.lift, prefixes)
 
 
 def lift_protected(daemon: Daemon) -> None:

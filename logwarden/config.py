@@ -12,7 +12,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from typing import Any, Literal
 from . import address, document, duration
 from .document import Document
 from .errors import ConfigError, LogwardenError
+from .mailer import Smtp
 from .model import Policy, Refusal
 from .schedule import Schedule
 
@@ -156,26 +157,67 @@ def _filled(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
 
 def _impossible(given: Document) -> Iterator[Refusal]:
     """Values of the right type that cannot be meant."""
-    data = given.data
-    bans = data.get("bans", {})
-    for index, text in enumerate(bans.get("allowlist", [])):
-        try:
-            address.prefix(text)
-        except ValueError as error:
-            yield Refusal(given.where(("bans", "allowlist", index)), f"bans.allowlist[{index}]: {error}")
-    for path in (("bans", "window"), ("bans", "ban")):
-        if path[1] in bans and duration.parse(bans[path[1]]) <= 0:
-            yield Refusal(given.where(path), f"{'.'.join(path)}: expected more than 0")
-    for index, item in enumerate(data.get("sources", {}).get("files", [])):
-        try:
-            re.compile(item.get("continues") or "")
-        except re.error as error:
-            where = given.where(("sources", "files", index, "continues"))
-            yield Refusal(where, f"sources.files[{index}].continues: not a regular expression: {error}")
+    for path, check in _CHECKS.items():
+        for place, value in _find(given.data, path):
+            try:
+                check(value)
+            except (ValueError, LogwardenError) as error:
+                name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
+                yield Refusal(given.where(place), f"{name}: {error}")
+    paths: dict[str, int] = {}
+    for place, value in _find(given.data, ("sources", "files", "*", "path")):
+        if paths.setdefault(value, index := int(place[2])) != index:
+            yield Refusal(
+                given.where(place), f"sources.files[{index}].path: is the same as sources.files[{paths[value]}]"
+            )
+
+
+def _find(data: Any, path: document.Path, place: document.Path = ()) -> Iterator[tuple[document.Path, Any]]:
+    """Each value at `path`, in which '*' stands for any key or index, and its place."""
+    if not path:
+        yield place, data
+        return
+    step, rest = path[0], path[1:]
+    if step == "*":
+        items = enumerate(data) if isinstance(data, list) else data.items()
+        for key, value in items:
+            yield from _find(value, rest, (*place, key))
+    elif step in data:
+        yield from _find(data[step], rest, (*place, step))
+
+
+def _positive(text: str) -> None:
+    if duration.parse(text) <= 0:
+        raise ValueError("expected more than 0")
+
+
+def _regex(text: str | None) -> None:
     try:
-        Schedule.parse(data.get("digest", {}).get("schedule", "*:02"))
-    except (ValueError, LogwardenError) as error:
-        yield Refusal(given.where(("digest", "schedule")), f"digest.schedule: {error}")
+        re.compile(text or "")
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+
+
+def _mail(mail: Mapping[str, Any]) -> None:
+    """What the transport itself says of settings that go together."""
+    given = {key: mail[key] for key in ("host", "tls", "user", "password_file") if key in mail}
+    if mail.get("transport", "smtp") == "smtp":
+        Smtp(**given)
+
+
+_CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
+    ("sources", "files", "*", "continues"): _regex,
+    ("bans", "window"): _positive,
+    ("bans", "ban"): _positive,
+    ("bans", "policies", "*", "window"): _positive,
+    ("bans", "policies", "*", "ban"): _positive,
+    ("bans", "allowlist", "*"): address.prefix,
+    ("digest", "schedule"): Schedule.parse,
+    ("digest", "jitter"): duration.parse,
+    ("mail", "timeout"): _positive,
+    ("mail",): _mail,
+}
+"""What is asked of a value that the schema has found to be of the right type."""
 
 
 def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | None) -> Config:

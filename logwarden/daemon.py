@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from . import __version__, answers, firewall, systemd, watch
 from .config import Config
 from .control import Request, Server
-from .errors import EdgeError, StateError
-from .inbox import Gate, Inbox
+from .errors import EdgeError, LogwardenError, StateError
+from .feed import Feed
+from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, next_digest
 from .model import Batch, Notice, NoticeKind
 from .outbox import Attempt, Courier
@@ -45,18 +47,6 @@ COALESCE = 8
 """Batches that may share a transaction while there is a backlog."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signalled:
-    """A signal came."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Edited:
-    """Somebody edited the rules."""
-
-
 class Daemon:
     """One running logwarden. `clock` gives POSIX seconds."""
 
@@ -69,20 +59,19 @@ class Daemon:
         self.pipeline: Pipeline  # made by `start`, once the bans are in force
         self.inbox = Inbox()
         self.courier = Courier(self.inbox.put)
-        self.mailing = Mailing(self.state, self.courier)
+        self.mailing = Mailing(self.state, self.courier, self._mail_trouble)
         self.troubles: deque[Notice] = deque(maxlen=TROUBLES)
         self.control = Server(settings.socket, self.inbox.put)
         self.next_digest = next_digest(settings, self.since)
         self._next_round = self.since + ROUND
         self._heartbeat = systemd.watchdog_interval()
         self._next_heartbeat = self.since
-        self._gate = Gate(self.inbox)
-        self._sources: Sequence[Source] = ()
+        self._feed = Feed((), self.inbox)
         self._edits = self._listen()
         self._held: list[Batch] = []
         self._owed = 0  # slots of batches that are judged, but not yet committed
         self._reloader = Reloader(self.inbox.put)
-        self._stopping = False
+        self._started = self._stopping = False
 
     # --- life -----------------------------------------------------------------------------------------------
 
@@ -90,6 +79,7 @@ class Daemon:
         """Start, work until SIGTERM or SIGINT, stop."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda got, _frame: self.inbox.put(Signalled(got)))
+        threading.excepthook = lambda bug: self.inbox.put(Crashed(bug.exc_value))
         try:
             self.start()
             while not self._stopping:
@@ -101,16 +91,17 @@ class Daemon:
     def start(self) -> None:
         """Put everything in force, then say READY."""
         now = self.clock()
+        self.control.start()  # first of all: it fails where another daemon has the socket
         self.reconcile(now, expected=True)
         tracker = watch.tracker(self.watch, self.state, now)
         self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall)
         self.notice_refusals(now)
-        for lack in watch.missing(self.watch.config):
-            self.note(Notice(NoticeKind.SOURCE, "this machine", lack, now))
-        self.control.start()
+        for lack in watch.missing(self.watch):
+            self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
         self.courier.start()
         self._start_sources()
         self._edits.start()
+        self._started = True
         systemd.notify(READY=1, STATUS=self.summary())
         log.info("ready: %s", self.summary())
 
@@ -122,8 +113,8 @@ class Daemon:
         systemd.notify(STOPPING=1)
         self.control.stop()
         self._edits.stop()
-        self._close_sources()
-        if self.watch.config.bans.on_stop == "remove":
+        self._feed.stop()
+        if self._started and self.watch.config.bans.on_stop == "remove":
             self._edge(NoticeKind.FIREWALL, self.firewall.fini)
         self.courier.stop()
         self.state.close()
@@ -132,13 +123,12 @@ class Daemon:
         """Do what is due, then take what the inbox holds; wait for either."""
         self._timers()
         item = self.inbox.get(self._patience())
-        if item is None:
-            self._flush()
         while item is not None:
             self._take(item)
+            if len(self._held) >= COALESCE:
+                break
             item = self.inbox.get(0)
-            if item is None or len(self._held) >= COALESCE:
-                self._flush()
+        self._flush()
 
     def _patience(self) -> float:
         """Seconds until something is due."""
@@ -162,6 +152,8 @@ class Daemon:
                 self._edge(NoticeKind.STATE, lambda: self.mailing.settle(item, self.clock()))
             case Rebuilt():
                 self._swap(item)
+            case Crashed():
+                raise item.bug or RuntimeError("a thread ended")
             case Signalled(number=signal.SIGHUP):
                 self.reload()
             case Edited():
@@ -189,8 +181,9 @@ class Daemon:
             return
         except EdgeError as error:
             self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(error), self.clock()))
-        self.inbox.release(self._owed)
-        self._owed = 0
+        if not self.pipeline.uncommitted:
+            self.inbox.release(self._owed)
+            self._owed = 0
 
     def note(self, notice: Notice) -> None:
         """Put a notice into the open period's digest, into `status`, and into our own log."""
@@ -201,6 +194,11 @@ class Daemon:
                 tx.add_notice(tx.open_period(notice.time), notice)
         except StateError as error:
             log.error("%s", error)
+
+    def _mail_trouble(self, text: str) -> None:
+        """Trouble with the mail itself is no news for a mail: each would be the reason for the next."""
+        self.troubles.append(Notice(NoticeKind.MAIL, "mail", text, self.clock()))
+        log.warning("mail: %s", text)
 
     def notice_refusals(self, now: float) -> None:
         """Say that there are rules not in force: once for all, since each digest and `status` list them."""
@@ -242,6 +240,7 @@ class Daemon:
         self._flush()
         self.reconcile(now)
         self.pipeline.tracker.expire(now)
+        self.next_digest = min(self.next_digest, next_digest(self.watch.config, now))  # the clock may have jumped back
         systemd.notify(STATUS=self.summary())
 
     def reconcile(self, now: float, *, expected: bool = False) -> None:
@@ -264,34 +263,44 @@ class Daemon:
     def _swap(self, rebuilt: Rebuilt) -> None:
         self._flush()
         answer: dict[str, Any]
-        if rebuilt.watch:
-            self._adopt(rebuilt.watch, self.clock())
+        try:
+            self._adopt(rebuilt.built(), self.clock())
             answer = {"ok": True, "problems": list(map(str, self.watch.refused)), "rules": answers.rules(self)}
-        else:
-            text = f"the reload failed, and what was in force stays in force: {rebuilt.error}"
+        except LogwardenError as error:
+            text = f"the reload failed, and what was in force stays in force: {error}"
             self.note(Notice(NoticeKind.RELOAD, "reload", text, self.clock()))
-            answer = {"ok": False, "error": str(rebuilt.error), "status": getattr(rebuilt.error, "exit_status", 1)}
+            answer = {"ok": False, "error": str(error), "status": error.exit_status}
         systemd.notify(READY=1, STATUS=self.summary())
         for reply in rebuilt.replies:
             reply.set_result(answer)
         self._reloader.finished()
 
     def _adopt(self, new: Watch, now: float) -> None:
-        old, self.watch = self.watch, new
-        self.pipeline.matcher = new.matcher
-        self.pipeline.tracker = watch.tracker(new, self.state, now)
+        """Put `new` in force. Where the database refuses, nothing has changed; trouble at other edges is a notice."""
+        tracker = watch.tracker(new, self.state, now)
+        old, self.watch = self.watch, self._keeping_places(new, now)
+        self.pipeline.matcher, self.pipeline.tracker = new.matcher, tracker
         self.next_digest = next_digest(new.config, now)
         self.notice_refusals(now)
         if new.config.bans != old.config.bans:
             self._change_firewall(old.config, new.config)
-        answers.lift_protected(self)
-        if new.config.rules != old.config.rules:
+        self._edge(NoticeKind.STATE, lambda: answers.lift_protected(self))
+        if watch.rule_directories(new.config) != watch.rule_directories(old.config):
             self._edits.stop()
             self._edits = self._listen()
             self._edits.start()
         if new.config.sources != old.config.sources:
-            self._restart_sources()
+            self._edge(NoticeKind.STATE, self._restart_sources)
         log.info("reloaded: %s", self.summary())
+
+    def _keeping_places(self, new: Watch, now: float) -> Watch:
+        """`new`, but with the state directory and the socket that are open: those change with a restart alone."""
+        held = self.watch.config
+        for key, ours, theirs in (("state", held.state, new.config.state), ("socket", held.socket, new.config.socket)):
+            if ours != theirs:
+                text = f"{theirs} comes into use at the next restart; until then it is {ours}"
+                self.note(Notice(NoticeKind.RELOAD, key, text, now))
+        return replace(new, config=replace(new.config, state=held.state, socket=held.socket))
 
     def _listen(self) -> RuleWatch:
         return RuleWatch(watch.rule_directories(self.watch.config), lambda: self.inbox.put(Edited()))
@@ -303,21 +312,17 @@ class Daemon:
         self.reconcile(self.clock(), expected=True)
 
     def _start_sources(self) -> None:
-        self._gate = Gate(self.inbox)
-        cursors = self.state.cursors()
-        self._sources = [source for source in watch.sources(self.watch.config) if self._start_source(source, cursors)]
+        """Where their last batch ended that is committed, or waits to be."""
+        waiting = {judged.source: judged.cursor for judged in self.pipeline.uncommitted}
+        self._feed = Feed(watch.sources(self.watch.config), self.inbox)
+        self._feed.start(self.state.cursors() | waiting, self._source_trouble)
 
-    def _start_source(self, source: Source, cursors: dict[str, str]) -> bool:
-        return self._edge(NoticeKind.SOURCE, lambda: source.start(self._gate.emit, cursors))
-
-    def _close_sources(self) -> None:
-        self._gate.close()
-        for source in self._sources:
-            source.stop()
+    def _source_trouble(self, source: Source, error: EdgeError) -> None:
+        self.note(Notice(NoticeKind.SOURCE, source.name, str(error), self.clock()))
 
     def _restart_sources(self) -> None:
-        """Start the sources of a new config where the old ones' last batch ended."""
-        self._close_sources()
+        """End the sources of the old config, judge what they had read, and start the new ones there."""
+        self._feed.stop()
         while (item := self.inbox.get(0)) is not None:
             self._take(item)
         self._flush()

@@ -48,7 +48,7 @@ class Document:
 
     def problems(self, schema: Mapping[str, Any]) -> list[Refusal]:
         """Everything in which the document departs from `schema`, in the order of the file."""
-        validator = jsonschema.Draft202012Validator(schema)
+        validator = _VALIDATOR(schema)
         found = {refusal for error in validator.iter_errors(self.data) for refusal in self._refusals(error)}
         return sorted(found, key=lambda refusal: (refusal.where.line, refusal.why))
 
@@ -67,6 +67,17 @@ class Document:
     def _refusal(self, path: Path, why: str) -> Refusal:
         name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
         return Refusal(self.where(path), f"{name}: {why}" if name else why)
+
+
+def _is_whole(_checker: object, value: object) -> bool:
+    """JSON Schema takes 3.0 for an integer; a program that counts with it does not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_VALIDATOR = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole),
+)
 
 
 def _expectation(error: Any) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+LONGEST = 36_525 * 86_400
+"""A hundred years: what ends later has no date that anything could print."""
 _WRITTEN = re.compile(r"([0-9]{1,10})([smhdw])")
 
 
@@ -16,7 +18,10 @@ def parse(text: str) -> float:
     found = _WRITTEN.fullmatch(text.strip())
     if not found:
         raise ValueError(f"{text!r} is no length of time such as 90s, 10m, 1h or 7d")
-    return float(int(found[1]) * UNITS[found[2]])
+    seconds = int(found[1]) * UNITS[found[2]]
+    if seconds > LONGEST:
+        raise ValueError(f"{text!r} is longer than 100 years")
+    return float(seconds)
 
 
 def format(seconds: float) -> str:  # noqa: A001 - `duration.format` is what a caller reads

@@ -10,12 +10,32 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from .model import Batch, Notice
+from .model import Batch
 
 SLOTS = 16
 """Batches (256 KiB each) that may wait: 4 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal came."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """A thread met a bug. The daemon ends with it rather than live on without that thread."""
+
+    bug: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """Somebody edited the rules."""
 
 
 class Inbox:
@@ -55,28 +75,3 @@ class Inbox:
 
     def __len__(self) -> int:
         return self._queue.qsize()
-
-
-class Gate:
-    """Lets what one generation of sources emits into the inbox, until it is closed for good.
-
-    Once closed it drops everything: a batch let through after a dropped one would move the cursor over lines that
-    nobody read. What is dropped stands behind its cursor and is read again.
-    """
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._closed = threading.Event()
-
-    def emit(self, item: Batch | Notice) -> None:
-        """What sources call, from their own threads."""
-        if self._closed.is_set():
-            return
-        if isinstance(item, Batch):
-            self._inbox.put_batch(item, self._closed.is_set)
-        else:
-            self._inbox.put(item)
-
-    def close(self) -> None:
-        """From now on drop everything."""
-        self._closed.set()

@@ -62,6 +62,8 @@ class Smtp:
             raise MailError(f"{self.host}:{self.port}: {_said(error)}") from error
         except OSError as error:  # ssl.SSLError is one: a certificate that does not hold
             raise MailError(f"{self.host}:{self.port}: {error.strerror or error}") from error
+        except ValueError as error:  # UnicodeError is one: a host name, user or password that cannot be sent
+            raise MailError(f"{self.host}:{self.port}: {error}") from error
         with contextlib.closing(server):
             self._send(server, message)
             with contextlib.suppress(smtplib.SMTPException, OSError):

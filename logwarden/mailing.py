@@ -7,7 +7,7 @@ Fails: with StateError, and then the period is still open and the next try makes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from . import digest
@@ -42,11 +42,12 @@ def next_digest(config: Config, now: float) -> float:
 
 
 class Mailing:
-    """The outbox's two ends."""
+    """The outbox's two ends. `trouble` hears of what is wrong with the mail itself."""
 
-    def __init__(self, state: State, courier: Courier) -> None:
+    def __init__(self, state: State, courier: Courier, trouble: Callable[[str], None]) -> None:
         self._state = state
         self._courier = courier
+        self._trouble = trouble
 
     def preview(self, config: Config, refused: Sequence[Refusal], now: float) -> Rendered | None:
         """The digest of the open period as it would be now; None where there is nothing to say."""
@@ -86,7 +87,12 @@ class Mailing:
             hits=self._state.rule_hits(period),
             refused=refused,
         )
-        return None if built.empty else digest.render(built, templates=config.digest.templates)
+        if built.empty:
+            return None
+        rendered = digest.render(built, templates=config.digest.templates)
+        for problem in rendered.problems:
+            self._trouble(f"a template cannot be used, and the shipped one stood in: {problem}")
+        return rendered
 
     def dispatch(self, config: Config, now: float) -> None:
         """Give the courier what is due."""

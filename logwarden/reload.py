@@ -22,11 +22,16 @@ Reply = Future[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A new Watch, or why there is none; `replies` wait for the outcome."""
+    """What came of a reload; `replies` wait for it."""
 
     replies: tuple[Reply, ...]
-    watch: Watch | None = None
-    error: LogwardenError | None = None
+    result: Watch | LogwardenError
+
+    def built(self) -> Watch:
+        """The new Watch. Raises the error that it met."""
+        if isinstance(self.result, LogwardenError):
+            raise self.result
+        return self.result
 
 
 class Reloader:
@@ -59,6 +64,6 @@ class Reloader:
         try:
             if reread:
                 settings = config.load(settings.file or config.DEFAULT_PATH)
-            self._done(Rebuilt(replies, watch=watch.build(settings)))
+            self._done(Rebuilt(replies, watch.build(settings)))
         except LogwardenError as error:
-            self._done(Rebuilt(replies, error=error))
+            self._done(Rebuilt(replies, error))

@@ -1,4 +1,4 @@
-"""Hears, by inotify, that somebody edited the rules or the config, and says so once it is quiet again.
+"""Hears, by inotify, that somebody edited the rules, and says so once it is quiet again.
 
 Owns: the wait for the end of an edit: an editor writes, renames and removes within milliseconds, a copy of many files
 within tenths of a second. Never: reads a rule, or reloads (the daemon does, in a thread, and keeps what was in force).

@@ -10,6 +10,7 @@ Fails: with StateError; a transaction that raises is rolled back.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -21,7 +22,7 @@ from typing import Any
 from .errors import StateError
 from .model import Ban, Classified, Entry, Message, Notice, NoticeKind, Outcome, Severity, Verdict
 
-FILE = "state.db"
+FILE, LOCK = "state.db", "lock"
 
 MIGRATIONS = (
     """
@@ -60,6 +61,7 @@ class State:
     def __init__(self, path: str) -> None:
         try:
             Path(path).mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._lock = _lock(os.path.join(path, LOCK))
             self._db = sqlite3.connect(os.path.join(path, FILE), isolation_level=None, timeout=5.0)
             self._db.row_factory = sqlite3.Row
             for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "temp_store=MEMORY", "cache_size=-4096"):
@@ -80,6 +82,7 @@ class State:
     def close(self) -> None:
         """Fold the write-ahead log into the database and let go of it."""
         self._db.close()
+        os.close(self._lock)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -323,6 +326,17 @@ class Transaction:
             "DELETE FROM outbox WHERE delivered<?",
         ):
             self._db.execute(query, (before,))
+
+
+def _lock(path: str) -> int:
+    """Hold `path` for ourselves until the descriptor is closed or the process ends. Raises StateError, OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise StateError(f"{path}: another logwarden uses this state directory") from error
+    return descriptor
 
 
 def _text(text: str | None) -> str:

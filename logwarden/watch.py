@@ -51,7 +51,14 @@ def build(config: Config) -> Watch:
 def load_rules(config: Config) -> RuleSet:
     """The rules of all directories that `config` names."""
     given = config.rules
-    return rules.load(ignore=given.ignore, attack=given.attack, level=given.level, aggressive=given.aggressive)
+    return rules.load(
+        ignore=given.ignore,
+        attack=given.attack,
+        level=given.level,
+        aggressive=given.aggressive,
+        logcheck=config.logcheck.path if config.logcheck.rules else None,
+        logcheck_level=config.logcheck.level,
+    )
 
 
 def rule_directories(config: Config) -> tuple[str, ...]:
@@ -110,9 +117,14 @@ def _journal(given: JournalConfig) -> JournalSource:
     return JournalSource(selection, directories=given.directories)
 
 
-def missing(config: Config) -> list[str]:
-    """What this machine lacks for `config`, a sentence each."""
-    lacks = []
+def missing(watch: Watch) -> list[str]:
+    """What the config takes for granted and is not so, a sentence each."""
+    config, files = watch.config, {rule.file for rule in watch.rules.attack}
+    kinds = {"ignore": watch.rules.ignore, "attack": watch.rules.attack}
+    lacks = [f"no {kind} rule is in force" for kind, found in kinds.items() if not found]
+    lacks += [f"bans.policies: no attack file is called {name}" for name in config.bans.policies if name not in files]
+    if config.digest.templates and not Path(config.digest.templates).is_dir():
+        lacks.append(f"digest.templates: {config.digest.templates} is no directory")
     needs: list[Callable[[], object]] = [host.protected, *([available] if config.sources.journal else [])]
     for need in needs:
         try:

@@ -9,7 +9,8 @@ import pytest
 
 from logwarden import systemd
 from logwarden.errors import EdgeError, MailError
-from logwarden.inbox import Gate, Inbox
+from logwarden.feed import Gate
+from logwarden.inbox import Inbox
 from logwarden.model import Batch, Message, Notice, NoticeKind
 from logwarden.outbox import Attempt, Courier, attempt, backoff
 

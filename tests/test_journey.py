@@ -372,3 +372,91 @@ def test_the_digest_may_be_printed_or_given_to_a_sendmail(host: Host, tmp_path: 
         until(lambda: json.loads(host.run("status", "--json"))["outbox"] == [])
     assert (tmp_path / "argv").read_text().endswith("-- admin@web1.example\n")
     assert "never seen before" in (tmp_path / "mail").read_text()
+
+
+def test_a_second_daemon_is_refused_and_leaves_the_first_ones_bans_alone(host: Host, tmp_path: Path) -> None:
+    with daemon(host.config):
+        host.run("ban", "198.51.100.7")
+        assert "another logwarden uses this state directory" in host.run("run", status=1)
+        other = Host.__new__(Host)
+        other.config = tmp_path / "other.yaml"
+        other.config.write_text(host.config.read_text().replace(f"{tmp_path}/state", f"{tmp_path}/state2"))
+        assert "another logwarden answers there" in other.run("run", status=1)
+        assert "198.51.100.7/32" in host.run("bans")
+
+
+def test_unban_lifts_the_narrowest_ban(host: Host) -> None:
+    with daemon(host.config):
+        host.run("ban", "203.0.113.0/26")
+        host.run("ban", "203.0.113.5")
+        assert host.run("unban", "203.0.113.5") == "203.0.113.5/32 is free.\n"
+        assert host.run("unban", "203.0.113.5") == "203.0.113.0/26 is free.\n"
+
+
+def test_a_reload_that_allows_a_banned_address_frees_it_and_one_that_moves_the_state_says_so(host: Host) -> None:
+    with daemon(host.config):
+        attack(host, "203.0.113.9", 3)
+        until(lambda: "203.0.113.9" in host.run("bans"))
+        config = host.config.read_text()
+        host.config.write_text(config.replace("203.0.113.77", "203.0.113.0/24").replace("state: /", "state: /else/"))
+        host.run("reload")
+        assert "No bans" in host.run("bans")
+        assert "comes into use at the next restart" in host.run("status")
+
+
+@pytest.mark.parametrize("mail", ["host: mail..example.org", "host: 127.0.0.1, port: 1", "host: nowhere.invalid"])
+def test_whatever_the_mail_server_is_the_courier_lives_on_and_status_says_why(host: Host, mail: str) -> None:
+    config = host.config.read_text()
+    host.config.write_text(f"{config[: config.index('mail:')]}mail: {{{mail}, timeout: 2s}}\n")
+    with daemon(host.config) as process:
+        host.write("never seen before")
+        until(lambda: host.read() == 1)
+        host.run("digest", "--now")
+        until(lambda: json.loads(host.run("status", "--json"))["outbox"][0]["error"] is not None)
+        assert process.poll() is None
+
+
+def test_a_hangup_while_the_rules_compile_is_waited_out(host: Host) -> None:
+    with subprocess.Popen([*LOGWARDEN, "run", "--config", host.config]) as process:
+        until(lambda: (host.place / "state" / "lock").exists())
+        process.send_signal(signal.SIGHUP)
+        until(lambda: (host.place / "control.sock").exists())
+        host.run("status")
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_a_reader_that_goes_away_is_no_error(host: Host) -> None:
+    host.write(*[f"line {number}" for number in range(5_000)])
+    argv = [*LOGWARDEN, "scan", "--json", "--config", str(host.config), str(host.log)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_check_names_what_the_config_takes_for_granted_and_is_not_so(host: Host) -> None:
+    host.config.write_text(
+        host.config.read_text().replace("bans: {", "bans: {policies: {no.yaml: {threshold: 1, window: 1m, ban: 1m}}, ")
+    )
+    host.rules.write_text("")
+    said = host.run("check", status=1)
+    assert "no ignore rule is in force" in said
+    assert "no attack file is called no.yaml" in said
+
+
+def test_rules_of_logcheck_are_read_in_place(host: Host, tmp_path: Path) -> None:
+    place = tmp_path / "logcheck" / "ignore.d.server"
+    place.mkdir(parents=True)
+    (place / "app").write_text(
+        r"^([[:alpha:]]{3} [ :[:digit:]]{11}|[0-9T:.+-]{32}) [._[:alnum:]-]+ app\[[[:digit:]]+\]: odd [[:digit:]]+$"
+        + "\n"
+    )
+    host.config.write_text(host.config.read_text() + f"logcheck: {{rules: true, path: {tmp_path}/logcheck}}\n")
+    host.write("odd 7", "odd x")
+    scanned = [json.loads(line) for line in host.run("scan", "--json", str(host.log)).splitlines()]
+    assert [line["verdict"] for line in scanned] == ["ignored", "unexplained"]
+    assert scanned[0]["ignored_by"] == f"{place}/app:1"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from typing import Any
 
 import click
 
@@ -26,6 +28,14 @@ COMMANDS = {
 
 class Commands(click.Group):
     """Imports a command's module when it is asked for: `logwarden bans` needs no matcher and no templates."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. `logwarden scan ... | head` ends in peace when nobody reads on."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -51,6 +61,3 @@ def main(arguments: list[str] | None = None) -> None:
     except LogwardenError as error:
         click.secho(str(error), err=True, fg="red")
         sys.exit(error.exit_status)
-    except BrokenPipeError:  # `logwarden ... | head`: nobody reads on
-        sys.stderr.close()
-        sys.exit(0)

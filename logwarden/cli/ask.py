@@ -7,11 +7,22 @@ from typing import Any
 import click
 
 from .. import config, control, duration
+from ..errors import EdgeError
 from .options import clock, config_option, console, json_option, print_json, safe, table
 
 
 def _ask(config_file: str, command: str, **arguments: Any) -> dict[str, Any]:
     return control.ask(config.load(config_file).socket, command, **arguments)
+
+
+def _say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print what was done; where the firewall did not follow, that too, and exit with 1."""
+    if as_json:
+        print_json(answer)
+    elif not answer["trouble"]:
+        console().print(text)
+    if answer["trouble"]:
+        raise EdgeError(answer["trouble"])
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs
@@ -78,19 +89,21 @@ def bans(config_file: str, *, as_json: bool) -> None:
     "--for", "length", type=Duration(), metavar="TIME", help="How long, e.g. 1h; the config's ban length if left out."
 )
 @click.option("--force", is_flag=True, help="Ban even what the guard protects.")
-def ban(address: str, config_file: str, length: float | None, *, force: bool) -> None:
+@json_option
+def ban(address: str, config_file: str, length: float | None, *, force: bool, as_json: bool) -> None:
     """Ban an address or prefix now."""
     answer = _ask(config_file, "ban", address=address, length=length, force=force)
-    console().print(f"{answer['prefix']} is banned until {clock(answer['until'])}.")
+    _say(answer, f"{answer['prefix']} is banned until {clock(answer['until'])}.", as_json=as_json)
 
 
 @click.command()
 @click.argument("address", metavar="ADDR|all")
 @config_option
-def unban(address: str, config_file: str) -> None:
-    """Lift the ban of an address or prefix, or all bans, now."""
-    lifted = _ask(config_file, "unban", address=address)["lifted"]
-    console().print("\n".join(f"{prefix} is free." for prefix in lifted))
+@json_option
+def unban(address: str, config_file: str, *, as_json: bool) -> None:
+    """Lift the ban of an address or prefix, or all bans, now. An address inside a banned prefix names that ban."""
+    answer = _ask(config_file, "unban", address=address)
+    _say(answer, "\n".join(f"{prefix} is free." for prefix in answer["lifted"]), as_json=as_json)
 
 
 @click.command()
@@ -113,9 +126,13 @@ def digest(config_file: str, how: str | None, *, as_json: bool) -> None:
 
 @click.command()
 @config_option
-def reload(config_file: str) -> None:
+@json_option
+def reload(config_file: str, *, as_json: bool) -> None:
     """Read config and rules again. Where they cannot be used, the old ones stay in force, and this fails."""
     answer = _ask(config_file, "reload")
+    if as_json:
+        print_json(answer)
+        return
     out = console()
     for problem in answer["problems"]:
         out.print(safe(problem), markup=False, style="red")

@@ -21,7 +21,7 @@ def check(config_file: str, *, as_json: bool) -> None:
     logwarden check --config /etc/logwarden/new.yaml
     """
     built = watch.build(config.load(config_file))
-    problems = [str(refusal) for refusal in built.refused] + watch.missing(built.config)
+    problems = [str(refusal) for refusal in built.refused] + watch.missing(built)
     counts = {"ignore": len(built.rules.ignore), "attack": len(built.rules.attack)}
     if as_json:
         print_json({"problems": problems, "rules": counts})

@@ -121,7 +121,7 @@ def _as_json(number: int, verdict: Verdict) -> dict[str, Any]:
         "source": verdict.source,
         "time": datetime.fromtimestamp(event.time).astimezone().isoformat() if event.time is not None else None,
         "host": event.host,
-        "program": event.program,
+        "program": None if event.program == "*" else event.program,
         "pid": event.pid,
         "message": event.message,
         "verdict": str(verdict.outcome),

@@ -62,7 +62,12 @@ def _rules(given: Document, bad: set[int], problems: list[Refusal]) -> list[Atta
     data = given.data
     program = data["program"]
     programs = (program,) if isinstance(program, str) else tuple(dict.fromkeys(program))
-    policy = None if any(problem.why.startswith("policy") for problem in problems) else _policy(data.get("policy"))
+    policy = None
+    try:
+        if not any(problem.why.startswith("policy") for problem in problems):
+            policy = _policy(data.get("policy"))
+    except ValueError as error:
+        problems.append(Refusal(given.where(("policy",)), f"policy: {error}"))
     return [
         _rule(rule, given.where(("rules", index)), programs, policy)
         for index, rule in enumerate(data["rules"])

@@ -1,0 +1,62 @@
+"""The sources in force, running, and the gate between them and the inbox.
+
+Owns: that a generation of sources ends before the next begins, and where the next begins.
+Never: reads a line. Fails: a source that cannot start is a notice, and the others run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from .errors import EdgeError
+from .inbox import Inbox
+from .model import Batch, Notice
+from .sources import Source
+
+
+class Gate:
+    """Lets what one generation of sources emits into the inbox, until it is closed for good.
+
+    Once closed it drops everything: a batch let through after a dropped one would move the cursor over lines that
+    nobody read. What is dropped stands behind its cursor and is read again.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._closed = threading.Event()
+
+    def emit(self, item: Batch | Notice) -> None:
+        """What sources call, from their own threads."""
+        if self._closed.is_set():
+            return
+        if isinstance(item, Batch):
+            self._inbox.put_batch(item, self._closed.is_set)
+        else:
+            self._inbox.put(item)
+
+    def close(self) -> None:
+        """From now on drop everything."""
+        self._closed.set()
+
+
+class Feed:
+    """One generation of sources. `trouble` hears of those that cannot start."""
+
+    def __init__(self, sources: Sequence[Source], inbox: Inbox) -> None:
+        self._sources = sources
+        self._gate = Gate(inbox)
+
+    def start(self, cursors: Mapping[str, str], trouble: Callable[[Source, EdgeError], None]) -> None:
+        """Start every source behind its cursor."""
+        for source in self._sources:
+            try:
+                source.start(self._gate.emit, cursors)
+            except EdgeError as error:
+                trouble(source, error)
+
+    def stop(self) -> None:
+        """Close the gate, and end the threads behind it."""
+        self._gate.close()
+        for source in self._sources:
+            source.stop()
