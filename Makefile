@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2
 CODE := logwarden tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint bench fuzz clean
+.PHONY: help setup demo test unit lint bench corpus fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -28,6 +28,9 @@ lint: setup ## ruff and mypy --strict -p logwarden -p tests.demo -p tests.bench
 
 bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed
 	@$(PYTHON) -m tests.bench
+
+corpus: setup ## the attack rules against labelled lines of other projects: make corpus CORPUS=DIR
+	@$(PYTHON) -m tests.corpus $(CORPUS)
 
 fuzz: setup ## the property tests with a hundred times the examples and a new seed
 	$(PYTEST) -m hypothesis --hypothesis-profile=fuzz

@@ -58,9 +58,8 @@ def test_no_shipped_rule_is_refused() -> None:
     assert [str(refusal) for refusal in (*shipped().refused, *portable().refused)] == []
 
 
-@pytest.mark.parametrize("level", rules.LEVELS)
-def test_no_shipped_rule_is_refused_at_any_level(level: str) -> None:
-    ruleset = rules.load(ignore=[str(ROOT / "ignore.d")], attack=[str(ROOT / "attack.d")], level=level)
+def test_no_shipped_rule_is_refused_as_most_people_use_them() -> None:
+    ruleset = rules.load(ignore=[str(ROOT / "ignore.d")], attack=[str(ROOT / "attack.d")])
     assert [str(refusal) for refusal in ruleset.refused] == []
 
 
@@ -184,9 +183,8 @@ def test_each_ignore_rule_hides_a_sample() -> None:
 # --- the files ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", [*ATTACK_FILES, *IGNORE_FILES], ids=lambda file: file.name)
-def test_each_file_says_first_whose_messages_it_knows(file: Path) -> None:
-    assert file.read_text().startswith("# ")
+def test_each_file_says_first_whose_messages_it_knows() -> None:
+    assert [str(file) for file in (*ATTACK_FILES, *IGNORE_FILES) if not file.read_text().startswith("# ")] == []
 
 
 def test_samples_hold_nobodys_addresses() -> None:
@@ -205,7 +203,9 @@ def test_forged_addresses_are_in_no_sample() -> None:
     assert [line for line in lines if any(forged in line for forged in FORGED)] == []
 
 
-@pytest.mark.parametrize("file", ATTACK_FILES, ids=lambda file: file.name)
-def test_a_policy_is_whole_or_not_there(file: Path) -> None:
-    policy = yaml.safe_load(file.read_text()).get("policy")
-    assert policy is None or set(policy) == {"threshold", "window", "ban"}
+def test_a_waiver_says_why_and_names_its_lines_by_hash_alone() -> None:
+    groups = yaml.safe_load((ROOT / "tests" / "corpus-waivers.yaml").read_text())
+    lines = [each for group in groups for each in group["lines"]]
+    assert all(len(group["why"]) > 20 for group in groups)
+    assert all(isinstance(each, str) and re.fullmatch("[0-9a-f]{16}", each) for each in lines)
+    assert len(lines) == len(set(lines))
