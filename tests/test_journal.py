@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from sink import Sink
 
-from logwarden.sources import Source
-from logwarden.sources.journal import JournalSource
+from logwarden.errors import EdgeError
+from logwarden.model import MAX_LINE, Batch, Notice, NoticeKind, Provenance
+from logwarden.sources import Source, journal
+from logwarden.sources.entry import Renderer
+from logwarden.sources.journal import Journal, JournalSource, Selection
 
 REMOTE = "/lib/systemd/systemd-journal-remote"
 BOOT = "a" * 32
@@ -128,3 +131,215 @@ def test_stop_returns_at_once(write: Writer, sources: Callable[..., Sink]) -> No
     started = time.monotonic()
     sink.stop()
     assert time.monotonic() - started < 0.5
+
+
+@needs_journal
+def test_several_directories_are_several_journals(tmp_path: Path, sources: Callable[..., Sink]) -> None:
+    writers = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "journal").mkdir()
+        writers.append(Writer(tmp_path / name / "journal" / "x.journal"))
+    directories = [str(writer.path.parent) for writer in writers]
+    sink = sources(directories=directories)
+    sink.wait(lambda: len(sink.cursors) == 2)
+    assert set(sink.cursors) == {f"journal:{directory}" for directory in directories}
+    writers[0]("one", _HOSTNAME="red")
+    writers[1]("two", _HOSTNAME="blue")
+    sink.wait(lambda: sink.has(2))
+    assert sorted(text.split()[1] for text in sink.lines()) == ["blue", "red"]
+
+
+# --- one journal, without threads ----------------------------------------------------------------------------------
+
+
+ALL = Selection()
+
+
+def read(write: Writer, selection: Selection = ALL, cursor: str | None = None) -> list[Batch | Notice]:
+    """All that a journal gives from `cursor`, or from its head."""
+    reader = Journal("journal", {"path": str(write.path.parent)}, selection, cursor=cursor, from_start=True)
+    try:
+        return list(reader.poll(0.0))
+    finally:
+        reader.close()
+
+
+def texts(items: list[Batch | Notice]) -> list[str]:
+    lines = b"".join(item.block for item in items if isinstance(item, Batch)).decode("latin-1").splitlines()
+    return [text.split(": ", 1)[1] for text in lines]
+
+
+def gaps(items: list[Batch | Notice]) -> list[str]:
+    return [item.text for item in items if isinstance(item, Notice) and item.kind is NoticeKind.GAP]
+
+
+@needs_journal
+def test_a_batch_is_bounded_and_its_cursor_stands_behind_it(write: Writer) -> None:
+    write(*(f"{number} " + "x" * 1000 for number in range(600)))
+    batches = [item for item in read(write) if isinstance(item, Batch)]
+    assert len(batches) > 1
+    assert all(len(batch.block) <= 262_144 and len(batch.provenance) == batch.count for batch in batches)
+    resumed = read(write, cursor=batches[0].cursor)
+    assert texts(resumed) == texts([*batches])[batches[0].count :]
+
+
+@needs_journal
+def test_units_take_what_systemd_says_about_them_too(write: Writer) -> None:
+    write("mine", _SYSTEMD_UNIT="ssh.service")
+    write("other", _SYSTEMD_UNIT="cron.service")
+    write("about mine", _PID="1", UNIT="ssh.service", _SYSTEMD_UNIT="init.scope")
+    write("forged", UNIT="ssh.service", _SYSTEMD_UNIT="user@1000.service")
+    assert texts(read(write, Selection(("ssh.service",)))) == ["mine", "about mine"]
+
+
+@needs_journal
+def test_a_priority_takes_all_that_are_as_urgent(write: Writer) -> None:
+    for priority in range(8):
+        write(f"{priority}", PRIORITY=str(priority), _SYSTEMD_UNIT="a.service")
+    assert texts(read(write, Selection(priority=3))) == ["0", "1", "2", "3"]
+    assert texts(read(write, Selection(("a.service",), 1))) == ["0", "1"]
+    assert texts(read(write, Selection(("b.service",), 1))) == []
+
+
+@needs_journal
+def test_entries_deleted_before_they_were_read_are_a_gap_with_its_time_span(write: Writer) -> None:
+    write("one", "two")
+    cursor = next(item for item in read(write) if isinstance(item, Batch)).cursor
+    write("lost")
+    write.path.unlink()
+    write.count = 5000
+    write("three")
+    items = read(write, cursor=cursor)
+    assert texts(items) == ["three"]
+    assert "between 2026-11-22T17:00:00+00:00 and 2026-11-22T17:00:05+00:00" in gaps(items)[0]
+
+
+@needs_journal
+def test_another_selection_is_no_gap(write: Writer) -> None:
+    write("one", _SYSTEMD_UNIT="a.service")
+    cursor = next(item for item in read(write) if isinstance(item, Batch)).cursor
+    write("two", _SYSTEMD_UNIT="b.service")
+    items = read(write, Selection(("b.service",)), cursor)
+    assert texts(items) == ["two"]
+    assert not gaps(items)
+
+
+@needs_journal
+def test_files_that_vanish_and_appear_while_it_is_read_repeat_nothing(write: Writer, tmp_path: Path) -> None:
+    write("one")
+    reader = Journal("journal", {"path": str(write.path.parent)}, Selection(), cursor=None, from_start=True)
+    items = list(reader.poll(0.0))
+    write.path.rename(write.path.with_name("archived.journal"))
+    write("two")
+    items += list(reader.poll(0.0))
+    write.path.with_name("archived.journal").unlink()
+    items += list(reader.poll(0.0))
+    write("three")
+    items += list(reader.poll(0.0))
+    reader.close()
+    assert texts(items) == ["one", "two", "three"]
+    assert not gaps(items)
+
+
+@needs_journal
+def test_a_damaged_entry_is_a_gap_and_the_others_are_read(write: Writer) -> None:
+    write("one", "two", "three")
+    data = write.path.read_bytes()
+    assert data.count(b"MESSAGE=two") == 1
+    write.path.write_bytes(data.replace(b"MESSAGE=two", b"\xbaESSAGE=two"))
+    items = read(write)
+    assert texts(items) == ["one", "three"]
+    assert gaps(items) == ["1 entries are damaged and cannot be read"]
+
+
+@needs_journal
+def test_a_journal_that_cannot_be_opened_is_told_once_and_tried_again(write: Writer) -> None:
+    write("one")
+    whole = write.path.read_bytes()
+    os.truncate(write.path, len(whole) // 2)
+    reader = Journal("journal", {"files": [str(write.path)]}, Selection(), cursor=None, from_start=True)
+    items = [*reader.poll(0.0), *reader.poll(60.0)]
+    assert [item.kind for item in items if isinstance(item, Notice)] == [NoticeKind.SOURCE]
+    assert reader.awaits() is None
+    write.path.write_bytes(whole)
+    assert texts(list(reader.poll(120.0))) == ["one"]
+    reader.close()
+
+
+@needs_journal
+def test_a_cursor_that_is_none_is_a_gap_and_the_journal_is_read_on_from_its_end(write: Writer) -> None:
+    write("one")
+    reader = Journal("journal", {"path": str(write.path.parent)}, ALL, cursor="no cursor", from_start=False)
+    items = list(reader.poll(0.0))
+    write("two")
+    items += list(reader.poll(0.0))
+    reader.close()
+    assert len(gaps(items)) == 1
+    assert texts(items) == ["two"]
+
+
+# --- one entry -----------------------------------------------------------------------------------------------------
+
+FIELDS = {
+    "MESSAGE": b"Accepted publickey",
+    "SYSLOG_IDENTIFIER": b"sshd",
+    "_PID": b"42",
+    "_HOSTNAME": b"host",
+    "_UID": b"0",
+    "_SYSTEMD_UNIT": b"ssh.service",
+    "_COMM": b"sshd",
+    "_TRANSPORT": b"syslog",
+    "PRIORITY": b"6",
+}
+
+
+def rendered(**changes: bytes | list[bytes] | None) -> str:
+    fields = {name: value for name, value in (FIELDS | changes).items() if value is not None}
+    return Renderer().line(fields, START).decode("latin-1").removesuffix("\n")
+
+
+def test_an_entry_is_the_line_that_rsyslog_would_write() -> None:
+    assert rendered() == "2026-11-22T17:00:00.000000+00:00 host sshd[42]: Accepted publickey"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"MESSAGE": b"a\nb\n\nc\n"}, "host sshd[42]: a#012b#012#012c"),
+        ({"MESSAGE": [b"first", b"second"]}, "host sshd[42]: first#012second"),
+        ({"MESSAGE": None}, "host sshd[42]: "),
+        ({"MESSAGE": b"\xff\0\r"}, "host sshd[42]: \xff\0\r"),
+        ({"SYSLOG_IDENTIFIER": None, "_COMM": b"my app"}, "host my_app[42]: Accepted publickey"),
+        ({"SYSLOG_IDENTIFIER": None, "_COMM": None}, "host unknown[42]: Accepted publickey"),
+        ({"SYSLOG_IDENTIFIER": b"x: sshd[1]:\n"}, "host x__sshd_1___[42]: Accepted publickey"),
+        ({"_HOSTNAME": b"a b"}, "a_b sshd[42]: Accepted publickey"),
+        ({"_HOSTNAME": None}, "- sshd[42]: Accepted publickey"),
+        ({"_PID": None, "SYSLOG_PID": b"7"}, "host sshd[7]: Accepted publickey"),
+        ({"_PID": None, "SYSLOG_PID": b"7]: forged ["}, "host sshd: Accepted publickey"),
+        ({"_PID": None}, "host sshd: Accepted publickey"),
+    ],
+)
+def test_no_field_can_forge_a_header_or_a_second_line(
+    changes: dict[str, bytes | list[bytes] | None], expected: str
+) -> None:
+    assert rendered(**changes) == f"2026-11-22T17:00:00.000000+00:00 {expected}"
+
+
+def test_a_message_longer_than_may_be_is_cut_so_that_it_is_seen_to_be() -> None:
+    assert len(rendered(MESSAGE=b"x" * 1_000_000)) == MAX_LINE + 1
+
+
+def test_what_journald_vouches_for_is_kept_and_shared() -> None:
+    renderer = Renderer()
+    found = renderer.provenance(FIELDS)
+    assert found == Provenance(0, "ssh.service", "sshd", "syslog", 6)
+    assert renderer.provenance(dict(FIELDS)) is found
+    assert renderer.provenance({}) == Provenance()
+    assert renderer.provenance({"_UID": [b"7", b"0"], "PRIORITY": b"loud"}) == Provenance(uid=7)
+
+
+def test_without_python_systemd_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "systemd.journal", None)
+    with pytest.raises(EdgeError, match="python3-systemd"):
+        journal.available()

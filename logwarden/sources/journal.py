@@ -3,13 +3,16 @@
 Owns: the readers, one for the local journal or for each directory given, and the cursors. All readers live in one
 thread, since a Reader is not thread-safe. A wait ends with an event of a journal or with `stop`, never by polling.
 Never: looks into an entry; see `entry`.
-Fails: a journal that cannot be opened, or is damaged, is one Notice and opened again a minute later, or at once past
-the damage. Entries that were deleted before they were read are a gap with its time span.
-Bugs: with matches, or where several journals are interleaved in one directory, how many are missing is not known.
+Fails: a journal that cannot be opened is one Notice and tried again every minute. Entries that are damaged, or were
+deleted before they were read, are a gap.
+Bugs: how many were deleted is known only without matches and while one journald numbered them. What sd-journal(3)
+itself skips for being damaged is not told. A journal file that someone truncates while it is read kills the process
+(SIGBUS in libsystemd's memory map); the next start finds it damaged and goes on.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import re
@@ -55,6 +58,8 @@ class Reader(Protocol):
     def get_events(self) -> int: ...
     def get_timeout_ms(self) -> int: ...
     def process(self) -> int: ...
+    def has_persistent_files(self) -> bool: ...
+    def has_runtime_files(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -113,11 +118,12 @@ class Journal:
         try:
             if self._reader is None:
                 self._reader = self._open()
-                yield from self._seek(self._reader)
-            elif self._reader.process() == _INVALIDATE and self._cursor:
-                self._reader.seek_cursor(self._cursor)
-                self._check = True
+                yield from self._seek(self._reader, now)
+            elif self._reader.process() == _INVALIDATE and self._cursor is not None:
+                self._to_cursor(self._reader, self._cursor)
             yield from self._read(self._reader, now)
+            if self._absent(self._reader):
+                raise FileNotFoundError(errno.ENOENT, "there is no journal on this machine")
         except OSError as error:
             self.close()
             said = error.strerror or str(error)
@@ -147,21 +153,34 @@ class Journal:
         reader.fileno()  # from here on, what is appended is heard of
         return reader
 
-    def _seek(self, reader: Reader) -> Iterator[Batch]:
-        if self._cursor is None:
-            reader.seek_tail()
-            self._cursor = reader._get_cursor() if reader._previous() else ""
-            yield Batch(self.source, b"", 0, self._cursor)
-        if self._cursor:
-            reader.seek_cursor(self._cursor)
+    def _seek(self, reader: Reader, now: float) -> Iterator[Batch | Notice]:
+        try:
+            if self._cursor is not None:
+                self._to_cursor(reader, self._cursor)
+                return
+        except ValueError:
+            text = f"{self._cursor!r} is no cursor of a journal: it is read on from its end"
+            yield Notice(NoticeKind.GAP, self.source, text, now)
+        reader.seek_tail()
+        self._cursor = reader._get_cursor() if reader._previous() else ""
+        yield Batch(self.source, b"", 0, self._cursor)
+        self._to_cursor(reader, self._cursor)
+
+    def _to_cursor(self, reader: Reader, cursor: str) -> None:
+        if cursor:
+            reader.seek_cursor(cursor)
             self._check = True
         else:
             reader.seek_head()
 
+    def _absent(self, reader: Reader) -> bool:
+        """Whether the machine keeps no journal: then one that appears later would not be heard of."""
+        return not self._where and not (reader.has_persistent_files() or reader.has_runtime_files())
+
     def _read(self, reader: Reader, now: float) -> Iterator[Batch | Notice]:
         lines: list[bytes] = []
         trusted: list[Provenance] = []
-        size = 0
+        size = damaged = 0
         following, fields_of, time_of = reader._next, reader._get_all, reader._get_realtime
         while following():
             if self._check:
@@ -169,7 +188,11 @@ class Journal:
                 if self._cursor is None or reader.test_cursor(self._cursor):
                     continue
                 yield from self._gap(reader, self._cursor, now)
-            fields = fields_of()
+            try:
+                fields = fields_of()
+            except (OSError, UnicodeDecodeError):
+                damaged += 1
+                continue
             line = self._renderer.line(fields, time_of())
             lines.append(line)
             trusted.append(self._renderer.provenance(fields))
@@ -179,6 +202,8 @@ class Journal:
                 lines, trusted, size = [], [], 0
         if lines:
             yield self._batch(reader, lines, trusted)
+        if damaged:
+            yield Notice(NoticeKind.GAP, self.source, f"{damaged} entries are damaged and cannot be read", now)
 
     def _batch(self, reader: Reader, lines: list[bytes], trusted: list[Provenance]) -> Batch:
         self._cursor = reader._get_cursor()
@@ -188,8 +213,7 @@ class Journal:
         """The entry of the cursor is gone: say so, unless nothing but what was read has gone, or it is filtered out."""
         last, first = _CURSOR.match(cursor), _CURSOR.match(reader._get_cursor())
         if last is None or first is None:
-            yield Notice(NoticeKind.GAP, self.source, f"the cursor {cursor!r} is not one of a journal", now)
-            return
+            raise OSError(errno.EINVAL, f"sd-journal has changed its cursors: {cursor}")
         missing = int(first["number"], 16) - int(last["number"], 16) - 1
         counted = last["sequence"] == first["sequence"] and self._selection == Selection()
         if (counted and missing <= 0) or self._still_there(cursor):
