@@ -19,9 +19,9 @@ test: setup ## every test; those that need root skip themselves where there is n
 	$(PYTEST)
 
 unit: setup ## the tests that need no root and take no seconds
-	$(PYTEST) -m 'not root and not slow'
+	$(PYTEST) -m 'not root and not slow' --hypothesis-profile=quick
 
-lint: setup ## ruff and mypy --strict -p logwarden -p tests.demo -p tests.bench
+lint: setup ## ruff and mypy --strict
 	$(PYTHON) -m ruff check $(CODE)
 	$(PYTHON) -m ruff format --check $(CODE)
 	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo -p tests.bench
