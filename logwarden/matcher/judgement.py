@@ -40,7 +40,7 @@ def judge(found: Sequence[Pattern], late: Sequence[Pattern], message: bytes, pat
     matched = [pattern for pattern in found if pattern not in exempt]
     if attacks:
         attack, source = _culprit(attacks, message, patience)
-        return Judgement(Outcome.ATTACK, matched, hiding, attack, source)
+        return Judgement(Outcome.ATTACK, matched, _hiding_attack(attack, ignores), attack, source)
     if exempt and not hiding:
         hiding = next(rule for rule in ignores if rule.exempts)
     if hiding and not any(pattern.is_attack for pattern in late):
@@ -49,6 +49,11 @@ def judge(found: Sequence[Pattern], late: Sequence[Pattern], message: bytes, pat
         why = f"{late[0].name} took longer than {TIMEOUT * 1000:g} ms"
         return Judgement(Outcome.QUARANTINED, matched, hiding, quarantined_for=why)
     return Judgement(Outcome.UNEXPLAINED, matched)
+
+
+def _hiding_attack(attack: AttackRule, ignores: Sequence[IgnoreRule]) -> IgnoreRule | None:
+    """The ignore rule that hides a line of this attack. What logcheck's rules raise, its ignore.d does not hide."""
+    return next((rule for rule in ignores if not rule.exempts and (attack.programs or rule.programs)), None)
 
 
 def _attacks(found: Sequence[Pattern], ignores: Sequence[IgnoreRule]) -> tuple[list[Pattern], list[Pattern]]:

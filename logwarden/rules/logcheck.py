@@ -6,6 +6,8 @@ Owns: which of its files count, and what each directory's rules do:
 - violations.d, cracking.d: raise a line, which no rule of ignore.d then hides (a violation; an attack without source);
 - violations.ignore.d, cracking.ignore.d: exempt a line from files of those, by the pairing of their names; the latter
   only where logcheck.conf sets SUPPORT_CRACKING_IGNORE=1. A line that is exempt from all that raise it is hidden.
+  (Of a line that is exempt from cracking.d and raised by violations.d, logcheck says nothing if it has found another
+  attack in the same run. That depends on the other lines: it is reported.)
 
 A rule is what `grep -E -f` takes it for, white space included. A line that is blank, or starts with '#', is none.
 Fails: by a Refusal for each file that run-parts would skip for its name and each that cannot be read.

@@ -1,0 +1,86 @@
+"""The real logcheck, run over a log: which lines it reports in which of its three sections.
+
+It is taken from the PATH, or unpacked from its Debian packages below build/: to install it would start its cron job
+and pull in a mail server. Needs root, to give it what it insists on: a user who is not root, and lockfile-progs in
+/usr/bin; both exist in namespaces of its own alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+BUILD = Path(__file__).resolve().parent.parent / "build" / "peers"
+PACKAGES = ("logcheck", "logtail", "lockfile-progs", "liblockfile-bin", "liblockfile1")
+SECTIONS = {"Security Alerts": "attack", "Security Events": "violation", "System Events": "system"}
+
+_IN_NAMESPACES = """
+[ -x /usr/bin/lockfile-create ] || mount -t overlay overlay -o "lowerdir=$0/usr/bin:/usr/bin" /usr/bin
+exec unshare --user --map-user=1000 -- bash "$@"
+"""
+
+
+@functools.cache
+def why_not() -> str | None:
+    """Why logcheck cannot be run here, or None."""
+    if shutil.which("logcheck") or (BUILD / "logcheck" / "usr/sbin/logcheck").exists():
+        return None
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        return "logcheck is not installed, and there is no apt to fetch it with"
+    place = BUILD / "debs"
+    place.mkdir(parents=True, exist_ok=True)
+    fetched = subprocess.run(["apt-get", "download", "-qq", *PACKAGES], cwd=place, capture_output=True, check=False)
+    if fetched.returncode:
+        return "logcheck is not installed, and apt cannot fetch it"
+    for package in place.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", package, BUILD / "logcheck"], check=True)
+    return None
+
+
+def report(rules: Path, log: bytes, level: str, place: Path) -> Mapping[str, set[bytes]]:
+    """What logcheck says of `log` with the rule directory `rules`: for each section its lines. `place` is scratch."""
+    root = BUILD / "logcheck"
+    (place / "log").write_bytes(log)
+    (place / "state").mkdir()
+    environment = {
+        "PATH": f"{root}/usr/sbin:{root}/usr/bin:{os.environ['PATH']}:/usr/sbin:/sbin",
+        "LD_LIBRARY_PATH": ":".join(map(str, root.glob("usr/lib/*"))),
+        "TMP": str(place),
+        "LC_ALL": "C",
+    }
+    settings = {
+        "INTRO": "0",
+        "LOCKDIR": f"{place}/lock",
+        "LOCKFILE": f"{place}/lock/logcheck",
+        "LOGTAIL": shutil.which("logtail2", path=environment["PATH"]),
+        "SUPPORT_CRACKING_IGNORE": "1" if "SUPPORT" in _read(rules / "logcheck.conf") else "0",
+    }
+    (place / "conf").write_text("".join(f'{name}="{value}"\n' for name, value in settings.items()))
+    program = shutil.which("logcheck", path=environment["PATH"]) or "logcheck"
+    argv: list[str | Path] = ["unshare", "--mount", "sh", "-ec", _IN_NAMESPACES, root, program, "-o", "-H", "host"]
+    argv += ["-c", place / "conf", "-l", place / "log", "-r", rules, "-S", place / "state", f"-{level[0]}"]
+    done = subprocess.run(argv, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return _sections(done.stdout)
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _sections(text: bytes) -> dict[str, set[bytes]]:
+    """The lines below each heading, which is underlined with =-=-."""
+    found: dict[str, set[bytes]] = {name: set() for name in SECTIONS.values()}
+    current: set[bytes] = set()
+    lines = text.split(b"\n")
+    for line, following in zip(lines, [*lines[1:], b""], strict=True):
+        if following and not following.strip(b"=-") and following.startswith(b"="):
+            title = line.decode().partition(" for ")[0]
+            current = found[SECTIONS[title]]
+        elif line and line.strip(b"=-"):
+            current.add(line)
+    return found

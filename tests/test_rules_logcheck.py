@@ -1,0 +1,238 @@
+"""logcheck's own directories, read in place, mean what they mean to logcheck."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+
+import logcheck_peer
+import pytest
+from grep_oracle import example, mutate
+
+from logwarden import ere, matcher, rules
+from logwarden.matcher import prefix
+from logwarden.model import Batch, Dialect, Location, Outcome, Severity, Verdict
+from logwarden.rules import logcheck
+
+HEADER = r"^\w{3} [ :[:digit:]]{11} [._[:alnum:]-]+ "
+
+TREE = {
+    "ignore.d.paranoid/cron": f"# a comment\n\n{HEADER}cron\\[[0-9]+\\]: paranoid$\n",
+    "ignore.d.server/cron": f"{HEADER}cron\\[[0-9]+\\]: server$\n{HEADER}su: [a-z ]+$\n",
+    "ignore.d.workstation/cron": f"{HEADER}cron\\[[0-9]+\\]: workstation$\n",
+    "cracking.d/probe": "PROBE\nrlogind: refused\n",
+    "cracking.d/other": "OTHER\n",
+    "cracking.ignore.d/probe": "PROBE of our own\n",
+    "violations.d/su": "su: FAILED\nsu: bad\n",
+    "violations.d/sudo": "sudo: FAILED\n",
+    "violations.d/logcheck": "FAILED\nattackalert\n",
+    "violations.ignore.d/su": "su: FAILED for fun\n",
+    "violations.ignore.d/logcheck-sudo": "sudo: FAILED by design\n",
+    "violations.ignore.d/local": "FAILED here\n",
+    "violations.ignore.d/local-more": "FAILED there\n",
+    "violations.ignore.d/cups": "cups: FAILED\n",
+}
+MESSAGES = (
+    """
+cron[1]: paranoid|cron[1]: server|cron[1]: workstation|cron[1]: other|su: all is well|su: FAILED|su: FAILED for fun
+su: bad|su: bad, su: FAILED for fun|sudo: FAILED|sudo: FAILED by design|sudo: FAILED for fun, su: FAILED for fun
+su: FAILED here|sudo: FAILED there|cups: FAILED|lpd: FAILED|attackalert|attackalert here|PROBE|PROBE of our own
+OTHER, PROBE of our own|PROBE FAILED|rlogind: refused|su: bad OTHER
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
+
+
+def write(root: Path, files: Mapping[str, str]) -> str:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(text.encode("latin-1"))
+    return str(root)
+
+
+def sections(path: str, lines: list[bytes], level: str) -> dict[str, set[bytes]]:
+    """What we report of these lines, by logcheck's sections."""
+    ruleset = rules.load(logcheck=path, logcheck_level=level)
+    found: dict[str, set[bytes]] = {name: set() for name in logcheck_peer.SECTIONS.values()}
+    compiled = matcher.compile(ruleset)
+    batch = Batch("test", b"".join(line + b"\n" for line in lines), len(lines), "")
+    for line, verdict in zip(lines, compiled.classify(batch, 1e9, every=True).verdicts, strict=True):
+        if section := _section(verdict):
+            found[section].add(line)
+    return found
+
+
+def _section(verdict: Verdict) -> str | None:
+    if not verdict.reported:
+        return None
+    return str(verdict.attack_by.severity) if verdict.attack_by else "system"
+
+
+# --- what is read -------------------------------------------------------------------------------------------
+
+
+def test_a_rule_is_what_grep_takes_it_for(tmp_path: Path) -> None:
+    path = write(tmp_path, {"ignore.d.server/a": "# no rule\n \t\n #a rule\n^x $\n^\\d\n^caf\xe9\n^z\r\n^<ADDR>"})
+    found, _, refused = logcheck.load(path, ("server",))
+    assert [rule.regex for rule in found] == [" #a rule", "^x $", r"^\d", "^caf\udce9", "^z\r", "^<ADDR>"]
+    assert all(rule.dialect is Dialect.GREP and not rule.programs for rule in found)
+    assert found[1].where == Location(f"{path}/ignore.d.server/a", 4)
+    assert not refused
+
+
+def test_levels_add_up(tmp_path: Path) -> None:
+    path = write(tmp_path, TREE)
+    for count, level in enumerate(rules.LEVELS, 1):
+        found = rules.load(logcheck=path, logcheck_level=level).ignore
+        names = {rule.where.file.split("/")[-2] for rule in found if not rule.exempts}
+        assert names == {f"ignore.d.{name}" for name in rules.LEVELS[:count]}
+
+
+@pytest.mark.parametrize("name", ["local.conf", "cron~", "cron.dpkg-old", ".cron", "a b", "cr\u00f6n"])
+def test_a_file_that_run_parts_skips_is_said(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, {f"ignore.d.server/{name}": "^x"})
+    found, _, refused = logcheck.load(path, ("server",))
+    assert not found
+    assert [each.where.file for each in refused] == [f"{path}/ignore.d.server/{name}"]
+    assert "logcheck does not read it" in refused[0].why
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path, {"ignore.d.server/a": "^x"})
+    os.symlink(f"{path}/nowhere", f"{path}/ignore.d.server/b")
+    found, _, refused = logcheck.load(path, ("server",))
+    assert len(found) == 1
+    assert list(map(str, refused)) == [
+        f"{path}/ignore.d.server/b:1: skipped: cannot be read: No such file or directory"
+    ]
+
+
+def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
+    assert [each.why for each in rules.load(logcheck=f"{tmp_path}/none").refused] == ["no such directory"]
+    assert rules.load(logcheck=str(tmp_path)).refused == ()
+
+
+def test_rules_that_raise_are_attack_rules_of_whole_lines(tmp_path: Path) -> None:
+    found = rules.load(logcheck=write(tmp_path, TREE)).attack
+    assert {(rule.file, rule.severity) for rule in found} == {
+        ("cracking.d/other", Severity.ATTACK),
+        ("cracking.d/probe", Severity.ATTACK),
+        ("violations.d/logcheck", Severity.VIOLATION),
+        ("violations.d/su", Severity.VIOLATION),
+        ("violations.d/sudo", Severity.VIOLATION),
+    }
+    assert [str(rule) for rule in found if rule.regex == "su: bad"] == ["violations.d/su#2"]
+
+
+def test_exempting_files_pair_with_raising_files_by_name(tmp_path: Path) -> None:
+    found = rules.load(logcheck=write(tmp_path, TREE)).ignore
+    pairs = {os.path.basename(rule.where.file): {os.path.basename(file) for file in rule.exempts} for rule in found}
+    everything = {"logcheck", "su", "sudo"}
+    assert pairs["su"] == {"logcheck", "su"}
+    assert pairs["logcheck-sudo"] == {"logcheck", "sudo"}
+    assert pairs["local"] == pairs["local-more"] == everything
+    assert pairs["cups"] == {"logcheck"}
+
+
+def test_an_exempting_file_that_pairs_with_nothing_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path, {"violations.d/su": "x", "violations.ignore.d/sudo": "y\nz"})
+    found = rules.load(logcheck=path)
+    assert not found.ignore
+    assert [each.why for each in found.refused] == ["skipped: pairs with no file of violations.d"]
+
+
+def test_cracking_ignore_counts_only_where_logcheck_conf_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, TREE)
+    assert not [rule for rule in rules.load(logcheck=path).ignore if "cracking.d/probe" in rule.exempts]
+    write(tmp_path, {"logcheck.conf": '#SUPPORT_CRACKING_IGNORE=0\nSUPPORT_CRACKING_IGNORE="1"\n'})
+    assert [rule for rule in rules.load(logcheck=path).ignore if "cracking.d/probe" in rule.exempts]
+
+
+def test_a_malformed_rule_costs_itself_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, {"ignore.d.server/a": "^a\n^(b\n^x?\n^c\n"})
+    found = rules.load(logcheck=path)
+    assert [rule.regex for rule in found.ignore] == ["^a", "^c"]
+    assert [each.where.line for each in found.refused] == [2, 3]
+
+
+# --- what it comes to ---------------------------------------------------------------------------------------
+
+
+def test_raised_lines_are_reported_whatever_ignore_d_says_and_exempted_ones_are_not(tmp_path: Path) -> None:
+    lines = [f"Jan  1 00:00:00 host {message}".encode() for message in MESSAGES]
+    found = sections(write(tmp_path, TREE), lines, "server")
+    texts = {name: {line.partition(b"host ")[2].decode() for line in some} for name, some in found.items()}
+    assert texts["attack"] >= {"PROBE", "PROBE of our own", "rlogind: refused", "su: bad OTHER"}
+    assert texts["violation"] == {
+        *("su: FAILED", "su: bad", "sudo: FAILED", "lpd: FAILED", "attackalert", "attackalert here"),
+        "sudo: FAILED for fun, su: FAILED for fun",
+    }
+    assert texts["system"] == {"cron[1]: workstation", "cron[1]: other"}
+
+
+@pytest.mark.slow
+@pytest.mark.root
+@pytest.mark.parametrize("cracking_ignore", [False, True])
+@pytest.mark.parametrize("level", rules.LEVELS)
+def test_a_tree_of_every_pairing_is_reported_as_logcheck_reports_it(
+    tmp_path: Path, level: str, cracking_ignore: bool
+) -> None:
+    if reason := logcheck_peer.why_not():
+        pytest.skip(reason)
+    path = write(tmp_path / "rules", TREE | ({"logcheck.conf": "SUPPORT_CRACKING_IGNORE=1"} if cracking_ignore else {}))
+    lines = [f"Jan  1 00:00:00 host {message}".encode() for message in MESSAGES]
+    (tmp_path / "peer").mkdir()
+    expected = logcheck_peer.report(Path(path), b"".join(line + b"\n" for line in lines), level, tmp_path / "peer")
+    assert sections(path, lines, level) == expected
+
+
+STAMP = b"Jan  1 00:00:00 host "
+LIKE_A_STAMP = re.compile(rb"([0-9A-Za-z_]{3} [ :0-9]{11}|[0-9T:.+-]{32}) ")
+DATABASE = Path("/etc/logcheck")
+
+
+@pytest.mark.slow
+@pytest.mark.root
+def test_the_installed_database_reports_what_logcheck_reports(tmp_path: Path) -> None:
+    if not (DATABASE / "ignore.d.server").is_dir():
+        pytest.skip("the Debian package logcheck-database is not installed")
+    if reason := logcheck_peer.why_not():
+        pytest.skip(reason)
+    random = Random(11)
+    database = rules.load(logcheck=str(DATABASE))
+    texts = [rule.regex.encode() for kind in (database.ignore, database.attack) for rule in kind]
+    log = [line for text in random.sample(texts, 600) for line in _lines(ere.parse(text), random)]
+    log = list(dict.fromkeys(line.rstrip() for line in log if b"\x00" not in line and line.strip()))
+    expected = logcheck_peer.report(DATABASE, b"".join(line + b"\n" for line in log), "server", tmp_path)
+    found = sections(str(DATABASE), log, "server")
+    assert {name: len(lines) for name, lines in found.items()}["system"] > 100
+    for name, lines in expected.items():
+        assert found[name] - lines == set(), f"{name}: we report more"
+        assert lines - found[name] == set(), f"{name}: logcheck reports more"
+
+
+def _lines(rule: ere.Node, random: Random) -> list[bytes]:
+    """A line that a rule matches and one that is almost it, with a header that is one.
+
+    To us a header pattern means any header and no other, so what is none but looks so to grep is left out, and the tag
+    in front of the message stays as it is.
+    """
+    rest = prefix.rest(rule)
+    made = example(rule if rest is None else rest, random)[:400]
+    tag, colon, message = made.partition(b": ")
+    if rest is not None:
+        return [STAMP + made, STAMP + tag + colon + mutate(message, random)]
+    return [line for line in (made, mutate(made, random)) if not LIKE_A_STAMP.match(line)]
+
+
+def test_outcomes_account_for_every_line(tmp_path: Path) -> None:
+    lines = [f"Jan  1 00:00:00 host {message}".encode() for message in MESSAGES]
+    compiled = matcher.compile(rules.load(logcheck=write(tmp_path, TREE)))
+    batch = Batch("test", b"".join(line + b"\n" for line in lines), len(lines), "")
+    counts = compiled.classify(batch, 1e9).counts
+    assert sum(counts.values()) == len(lines)
+    assert not counts.get(Outcome.QUARANTINED)
