@@ -296,7 +296,7 @@ FIELDS = {
 
 def rendered(**changes: bytes | list[bytes] | None) -> str:
     fields = {name: value for name, value in (FIELDS | changes).items() if value is not None}
-    return Renderer().line(fields, START).decode("latin-1").removesuffix("\n")
+    return Renderer().render(fields, START)[0].decode("latin-1").removesuffix("\n")
 
 
 def test_an_entry_is_the_line_that_rsyslog_would_write() -> None:
@@ -332,11 +332,11 @@ def test_a_message_longer_than_may_be_is_cut_so_that_it_is_seen_to_be() -> None:
 
 def test_what_journald_vouches_for_is_kept_and_shared() -> None:
     renderer = Renderer()
-    found = renderer.provenance(FIELDS)
+    found = renderer.render(FIELDS, START)[1]
     assert found == Provenance(0, "ssh.service", "sshd", "syslog", 6)
-    assert renderer.provenance(dict(FIELDS)) is found
-    assert renderer.provenance({}) == Provenance()
-    assert renderer.provenance({"_UID": [b"7", b"0"], "PRIORITY": b"loud"}) == Provenance(uid=7)
+    assert renderer.render(FIELDS | {"MESSAGE": b"another"}, START)[1] is found
+    assert renderer.render({}, START)[1] == Provenance()
+    assert renderer.render({"_UID": [b"7", b"0"], "PRIORITY": b"loud"}, START)[1] == Provenance(uid=7)
 
 
 def test_without_python_systemd_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

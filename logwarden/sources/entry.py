@@ -20,59 +20,64 @@ Fields = Mapping[str, bytes | list[bytes]]
 
 _WORD = bytes(0x5F if byte <= 0x20 or byte == 0x7F or byte in b":[]" else byte for byte in range(256))
 """Translation of an identifier or host name: blanks, control characters, colons and brackets to `_`."""
-_KNOWN = 4096  # combinations of trusted fields that are kept, so that a million entries share a few records
+_SENDER = (
+    "_HOSTNAME",
+    "SYSLOG_IDENTIFIER",
+    "_COMM",
+    "_PID",
+    "SYSLOG_PID",
+    "_UID",
+    "_SYSTEMD_UNIT",
+    "_TRANSPORT",
+    "PRIORITY",
+)
+_SENDERS = 4096  # combinations of these that are kept, since a sender rarely sends but once
 
 
 class Renderer:
-    """Renders entries one after another; remembers the last second and the provenances met."""
+    """Renders entries one after another; remembers the last second and the senders met."""
 
     def __init__(self) -> None:
         self._second = -1
-        self._prefix = b""
-        self._known: dict[tuple[bytes | list[bytes] | None, ...], Provenance] = {}
+        self._date = b""
+        self._senders: dict[tuple[bytes | list[bytes] | None, ...], tuple[bytes, Provenance]] = {}
 
-    def line(self, fields: Fields, realtime: int) -> bytes:
-        """The line of an entry, with its newline. `realtime` is journald's time of receipt, microseconds."""
+    def render(self, fields: Fields, realtime: int) -> tuple[bytes, Provenance]:
+        """An entry's line with its newline, and its provenance. `realtime`: journald's time of receipt, microseconds."""
         second, micros = divmod(realtime, 1_000_000)
         if second != self._second:
             self._second = second
-            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
-        host = _first(fields.get("_HOSTNAME")).translate(_WORD) or b"-"
-        ident = _first(fields.get("SYSLOG_IDENTIFIER") or fields.get("_COMM")).translate(_WORD) or b"unknown"
-        pid = _first(fields.get("_PID") or fields.get("SYSLOG_PID"))
-        if pid and not pid.isdigit():
-            pid = b""
+            self._date = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+        key = tuple(map(fields.get, _SENDER))
+        try:
+            sender, provenance = self._senders[key]
+        except (KeyError, TypeError):  # TypeError: a list, which is a field that was repeated
+            sender, provenance = self._learn(tuple(map(_first, key)))
         message = fields.get("MESSAGE", b"")
         if isinstance(message, list):
             message = b"\n".join(message)
         if b"\n" in message:
             message = message.rstrip(b"\n").replace(b"\n", NEWLINE)
-        tag = b"%b[%b]" % (ident, pid) if pid else ident
-        line = b"%b.%06d+00:00 %b %b: %b" % (self._prefix, micros, host, tag, message)
-        return line[: MAX_LINE + 1] + b"\n"
+        line = b"%b.%06d+00:00 %b: %b\n" % (self._date, micros, sender, message)
+        if len(line) > MAX_LINE + 1:
+            line = line[: MAX_LINE + 1] + b"\n"
+        return line, provenance
 
-    def provenance(self, fields: Fields) -> Provenance:
-        """What journald vouches for."""
-        get = fields.get
-        key = (get("_UID"), get("_SYSTEMD_UNIT"), get("_COMM"), get("_TRANSPORT"), get("PRIORITY"))
-        try:
-            return self._known[key]
-        except (KeyError, TypeError):  # TypeError: a list, which is a field that was repeated
-            return self._learn(tuple(_first(value) if value is not None else None for value in key))
-
-    def _learn(self, key: tuple[bytes | None, ...]) -> Provenance:
-        uid, unit, comm, transport, priority = key
-        if len(self._known) >= _KNOWN:
-            self._known.clear()
-        found = Provenance(_number(uid), _text(unit), _text(comm), _text(transport), _number(priority))
-        self._known[key] = found
-        return found
+    def _learn(self, key: tuple[bytes | None, ...]) -> tuple[bytes, Provenance]:
+        host, identifier, comm, pid, claimed_pid, uid, unit, transport, priority = key
+        who = (identifier or comm or b"").translate(_WORD) or b"unknown"
+        number = pid or claimed_pid or b""
+        tag = b"%b[%b]" % (who, number) if number.isdigit() else who
+        sender = b"%b %b" % ((host or b"").translate(_WORD) or b"-", tag)
+        provenance = Provenance(_number(uid), _text(unit), _text(comm), _text(transport), _number(priority))
+        if len(self._senders) >= _SENDERS:
+            self._senders.clear()
+        self._senders[key] = sender, provenance
+        return sender, provenance
 
 
-def _first(value: bytes | list[bytes] | None) -> bytes:
-    if isinstance(value, list):
-        return value[0]
-    return value or b""
+def _first(value: bytes | list[bytes] | None) -> bytes | None:
+    return value[0] if isinstance(value, list) else value
 
 
 def _text(value: bytes | None) -> str | None:

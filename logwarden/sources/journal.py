@@ -181,7 +181,12 @@ class Journal:
         lines: list[bytes] = []
         trusted: list[Provenance] = []
         size = damaged = 0
-        following, fields_of, time_of = reader._next, reader._get_all, reader._get_realtime
+        following, fields_of, time_of, render = (
+            reader._next,
+            reader._get_all,
+            reader._get_realtime,
+            self._renderer.render,
+        )
         while following():
             if self._check:
                 self._check = False
@@ -193,9 +198,9 @@ class Journal:
             except (OSError, UnicodeDecodeError):
                 damaged += 1
                 continue
-            line = self._renderer.line(fields, time_of())
+            line, provenance = render(fields, time_of())
             lines.append(line)
-            trusted.append(self._renderer.provenance(fields))
+            trusted.append(provenance)
             size += len(line)
             if size > BLOCK - MAX_LINE - 2 or len(lines) == _ENTRIES:
                 yield self._batch(reader, lines, trusted)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from .logfile import HEAD, LogFile
 
@@ -60,7 +60,12 @@ class Place:
 
 def dump(before: Place | None, at: Place | None) -> str:
     """The cursor: JSON of the two places."""
-    return json.dumps({"v": 1, "before": before and asdict(before), "at": at and asdict(at)}, separators=(",", ":"))
+    places = {"before": before and _plain(before), "at": at and _plain(at)}
+    return json.dumps({"v": 1} | places, separators=(",", ":"))
+
+
+def _plain(place: Place) -> dict[str, object]:
+    return {name: getattr(place, name) for name in Place.__slots__}  # asdict() copies deeply: half the cost of a batch
 
 
 def load(cursor: str) -> tuple[Place | None, Place | None]:

@@ -98,17 +98,17 @@ class Reading:
         """
         piece = self._cut(chunk, now, continues, final=final and len(chunk) < BLOCK)
         if piece.used:
-            self._advance(chunk[: piece.used], piece.skip)
+            self._advance(chunk, piece.used, piece.skip)
             return piece
         if len(chunk) < BLOCK:
             return None
         return self._over_hole()
 
-    def _advance(self, data: bytes, skip: Skip) -> None:
+    def _advance(self, chunk: bytes, used: int, skip: Skip) -> None:
         if len(self.head) < HEAD:
-            self.head = (self.head + data)[:HEAD]
-        self.tail = (self.tail + data[-TAIL:])[-TAIL:]
-        self.offset += len(data)
+            self.head = (self.head + chunk[: min(used, HEAD)])[:HEAD]
+        self.tail = (self.tail + chunk[max(0, used - TAIL) : used])[-TAIL:]
+        self.offset += used
         self.skip = skip
 
     def _cut(self, chunk: bytes, now: float, continues: Continues | None, *, final: bool) -> Cut:
