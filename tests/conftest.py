@@ -20,6 +20,7 @@ import pytest
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=100)
 hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=20)
+hypothesis.settings.register_profile("unit", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=1_000)
 hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=10_000, print_blob=True)
 hypothesis.settings.load_profile("default")

@@ -355,6 +355,7 @@ def test_no_text_at_all_changes_the_frame(text: str) -> None:
     check_harmless(everywhere(text))
 
 
+@pytest.mark.slow
 def test_fifty_thousand_groups_make_a_digest_of_bounded_size() -> None:
     words = ("".join(chr(97 + (n >> 4 * k & 15)) for k in range(4)) for n in range(50_000))
     found = digest(*(entry("failed", program=word) for word in words))
@@ -364,6 +365,7 @@ def test_fifty_thousand_groups_make_a_digest_of_bounded_size() -> None:
     assert len(rendered.html) < 200_000
 
 
+@pytest.mark.slow
 def test_ten_thousand_notices_and_bans_make_a_digest_of_bounded_size() -> None:
     bans = [ban(f"2001:db8:{n:x}::/64") for n in range(10_000)]
     notices = [Notice(NoticeKind.SOURCE, f"file{n}", "is gone", UNTIL) for n in range(10_000)]

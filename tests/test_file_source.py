@@ -169,6 +169,7 @@ def test_where_inotify_tells_nothing_a_sweep_finds_it(tmp_path: Path, sources: C
     sink.wait_for_lines("one")
 
 
+@pytest.mark.slow
 def test_a_held_back_event_is_let_go_by_the_clock(tmp_path: Path, sources: Callable[..., Sink]) -> None:
     log = tmp_path / "app.log"
     sink = sources(FileSpec(str(log), continues=r"\s"))
@@ -203,6 +204,7 @@ def test_stop_without_work_returns_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - started < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode",
     [

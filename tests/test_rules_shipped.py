@@ -54,10 +54,12 @@ def said(lines: Sequence[tuple[str, str]], made: Matcher) -> tuple[Verdict, ...]
 # --- attack.d -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_shipped_rule_is_refused() -> None:
     assert [str(refusal) for refusal in (*shipped().refused, *portable().refused)] == []
 
 
+@pytest.mark.slow
 def test_no_shipped_rule_is_refused_as_most_people_use_them() -> None:
     ruleset = rules.load(ignore=[str(ROOT / "ignore.d")], attack=[str(ROOT / "attack.d")])
     assert [str(refusal) for refusal in ruleset.refused] == []
@@ -95,6 +97,7 @@ def test_ids_are_unique_across_files() -> None:
     assert [name for name, count in Counter(rule.id for rule in shipped().attack).items() if count > 1] == []
 
 
+@pytest.mark.slow
 def test_what_strangers_write_never_names_somebody_else() -> None:
     made = [
         (rule, sample, line)

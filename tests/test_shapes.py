@@ -160,6 +160,7 @@ def test_a_flood_of_kinds_ends_in_one_shape_and_the_next_period_has_room_again()
     assert len(set(ids(again, "something wholly new", "yet another thing"))) == 2
 
 
+@pytest.mark.slow
 def test_a_flood_does_not_take_the_place_of_what_is_known() -> None:
     shapes = learned(["disk sda is failing"])
     known = ids(shapes, "disk sda is failing")

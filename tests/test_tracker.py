@@ -424,6 +424,7 @@ def test_what_is_over_is_forgotten() -> None:
     assert not subject._neighbours._since  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_capacity_and_not_by_the_attackers() -> None:
     subject = tracker(Policy(2, 600, 3600), capacity=500)
     attackers = [f"198.51.{n >> 8}.{n & 255}" for n in range(2_000)]
