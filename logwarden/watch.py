@@ -58,6 +58,7 @@ def load_rules(config: Config) -> RuleSet:
         aggressive=given.aggressive,
         logcheck=config.logcheck.path if config.logcheck.rules else None,
         logcheck_level=config.logcheck.level,
+        cache=str(Path(config.state) / "cache" / "judged.json"),
     )
 
 

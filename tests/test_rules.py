@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from logwarden import rules
 from logwarden.model import AttackRule, IgnoreRule, Location, Policy, RuleSet, Severity
-from logwarden.rules import attack, directory, ignore
+from logwarden.rules import attack, audit, directory, ignore
 
 Tree = Callable[[Mapping[str, str | bytes]], str]
 
@@ -442,3 +442,86 @@ def test_what_is_shipped_is_in_force_without_a_word() -> None:
     assert found.ignore
     assert found.attack
     assert all(isinstance(rule, AttackRule) and rule.samples for rule in found.attack)
+
+
+# --- what is remembered from load to load -------------------------------------------------------------------
+
+
+@pytest.fixture
+def cached(tree: Tree, tmp_path: Path) -> Callable[[], RuleSet]:
+    """Loads the same directories again and again, with one cache."""
+    ignore_files = tree({"local.rules": "cron: a\nsshd: Accepted .*\nsshd: (b\nsshd: Failed .*\n"})
+    attack_files = tree({"sshd.yaml": ATTACK, "bad.yaml": "program: x\nrules: 3\n"})
+    return lambda: rules.load([ignore_files], [attack_files], aggressive=True, cache=f"{tmp_path}/cache/judged.json")
+
+
+def forbid_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(*_: object) -> None:
+        raise AssertionError("worked out again")
+
+    monkeypatch.setattr("logwarden.rules.audit.ere.parse", work)
+    monkeypatch.setattr("logwarden.rules.attack.document.parse", work)
+
+
+def test_what_has_not_changed_is_not_judged_again(
+    cached: Callable[[], RuleSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = cached()
+    assert (len(first.ignore), len(first.attack), len(first.refused)) == (2, 2, 3)
+    forbid_work(monkeypatch)
+    assert cached() == first
+
+
+def test_an_edited_attack_sample_is_held_against_the_ignore_rules_of_its_program(
+    cached: Callable[[], RuleSet], tmp_path: Path
+) -> None:
+    cached()
+    (file,) = tmp_path.glob("*/sshd.yaml")
+    file.write_text(
+        ATTACK.replace("'Failed \\S+ for", "'(Failed|Accepted) \\S+ for").replace(
+            "'Failed password", "'Accepted password"
+        )
+    )
+    refused = said(cached())
+    assert any(each.startswith("local.rules:2: hides a sample of the attack rule sshd.yaml#failed") for each in refused)
+    assert not any(each.startswith("local.rules:4") for each in refused)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"version": 1}', b"\x00\xff", b"[" * 100_000])
+def test_a_damaged_cache_is_made_anew(
+    cached: Callable[[], RuleSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    first = cached()
+    (tmp_path / "cache/judged.json").write_bytes(damage)
+    assert cached() == first
+    forbid_work(monkeypatch)
+    assert cached() == first
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(cached: Callable[[], RuleSet], tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file stands where the directory would")
+    assert cached() == cached()
+
+
+def test_the_cache_forgets_what_is_no_longer_there(cached: Callable[[], RuleSet], tmp_path: Path) -> None:
+    cached()
+    (file,) = tmp_path.glob("*/local.rules")
+    before = (tmp_path / "cache/judged.json").stat().st_size
+    file.write_text("cron: a\n")
+    cached()
+    assert (tmp_path / "cache/judged.json").stat().st_size < before
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["judged.json"]
+
+
+def test_that_a_rule_was_too_slow_once_is_not_remembered(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directories = [tree({"local.rules": "sshd: Failed .+"})], [tree({"sshd.yaml": ATTACK})]
+    monkeypatch.setattr("logwarden.rules.audit._search", _too_slow)
+    assert "longer than" in said(rules.load(*directories, cache=f"{tmp_path}/cache/judged.json"))[0]
+    monkeypatch.undo()
+    assert "hides a sample" in said(rules.load(*directories, cache=f"{tmp_path}/cache/judged.json"))[0]
+
+
+def _too_slow(pattern: object, line: bytes) -> None:
+    raise audit.TooSlowError(f"takes longer than 100 ms for the message: {line.decode()}")

@@ -13,6 +13,7 @@ from . import attack as attack_file
 from . import audit, directory
 from . import ignore as ignore_file
 from . import logcheck as logcheck_tree
+from .memory import Memory
 
 LEVELS = ("paranoid", "server", "workstation")
 """logcheck's levels, each hiding what those before it hide and more."""
@@ -26,6 +27,7 @@ def load(
     aggressive: bool = False,
     logcheck: str | None = None,
     logcheck_level: str = "server",
+    cache: str | None = None,
 ) -> RuleSet:
     """All rules of these directories.
 
@@ -33,17 +35,22 @@ def load(
     empty one disables it. Of ignore directories count the files in the directory itself, those in `level`/ and
     those in the levels below it; of attack directories the files in the directory itself. Attack rules marked
     aggressive are left out unless `aggressive`. A directory that does not exist is refused, but for the default ones.
+    `cache` names a file that makes the next load of much the same rules quick.
     `logcheck` names logcheck's own directory of rules, /etc/logcheck, to be read in place at `logcheck_level`.
     """
-    attack_rules, refused = _attack_rules(attack)
+    memory = Memory(cache)
+    attack_rules, refused = _attack_rules(attack, memory)
     ignore_rules, refused_ignore = _ignore_rules(ignore, level)
     if logcheck is not None:
         found_ignore, found_attack, bad = logcheck_tree.load(logcheck, _levels(logcheck_level))
         ignore_rules += found_ignore
         attack_rules += found_attack
         refused += bad
-    kept_attack, bad_attack = audit.attacks(rule for rule in attack_rules if aggressive or not rule.aggressive)
-    kept_ignore, bad_ignore = audit.ignores(ignore_rules, kept_attack)
+    kept_attack, bad_attack = audit.attacks(
+        (rule for rule in attack_rules if aggressive or not rule.aggressive), memory
+    )
+    kept_ignore, bad_ignore = audit.ignores(ignore_rules, kept_attack, memory)
+    memory.save()
     problems = (*refused, *refused_ignore, *bad_attack, *bad_ignore)
     return RuleSet(tuple(kept_ignore), tuple(kept_attack), tuple(sorted(problems, key=_place)))
 
@@ -66,11 +73,11 @@ def _ignore_rules(directories: Sequence[str], level: str) -> tuple[list[IgnoreRu
     return rules, refused
 
 
-def _attack_rules(directories: Sequence[str]) -> tuple[list[AttackRule], list[Refusal]]:
+def _attack_rules(directories: Sequence[str], memory: Memory) -> tuple[list[AttackRule], list[Refusal]]:
     files, refused = directory.survey(directories, ".yaml")
     rules: list[AttackRule] = []
     for file in files:
-        found, bad = attack_file.parse(file.content, file.path)
+        found, bad = attack_file.parse(file.content, file.path, memory)
         rules += found
         refused += bad
     return rules, refused

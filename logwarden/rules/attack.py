@@ -8,6 +8,7 @@ Whether a rule's regex and samples are any good is the audit's affair.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -19,25 +20,19 @@ from .. import document, duration
 from ..document import Document
 from ..errors import ConfigError
 from ..model import AttackRule, Location, Policy, Refusal, Sample, Severity
+from .memory import Memory
 
 _OF_RULE = re.compile(r"rules\[([0-9]+)\]")
 
 
-def parse(content: bytes, file: str) -> tuple[list[AttackRule], list[Refusal]]:
+def parse(content: bytes, file: str, memory: Memory | None = None) -> tuple[list[AttackRule], list[Refusal]]:
     """The rules of a file, and what is wrong with it. An empty file has no rules and nothing wrong."""
-    if not content.strip():
-        return [], []
-    try:
-        given = document.parse(content, file)
-    except ConfigError as error:
-        return [], [_located(str(error), file)]
-    if given.data is None:
-        return [], []
-    problems = given.problems(schema())
-    if any(not _of_part(problem) for problem in problems):
-        return [], problems
-    bad = {int(found[1]) for problem in problems if (found := _OF_RULE.match(problem.why))}
-    return _rules(given, bad, problems), problems
+    memory = memory or Memory()
+    digest = hashlib.blake2b(content, digest_size=32).hexdigest()
+    found = memory.recall("attack file", digest, functools.partial(_examine, content))
+    policy = Policy(*found["policy"]) if found["policy"] else None
+    rules = [_rule(data, Location(file, line), tuple(found["programs"]), policy) for line, data in found["rules"]]
+    return rules, [Refusal(Location(file, line), why) for line, why in found["problems"]]
 
 
 @functools.cache
@@ -47,38 +42,51 @@ def schema() -> Mapping[str, Any]:
     return json.loads(text)  # type: ignore[no-any-return] # our own file
 
 
+def _examine(content: bytes) -> dict[str, Any]:
+    """What a file says, as plain data: `programs`, `policy`; `rules` that are good and `problems`, with their lines."""
+    nothing: dict[str, Any] = {"programs": [], "policy": None, "rules": [], "problems": []}
+    try:
+        given = document.parse(content, "")
+    except ConfigError as error:
+        line, _, why = str(error).removeprefix(":").partition(": ")
+        return {**nothing, "problems": [(int(line), why)]}
+    if given.data is None:
+        return nothing
+    problems = given.problems(schema())
+    if any(not _of_part(problem) for problem in problems):
+        return {**nothing, "problems": _plain(problems)}
+    program, bad = given.data["program"], {int(found[1]) for each in problems if (found := _OF_RULE.match(each.why))}
+    return {
+        "programs": [program] if isinstance(program, str) else list(dict.fromkeys(program)),
+        "policy": _policy(given, problems),
+        "rules": [
+            (given.where(("rules", index)).line, rule)
+            for index, rule in enumerate(given.data["rules"])
+            if index not in bad
+        ],
+        "problems": _plain(problems),
+    }
+
+
 def _of_part(problem: Refusal) -> bool:
     """Whether a problem leaves the rest of its file usable: one rule's, the policy's, or a key that is unknown."""
     return problem.why.startswith(("rules[", "policy")) or ": unknown key" in problem.why
 
 
-def _located(text: str, file: str) -> Refusal:
-    """What `document` says of a file that is no YAML, `file:line: why`, as a Refusal."""
-    line, _, why = text.removeprefix(f"{file}:").partition(": ")
-    return Refusal(Location(file, int(line)), why)
+def _plain(problems: list[Refusal]) -> list[tuple[int, str]]:
+    return [(problem.where.line, problem.why) for problem in problems]
 
 
-def _rules(given: Document, bad: set[int], problems: list[Refusal]) -> list[AttackRule]:
-    data = given.data
-    program = data["program"]
-    programs = (program,) if isinstance(program, str) else tuple(dict.fromkeys(program))
-    policy = None
+def _policy(given: Document, problems: list[Refusal]) -> tuple[int, float, float] | None:
+    """The arguments of a Policy; None where there is none or it has a problem, which is added if it is a new one."""
+    data = given.data.get("policy")
+    if data is None or any(problem.why.startswith("policy") for problem in problems):
+        return None
     try:
-        if not any(problem.why.startswith("policy") for problem in problems):
-            policy = _policy(data.get("policy"))
+        return data["threshold"], duration.parse(data["window"]), duration.parse(data["ban"])
     except ValueError as error:
         problems.append(Refusal(given.where(("policy",)), f"policy: {error}"))
-    return [
-        _rule(rule, given.where(("rules", index)), programs, policy)
-        for index, rule in enumerate(data["rules"])
-        if index not in bad
-    ]
-
-
-def _policy(data: Mapping[str, Any] | None) -> Policy | None:
-    if data is None:
         return None
-    return Policy(data["threshold"], duration.parse(data["window"]), duration.parse(data["ban"]))
 
 
 def _rule(data: Mapping[str, Any], where: Location, programs: tuple[str, ...], policy: Policy | None) -> AttackRule:

@@ -13,67 +13,121 @@ own directories is only asked whether it compiles and can match an empty message
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import regex
 
 from .. import address, ere
 from ..errors import RuleError
-from ..model import AttackRule, Dialect, IgnoreRule, Location, Refusal, Sample, Severity
+from ..model import AttackRule, Dialect, IgnoreRule, Refusal, Sample, Severity
+from .memory import Memory
+
+Rule = TypeVar("Rule", AttackRule, IgnoreRule)
 
 TIMEOUT = 0.1
 """Seconds that a rule may take for one sample before it is refused: what the matcher will grant it."""
 
-HEADER = "Jan  1 00:00:00 host "
+HEADERS = ("Jan  1 00:00:00 host ", "2026-01-01T00:00:00.000000+00:00 host ")
 """What stands before a sample where a logcheck rule, which is for whole lines, is tried against it."""
 
 
 _NONSENSE = b"\x01zq[1]: \x02 qz\x03, \xff: (\x04)"
 
 
-def attacks(rules: Iterable[AttackRule]) -> tuple[list[AttackRule], list[Refusal]]:
+class TooSlowError(RuleError):
+    """A rule ran out of time over a sample."""
+
+
+def attacks(rules: Iterable[AttackRule], memory: Memory) -> tuple[list[AttackRule], list[Refusal]]:
     """The attack rules that may be in force, and the others."""
     kept: list[AttackRule] = []
     refused: list[Refusal] = []
-    texts: dict[object, Location] = {}
-    ids: dict[object, Location] = {}
+    texts: dict[object, AttackRule] = {}
+    ids: dict[object, AttackRule] = {}
     for rule in rules:
-        try:
-            tree = _tree(rule)
-            _refuse_empty(tree)
-            if rule.dialect is Dialect.ATTACK:
-                _refuse_earlier(texts, (frozenset(rule.programs), rule.regex), rule.where, "the same as")
-                _refuse_earlier(ids, str(rule), rule.where, "has the id of")
-                _try_samples(rule, tree)
-            kept.append(rule)
-        except RuleError as error:
-            refused.append(Refusal(rule.where, str(error)))
+        trials = [[(each.line, each.address) for each in rule.samples], rule.near_misses]
+        about = [rule.regex, rule.dialect, rule.severity, *trials]
+        why = _recall(memory, "attack", about, functools.partial(_why_no_attack, rule))
+        if rule.dialect is Dialect.ATTACK and why is None:
+            why = _repeats(texts, (frozenset(rule.programs), rule.regex), rule, "the same as")
+            why = why or _repeats(ids, str(rule), rule, "has the id of")
+        _sort(rule, why, kept, refused)
     return kept, refused
 
 
-def ignores(rules: Iterable[IgnoreRule], against: Sequence[AttackRule]) -> tuple[list[IgnoreRule], list[Refusal]]:
+def ignores(
+    rules: Iterable[IgnoreRule], against: Sequence[AttackRule], memory: Memory
+) -> tuple[list[IgnoreRule], list[Refusal]]:
     """The ignore rules that may be in force beside the attack rules `against`, and the others."""
     kept: list[IgnoreRule] = []
     refused: list[Refusal] = []
-    texts: dict[object, Location] = {}
+    texts: dict[object, IgnoreRule] = {}
     samples = _Samples(against)
     for rule in rules:
-        try:
-            tree = _tree(rule)
-            _refuse_empty(tree)
-            if not rule.exempts:
-                _refuse_matching_everything(rule, tree)
-            if rule.dialect is Dialect.IGNORE:
-                _refuse_earlier(texts, (frozenset(rule.programs), rule.regex), rule.where, "the same as")
-                samples.refuse_hiding(rule, tree)
-            kept.append(rule)
-        except RuleError as error:
-            refused.append(Refusal(rule.where, str(error)))
+        about = [rule.regex, rule.dialect, rule.programs, not rule.exempts]
+        if rule.dialect is Dialect.IGNORE:
+            about.append(samples.digest(rule.programs))
+        why = _recall(memory, "ignore", about, functools.partial(_why_no_ignore, rule, samples))
+        if rule.dialect is Dialect.IGNORE and why is None:
+            why = _repeats(texts, (frozenset(rule.programs), rule.regex), rule, "the same as")
+        _sort(rule, why, kept, refused)
     return kept, refused
 
 
-def _tree(rule: AttackRule | IgnoreRule) -> ere.Node:
+def _recall(memory: Memory, kind: str, about: object, work: Callable[[], str | None]) -> str | None:
+    """What `work` returns, or returned last time. That a rule was too slow is not kept: the machine may have been."""
+    try:
+        return memory.recall(kind, about, work)
+    except TooSlowError as error:
+        return str(error)
+
+
+def _sort(rule: Rule, why: str | None, kept: list[Rule], refused: list[Refusal]) -> None:
+    if why is None:
+        kept.append(rule)
+    else:
+        refused.append(Refusal(rule.where, why))
+
+
+def _repeats(seen: dict[object, Rule], key: object, rule: Rule, how: str) -> str | None:
+    earlier = seen.setdefault(key, rule)
+    return None if earlier is rule else f"{how} {earlier.where}, which stays in force"
+
+
+def _why_no_attack(rule: AttackRule) -> str | None:
+    """Why an attack rule may not be in force, by what it says itself; None: it may."""
+    try:
+        tree = _tree(rule)
+        _refuse_empty(tree)
+        if rule.dialect is Dialect.ATTACK:
+            _try_samples(rule, tree)
+    except TooSlowError:
+        raise
+    except RuleError as error:
+        return str(error)
+    return None
+
+
+def _why_no_ignore(rule: IgnoreRule, samples: _Samples) -> str | None:
+    """Why an ignore rule may not be in force, by what it says and what it would hide; None: it may."""
+    try:
+        tree = _tree(rule)
+        _refuse_empty(tree)
+        if not rule.exempts:
+            _refuse_matching_everything(rule, tree)
+        if rule.dialect is Dialect.IGNORE:
+            samples.refuse_hiding(rule, tree)
+    except TooSlowError:
+        raise
+    except RuleError as error:
+        return str(error)
+    return None
+
+
+def _tree(rule: Rule) -> ere.Node:
     return ere.parse(rule.regex.encode("utf-8", "surrogateescape"), rule.dialect)
 
 
@@ -81,20 +135,15 @@ def _refuse_matching_everything(rule: IgnoreRule, tree: ere.Node) -> None:
     """Raise for a rule of any program that hides a message which no program writes."""
     if rule.programs and "*" not in rule.programs:
         return
-    line = _NONSENSE if rule.programs else HEADER.encode() + _NONSENSE
-    if ere.required_text(tree) in line and _search(_compile(tree, whole=bool(rule.programs)), line):
-        raise RuleError("matches any message of any program")
+    for header in HEADERS[:1] if rule.programs else HEADERS:
+        line = _NONSENSE if rule.programs else header.encode() + _NONSENSE
+        if ere.required_text(tree) in line and _search(_compile(tree, whole=bool(rule.programs)), line):
+            raise RuleError("matches any message of any program")
 
 
 def _refuse_empty(tree: ere.Node) -> None:
     if ere.can_match_empty(tree):
         raise RuleError("can match an empty message, and so may match everything")
-
-
-def _refuse_earlier(seen: dict[object, Location], key: object, where: Location, how: str) -> None:
-    earlier = seen.setdefault(key, where)
-    if earlier is not where:
-        raise RuleError(f"{how} {earlier}, which stays in force")
 
 
 # --- an attack rule and its own samples ---------------------------------------------------------------------
@@ -139,12 +188,12 @@ class _Samples:
     def __init__(self, rules: Sequence[AttackRule]) -> None:
         self.rules = [rule for rule in rules if rule.samples]
         self.of = functools.cache(self._of)
+        self.digest = functools.cache(self._digest)
 
     def refuse_hiding(self, rule: IgnoreRule, tree: ere.Node) -> None:
         """Raise RuleError where an ignore rule matches one of the samples of a program that it is for."""
         needed = ere.required_text(tree)
-        lines = self.of(rule.programs) if rule.programs else self.whole_lines
-        candidates = [(line, attack) for line, attack in lines if needed in line]
+        candidates = [(line, attack) for line, attack in self.of(rule.programs) if needed in line]
         if not candidates:
             return
         pattern = _compile(tree, whole=bool(rule.programs))
@@ -153,16 +202,23 @@ class _Samples:
                 raise RuleError(f"hides a sample of the attack rule {attack}: {line.decode()}")
 
     @functools.cached_property
-    def whole_lines(self) -> list[tuple[bytes, AttackRule]]:
+    def _whole_lines(self) -> list[tuple[bytes, AttackRule]]:
         """What a logcheck rule is tried against: the samples behind a header of each program that they are for."""
         return [
-            (f"{HEADER}{program}[1]: {sample.line}".encode(), rule)
+            (f"{header}{program}[1]: {sample.line}".encode(), rule)
             for rule in self.rules
             for sample in rule.samples
             for program in rule.programs
+            for header in HEADERS
         ]
 
+    def _digest(self, programs: tuple[str, ...]) -> str:
+        """What stands for all that a rule of these programs is tried against."""
+        return hashlib.blake2b(repr([(line, str(rule)) for line, rule in self.of(programs)]).encode()).hexdigest()
+
     def _of(self, programs: tuple[str, ...]) -> list[tuple[bytes, AttackRule]]:
+        if not programs:
+            return self._whole_lines
         return [
             (sample.line.encode(), rule)
             for rule in self.rules
@@ -188,4 +244,4 @@ def _search(pattern: regex.Pattern[bytes], line: bytes) -> regex.Match[bytes] | 
     try:
         return pattern.search(line, timeout=TIMEOUT)
     except TimeoutError as error:
-        raise RuleError(f"takes longer than {TIMEOUT * 1000:g} ms for the message: {line.decode()}") from error
+        raise TooSlowError(f"takes longer than {TIMEOUT * 1000:g} ms for the message: {line.decode()}") from error
