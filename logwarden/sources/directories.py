@@ -11,6 +11,7 @@ Fails: a directory that cannot be watched is named by `watch`, with the reason.
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 
@@ -44,6 +45,9 @@ class DirectoryWatch:
     """Watches a changing set of directories. `start` before `watch`, `stop` at the end."""
 
     def __init__(self, heard: Heard) -> None:
+        logging.getLogger("watchdog").setLevel(
+            logging.CRITICAL
+        )  # it warns of dropped events, into the log that we read
         self._handler = _Handler(heard)
         self._observer = InotifyObserver()
         self._watches: dict[str, tuple[tuple[int, int], ObservedWatch]] = {}

@@ -43,7 +43,7 @@ class Renderer:
         self._senders: dict[tuple[bytes | list[bytes] | None, ...], tuple[bytes, Provenance]] = {}
 
     def render(self, fields: Fields, realtime: int) -> tuple[bytes, Provenance]:
-        """An entry's line with its newline, and its provenance. `realtime`: journald's time of receipt, microseconds."""
+        """An entry's line with its newline, and its provenance. `realtime`: when journald got it, microseconds."""
         second, micros = divmod(realtime, 1_000_000)
         if second != self._second:
             self._second = second

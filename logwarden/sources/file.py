@@ -26,6 +26,8 @@ from .tail import Tail
 
 SWEEP = 60.0
 """Seconds between two polls of all files, whatever inotify says."""
+PAUSE = 0.01
+"""Seconds between two rounds of polls, so that a writer of many single lines does not cost a round for each."""
 _AT_ONCE = 64  # files with a backlog that take turns; more would only be more open files
 _RESCAN = 20  # times as long as a look for new files took, until the next: a directory in turmoil costs 5% of a core
 _STORM = 4096  # events after which some may have been dropped: the kernel queues 16,384 (inotify(7))
@@ -69,7 +71,7 @@ class FileSource:
         self._inotify = inotify
         self._tails: dict[str, Tail] = {}
         self._changed = threading.Condition()
-        self._stopping = False
+        self._stop = threading.Event()
         self._rescan = True
         self._written: set[str] = set()  # paths as inotify names them
         self._events = 0
@@ -96,7 +98,7 @@ class FileSource:
     def stop(self) -> None:
         """End the threads. Waits at most a second for an `emit` that blocks."""
         with self._changed:
-            self._stopping = True
+            self._stop.set()
             self._changed.notify()
         if self._watch is not None:
             self._watch.stop()
@@ -111,9 +113,11 @@ class FileSource:
         with self._changed:
             self._events += 1
             self._rescan |= names
-            self._written.add(path)
             if path not in self._by_path:
                 self._written.update(os.path.join(directory, stem) for stem, _ in bases(name))
+            elif path in self._written:
+                return
+            self._written.add(path)
             self._changed.notify()
 
     # --- the source's thread --------------------------------------------------------------------------------
@@ -128,6 +132,7 @@ class FileSource:
             while self._wait():
                 for item in self._take_turns(self._news(())):
                     emit(item)
+                self._stop.wait(PAUSE)
         finally:
             for tail in self._tails.values():
                 tail.close()
@@ -140,7 +145,7 @@ class FileSource:
                 if (tail := self._tails.get(path := waiting.pop())) is not None:
                     polls[path] = tail.poll(self._clock())
             for path, items in list(polls.items()):
-                if self._stopping:
+                if self._stop.is_set():
                     return
                 if (item := next(items, None)) is not None:
                     yield item
@@ -154,7 +159,7 @@ class FileSource:
     def _wait(self) -> bool:
         """Until there is something to do, which `_news` tells; False: stop."""
         with self._changed:
-            while not self._stopping:
+            while not self._stop.is_set():
                 patience = self._patience()
                 if self._written or patience <= 0:
                     return True
