@@ -107,6 +107,18 @@ def test_a_message_stays_in_the_outbox_until_it_is_delivered(state: State) -> No
     assert state.next_delivery() is None
 
 
+def test_totals_outlive_the_periods_that_they_are_made_of(state: State) -> None:
+    for hour in range(3):
+        with state.transaction() as tx:
+            period = tx.open_period(NOW + hour)
+            tx.count(period, "file:/x", Classified({Outcome.IGNORED: 2}, {"a.rules:1": 2}, ()), NOW + hour)
+            tx.close_period(period, NOW + hour)
+            tx.forget(NOW + hour)
+    assert state.tallies()["file:/x"][Outcome.IGNORED] == 6
+    assert state.rule_totals() == {"a.rules:1": (6, NOW + 2)}
+    assert state.rule_hits(1) == {}
+
+
 def test_a_database_of_a_newer_logwarden_is_left_alone(state: State, tmp_path: Path) -> None:
     state.close()
     with sqlite3.connect(tmp_path / "state" / FILE) as db:

@@ -1,0 +1,175 @@
+"""What a transaction may change: counts, entries, attacks, bans, notices, cursors, the outbox.
+
+Never: asks the clock, or commits: State.transaction does.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from ..model import Ban, Classified, Message, Notice, Verdict
+
+FOLDED = 0
+"""The period in whose name the counts of forgotten ones are kept."""
+
+
+class Transaction:
+    """What one transaction may change. Obtained from State.transaction alone."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def open_period(self, now: float) -> int:
+        """The id of the open period, opened at `now` where there is none."""
+        row = self._db.execute("SELECT id FROM period WHERE closed IS NULL ORDER BY id DESC LIMIT 1").fetchone()
+        if row:
+            return int(row["id"])
+        return int(self._db.execute("INSERT INTO period (opened) VALUES (?)", (now,)).lastrowid or 0)
+
+    def close_period(self, period: int, now: float) -> None:
+        """End a period: what comes next belongs to a new one, which is opened at `now`."""
+        self._db.execute("UPDATE period SET closed=? WHERE id=?", (now, period))
+        self._db.execute("INSERT INTO period (opened) VALUES (?)", (now,))
+
+    def count(self, period: int, source: str, classified: Classified, now: float) -> None:
+        """Add a batch's lines to the tally, and its rules' hits to theirs."""
+        self._db.executemany(
+            "INSERT INTO tally VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
+            [(period, source, outcome, lines) for outcome, lines in classified.counts.items() if lines],
+        )
+        self._db.executemany(
+            "INSERT INTO hit VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines, last=excluded.last",
+            [(period, rule, lines, now) for rule, lines in classified.hits.items()],
+        )
+
+    def add_entry(self, period: int, verdict: Verdict, now: float) -> None:
+        """Keep a line for the digest."""
+        event, attack = verdict.event, verdict.attack_by
+        values = (
+            period,
+            verdict.source,
+            event.time if event.time is not None else now,
+            _text(event.host),
+            _text(event.program),
+            verdict.outcome,
+            attack.severity if attack else None,
+            str(attack) if attack else verdict.quarantined_for,
+            verdict.address,
+            _text(event.message),
+            _text(event.raw),
+        )
+        self._db.execute(
+            "INSERT INTO entry (period, source, time, host, program, outcome, severity, rule, address, message, raw)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            values,
+        )
+
+    def add_attack(self, verdict: Verdict, now: float, *, counted: bool) -> None:
+        """Remember a hit, so that windows survive a restart (those that `counted`) and `why` can show all."""
+        rule = verdict.attack_by
+        if rule is None or verdict.address is None:
+            return
+        time = verdict.event.time if verdict.event.time is not None else now
+        self._db.execute(
+            "INSERT INTO attack (time, file, rule, address, score, counted, raw) VALUES (?,?,?,?,?,?,?)",
+            (time, rule.file, str(rule), verdict.address, rule.score, counted, _text(verdict.event.raw)),
+        )
+
+    def add_ban(self, period: int, ban: Ban) -> None:
+        """A new ban, or a longer one."""
+        self._db.execute(
+            "INSERT INTO ban (prefix, since, until, attack, why, hits, period) VALUES (?,?,?,?,?,?,?)",
+            (ban.prefix, ban.since, ban.until, ban.attack, _text(ban.why), ban.hits, period),
+        )
+
+    def lift_ban(self, prefix: str, now: float) -> int:
+        """End the bans in force on exactly this prefix, and say how many there were."""
+        query = "UPDATE ban SET lifted=?1 WHERE prefix=?2 AND lifted IS NULL AND until>?1"
+        return self._db.execute(query, (now, prefix)).rowcount
+
+    def set_cursor(self, source: str, cursor: str, now: float) -> None:
+        """Everything of `source` up to `cursor` is accounted for."""
+        self._db.execute(
+            "INSERT INTO cursor VALUES (?,?,?) ON CONFLICT DO UPDATE SET cursor=excluded.cursor, time=excluded.time",
+            (source, cursor, now),
+        )
+
+    def add_notice(self, period: int, notice: Notice) -> None:
+        """Say something about the watch itself in the period's digest; the same twice is said once."""
+        known = self._db.execute(
+            "SELECT 1 FROM notice WHERE period=? AND kind=? AND about=? AND text=?",
+            (period, notice.kind, _text(notice.about), _text(notice.text)),
+        ).fetchone()
+        if not known:
+            values = (period, notice.kind, _text(notice.about), _text(notice.text), notice.time)
+            self._db.execute("INSERT INTO notice (period, kind, about, text, time) VALUES (?,?,?,?,?)", values)
+
+    def post(self, message: Message, now: float) -> None:
+        """Put a message into the outbox, due at once."""
+        self._db.execute(
+            "INSERT INTO outbox (message_id, created, sender, recipients, subject, content, next)"
+            " VALUES (?,?,?,?,?,?,?)",
+            (
+                message.message_id,
+                now,
+                message.sender,
+                json.dumps(message.recipients),
+                _text(message.subject),
+                message.content,
+                now,
+            ),
+        )
+
+    def delivered(self, message: int, now: float) -> None:
+        """The mail server took this message."""
+        self._db.execute("UPDATE outbox SET delivered=?, attempts=attempts+1, error=NULL WHERE id=?", (now, message))
+
+    def not_delivered(self, message: int, error: str, retry: float, recipients: Iterable[str] | None = None) -> None:
+        """An attempt failed; the next is due at `retry`, for `recipients` alone where some were served."""
+        self._db.execute(
+            "UPDATE outbox SET attempts=attempts+1, error=?, next=? WHERE id=?", (_text(error), retry, message)
+        )
+        if recipients is not None:
+            self._db.execute("UPDATE outbox SET recipients=? WHERE id=?", (json.dumps(list(recipients)), message))
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keep plain JSON data under `name`, in place of what was there."""
+        self._db.execute(
+            "INSERT INTO memory VALUES (?,?) ON CONFLICT DO UPDATE SET value=excluded.value", (name, json.dumps(value))
+        )
+
+    def forget(self, before: float) -> None:
+        """Delete what is older than `before`; bans in force and messages not delivered stay.
+
+        The counts of old periods are added up in one, FOLDED, so that totals stay what they are.
+        """
+        old = "(SELECT id FROM period WHERE closed<?)"
+        self._db.execute(
+            f"INSERT INTO tally SELECT {FOLDED}, source, outcome, sum(lines) FROM tally WHERE period IN {old}"  # noqa: S608
+            " GROUP BY source, outcome ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
+            (before,),
+        )
+        self._db.execute(
+            f"INSERT INTO hit SELECT {FOLDED}, rule, sum(lines), max(last) FROM hit WHERE period IN {old}"  # noqa: S608
+            " GROUP BY rule ON CONFLICT DO UPDATE SET lines=lines+excluded.lines, last=max(last, excluded.last)",
+            (before,),
+        )
+        for query in (
+            "DELETE FROM tally WHERE period IN (SELECT id FROM period WHERE closed<?)",
+            "DELETE FROM hit WHERE period IN (SELECT id FROM period WHERE closed<?)",
+            "DELETE FROM entry WHERE period IN (SELECT id FROM period WHERE closed<?)",
+            "DELETE FROM notice WHERE period IN (SELECT id FROM period WHERE closed<?)",
+            "DELETE FROM attack WHERE time<?",
+            "DELETE FROM ban WHERE until<?",
+            "DELETE FROM outbox WHERE delivered<?",
+            "DELETE FROM period WHERE closed<?",
+        ):
+            self._db.execute(query, (before,))
+
+
+def _text(text: str | None) -> str:
+    """SQLite takes no lone surrogates; nothing else is changed."""
+    return (text or "").encode("utf-8", "backslashreplace").decode("utf-8")
