@@ -237,6 +237,8 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "an interval of many digits": lambda: "a{" + "9" * 60_000 + "}",
     "many parentheses": lambda: "(" * 30_000 + ")" * 30_000,
     "many that stay open": lambda: "(" * 60_000,
+    "repetitions of one another": lambda: "a" + "{2,}" * 10_000,
+    "repetitions of groups of one another": lambda: "(" * 40 + "a" + "{2,}){1,2}{1,2}{1,2}{1,2}" * 40,
     "a long rule": lambda: "a" * (MAX_LENGTH + 1),
     "a newline": lambda: "a\nb",
     "a bracket that stays open": lambda: "[" * 60_000,
@@ -261,6 +263,10 @@ def test_a_hostile_rule_is_refused_before_it_costs_anything(name: str) -> None:
         "[[:alpha:]]" * 900,
         "(" * MAX_DEPTH + "a" + ")" * MAX_DEPTH,
         "a|" * 5_000 + "b",
+        "*" * 10_000 + "a",
+        "^" + "*" * 10_000 + "a",
+        "a" + "*+?" * 3_000,
+        "(a|b(" * 25 + "c" + ")*d)+" * 25,
     ],
 )
 def test_a_rule_of_ten_thousand_characters_is_read_and_written(rule: str) -> None:

@@ -159,11 +159,29 @@ def size(node: Node) -> int:
         case Cat(items) | Alt(items):
             return sum(map(size, items))
         case Repeat(inner, low, high):
-            return max(1, size(inner)) * max(1, low + 1 if high is None else high)
+            return max(1, size(inner)) * max(1, low if high is None else high)
         case Group(_, inner) | Capture(_, inner):
             return size(inner)
         case _:
             return 1
+
+
+def height(node: Node) -> int:
+    """How many nodes stand within one another. The one walk that does not recurse: it says whether others may."""
+    level, below = [node], 0
+    while level:
+        below += 1
+        level = [child for each in level for child in _children(each)]
+    return below
+
+
+def _children(node: Node) -> tuple[Node, ...]:
+    match node:
+        case Cat(items) | Alt(items):
+            return items
+        case Repeat(inner, _, _) | Group(_, inner) | Capture(_, inner):
+            return (inner,)
+    return ()
 
 
 def required_text(node: Node) -> bytes:

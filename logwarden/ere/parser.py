@@ -11,8 +11,8 @@ grep has two parsers, one for its automaton, which gives the answer, and glibc's
 collating elements through and must accept every rule. They differ where a repetition has nothing to repeat: such a
 rule is read in both ways. Where it also needs glibc's engine, so that the two readings mix, it is refused.
 
-Fails with a RuleError, in grep's words where grep has them. Bounded: a rule deeper than MAX_DEPTH, longer than
-MAX_LENGTH, or larger than MAX_SIZE when its repetitions are written out is refused.
+Fails with a RuleError, in grep's words where grep has them. Bounded: a rule deeper than MAX_DEPTH or MAX_HEIGHT,
+longer than MAX_LENGTH, or larger than MAX_SIZE when its repetitions are written out is refused.
 """
 
 from __future__ import annotations
@@ -39,14 +39,17 @@ from .nodes import (
     Node,
     Repeat,
     Set,
+    height,
     size,
 )
 
 RE_DUP_MAX = 32767
 MAX_LENGTH = 65_536
-MAX_DEPTH = 100
+MAX_DEPTH = 50
+MAX_HEIGHT = 200
 MAX_SIZE = 100_000
-"""glibc's RE_DUP_MAX; bytes of a rule; nested parentheses; positions of an automaton (`nodes.size`)."""
+"""glibc's RE_DUP_MAX; bytes of a rule; parentheses in one another; nodes in one another, which what walks a tree by
+recursion has to bear; positions of an automaton (`nodes.size`)."""
 
 _RUN = {
     Dialect.GREP: re.compile(rb"[^\\\[(){.*+?^$|]+"),
@@ -84,13 +87,19 @@ def parse(pattern: bytes, dialect: Dialect = Dialect.GREP) -> Node:
     if b"\n" in pattern:
         raise RuleError("a newline in a rule")
     automaton = _Parser(pattern, dialect)
-    node = automaton.parse()
+    node = _bounded(automaton.alternation())
     if automaton.repeats_nothing:
         glibc = _Parser(pattern, dialect, glibc=True)
-        if glibc.parse() != node and automaton.needs_glibc:
+        if _bounded(glibc.alternation()) != node and automaton.needs_glibc:
             raise RuleError(MIXED)
     if size(node) > MAX_SIZE:
         raise RuleError(_BIG)
+    return node
+
+
+def _bounded(node: Node) -> Node:
+    if height(node) > MAX_HEIGHT:
+        raise RuleError(f"nested deeper than {MAX_HEIGHT}")
     return node
 
 
@@ -108,9 +117,6 @@ class _Parser:
         self.literal_brace = -1  # where a '{' behind an expression stands for itself
         self.repeats_nothing = False
         self.needs_glibc = False
-
-    def parse(self) -> Node:
-        return self.alternation()
 
     def peek(self) -> bytes:
         return self.pattern[self.at : self.at + 1]
@@ -171,10 +177,9 @@ class _Parser:
         self.repeats_nothing = True
         if not self.glibc:
             return EMPTY
-        self.at += 1
-        if self.peek() in (b"", b"|"):
-            return EMPTY
-        return self.expression()
+        while self.peek() in (b"*", b"+", b"?", b"{"):
+            self.at += 1
+        return EMPTY if self.peek() in (b"", b"|") else self.expression()
 
     def bounds(self) -> tuple[int, int | None] | None:
         """Step over the repetition that stands here; None where it is a '{' that stands for itself."""
@@ -326,4 +331,8 @@ def _count(digits: bytes) -> int:
 
 
 def _repeat(node: Node, low: int, high: int | None) -> Node:
+    """`node` repeated; of `*`, `+` and `?` behind one another one is left."""
+    simple = {(0, None), (1, None), (0, 1)}
+    if isinstance(node, Repeat) and {(low, high), (node.low, node.high)} <= simple:
+        return Repeat(node.node, low * node.low, 1 if high == node.high == 1 else None)
     return EMPTY if high == 0 else Repeat(node, low, high)
