@@ -551,6 +551,7 @@ def test_a_damaged_archive_is_read_as_far_as_it_goes_and_is_a_gap(log: Path) -> 
 
 
 def test_a_cursor_that_is_none_is_a_gap_and_the_file_is_read(log: Path) -> None:
+    append(log.with_name("app.log.1"), "history")
     append(log, "one")
     reader = Reader(log)
     reader.cursor = "{]"

@@ -82,7 +82,8 @@ def _candidates(path: str) -> Iterator[tuple[str, str]]:
         directory, name = os.path.split(base)
         moves = base == target and os.path.islink(path)
         variant = re.compile(re.sub(r"\d+", r"\\d+", re.escape(name)))
-        for other in _listing(directory):
+        root = os.path.splitext(name)[0]  # quick to tell, in a directory of thousands
+        for other in _listing(directory, "" if moves else root):
             stamp = next((stamp for stem, stamp in bases(other) if stem == name), None)
             if stamp is not None:
                 yield os.path.join(directory, other), stamp
@@ -90,18 +91,12 @@ def _candidates(path: str) -> Iterator[tuple[str, str]]:
                 yield os.path.join(directory, other), "v" + other
 
 
-def _listing(directory: str) -> list[str]:
-    """The names in a directory. Read until two readings agree: a rename in between can hide a name from one."""
-    before: list[str] | None = None
-    for _ in range(5):
-        try:
-            names = sorted(os.listdir(directory or "."))
-        except OSError:
-            return []
-        if names == before:
-            break
-        before = names
-    return names
+def _listing(directory: str, start: str) -> list[str]:
+    """The names in a directory that start so. A rename meanwhile can hide one: who relies on it asks twice."""
+    try:
+        return [name for name in os.listdir(directory or ".") if name.startswith(start)]
+    except OSError:
+        return []
 
 
 def _rank(stamp: str) -> tuple[str, tuple[int, ...]]:

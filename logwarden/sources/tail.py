@@ -130,6 +130,7 @@ class Tail:
             except ValueError as error:
                 text = f"{error}; the file is read again from its beginning"
                 yield Notice(NoticeKind.GAP, self.source, text, now)
+                self._before = self._chain.newest()
             self._begun = True
             return
         self._before = self._chain.newest()
@@ -222,28 +223,27 @@ class Tail:
     def _go_on(self, at: Reading, now: float) -> Steps:
         """Stand in the next file of the chain, if there is one and the writer has moved on to it."""
         path = self._successor(at)
-        log = open_if_there(path) if path else None
-        if log is None:
+        there = status(path) if path else None
+        if there is None:
             self._moved = None
             yield from self._desert(at, now)
             return False
-        if path == self.path and not log.stat().st_size and not self._grace_over(at, now):
-            log.close()
+        if path == self.path and not there.st_size and not self._grace_over(at, now):
             return False
-        told = at.offset > 0
         if not (yield from self._read(at, now, final=True)):  # what was written before the writer moved on
-            log.close()
             yield from self._relocate(at, now)
             return True
-        if at.offset and not told:  # only now does its content tell which file it is, and so which one follows
-            log.close()
+        path = self._successor(at)  # again: now that all of `at` is known, it is told from others more surely
+        log = open_if_there(path) if path else None
+        if log is None:
             return True
+        following = Reading(log)
         if at.log.damage is not None:
             text = f"{at.log.path}: {at.log.damage}; its text ends at byte {at.offset}"
             yield Notice(NoticeKind.GAP, self.source, text, now)
         yield from self._retire(now)
         self._keep(at)
-        self._at, self._moved = Reading(log), None
+        self._at, self._moved = following, None
         return True
 
     def _grace_over(self, at: Reading, now: float) -> bool:
