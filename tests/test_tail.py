@@ -418,6 +418,20 @@ def test_a_copy_that_is_not_truncated_yet_is_not_read_twice(log: Path) -> None:
     assert not reader.gaps
 
 
+def test_a_copy_that_is_still_empty_is_not_taken_for_a_rotated_file(log: Path) -> None:
+    reader = Reader(log)
+    log.touch()
+    reader.poll()
+    append(log, "one")
+    log.with_name("app.log.1").touch()
+    assert reader.poll() == [b"one"]
+    shutil.copyfile(log, log.with_name("app.log.1"))
+    assert reader.poll() == []
+    os.truncate(log, 0)
+    append(log, "two")
+    assert reader.poll() == [b"two"]
+
+
 def test_a_copytruncate_before_anything_was_read_loses_nothing(log: Path) -> None:
     reader = Reader(log)
     log.touch()

@@ -60,7 +60,7 @@ class Chain:
         return self._settled(look)
 
     def newer(self, *known: tuple[Place, bool]) -> list[Member]:
-        """Rotated files that nothing was read of yet, oldest first.
+        """Rotated files that nothing was read of yet, oldest first; no empty one, which may be a copy being made.
 
         `known` are the latest files that were read, the latest first. What follows the first of them that is found
         is newer; where none is found, what was modified later. With each goes whether it is open, so that nobody
@@ -75,7 +75,7 @@ class Chain:
             else:
                 read = max((place.modified for place, _ in known if place.offset), default=-1)
                 chain = [member for member in chain if member.modified > read]
-            return [member for member in chain if not self._copy_of_live(member)]
+            return [member for member in chain if member.size and not self._copy_of_live(member)]
 
         return self._settled(look)
 

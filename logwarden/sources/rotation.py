@@ -28,6 +28,7 @@ class Member:
     device: int
     inode: int
     modified: int
+    size: int
     scheme: str
     rank: tuple[int, ...]
 
@@ -64,7 +65,9 @@ def members(path: str) -> list[Member]:
             continue
         scheme, rank = _rank(stamp)
         if (scheme, rank) not in found or not is_packed(full):
-            found[scheme, rank] = Member(full, there.st_dev, there.st_ino, there.st_mtime_ns, scheme, rank)
+            found[scheme, rank] = Member(
+                full, there.st_dev, there.st_ino, there.st_mtime_ns, there.st_size, scheme, rank
+            )
     return _ordered(list(found.values()))
 
 
