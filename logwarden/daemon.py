@@ -43,8 +43,8 @@ TROUBLES = 20
 """The latest notices that `status` shows."""
 RETENTION = 30 * 86400.0
 """Seconds that what a digest has told stays in the database."""
-COALESCE = 8
-"""Batches that may share a transaction while there is a backlog."""
+COALESCE = 262_144
+"""Bytes after which no more batches share a transaction: small ones are cheaper together, and none waits long."""
 
 
 class Daemon:
@@ -125,7 +125,7 @@ class Daemon:
         item = self.inbox.get(self._patience())
         while item is not None:
             self._take(item)
-            if len(self._held) >= COALESCE:
+            if sum(len(batch.block) for batch in self._held) >= COALESCE:
                 break
             item = self.inbox.get(0)
         self._flush()
