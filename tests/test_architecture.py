@@ -40,7 +40,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if room(path) not in ("__i
 def imports(path: Path) -> Iterator[str]:
     """The absolute name of each module that a file imports when it runs, wherever in the file the import stands."""
     package = ("logwarden", *path.relative_to(PACKAGE).parts[:-1])
-    for node in at_run_time(ast.parse(path.read_text())):
+    for node in tree(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -48,6 +48,11 @@ def imports(path: Path) -> Iterator[str]:
                 ".".join((*package[: len(package) - node.level + 1], node.module or "")) if node.level else node.module
             )
             yield from (f"{base}.{alias.name}".replace("..", ".") for alias in node.names)
+
+
+@functools.cache
+def tree(path: Path) -> list[ast.AST]:
+    return list(at_run_time(ast.parse(path.read_text())))
 
 
 def at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
@@ -91,6 +96,12 @@ def uses(path: Path, thing: str) -> bool:
 
 @functools.cache
 def names(path: Path) -> frozenset[str]:
-    """What a file imports, and each attribute that it names, dots and all."""
-    attributes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute))
-    return frozenset(imports(path)) | {ast.unparse(node) for node in attributes}
+    """What a file imports, and each attribute of a name that it mentions, dots and all."""
+    return frozenset(imports(path)) | {dotted(node) for node in tree(path) if isinstance(node, ast.Attribute)}
+
+
+def dotted(node: ast.expr) -> str:
+    """`time.time` as it is written; what is no plain name at its root has none."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""

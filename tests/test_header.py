@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwarden import header
+from logwarden.header import stamp
 from logwarden.model import Event
 
 
@@ -29,8 +30,8 @@ def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _forget() -> None:
-    header._start_of_minute.cache_clear()
-    header._minutes_of_years.cache_clear()
+    stamp._start.cache_clear()
+    stamp._starts.cache_clear()
 
 
 def at(text: str) -> float:
@@ -53,7 +54,6 @@ def fields(event: Event) -> tuple[str | None, str | None, int | None, str]:
     ("line", "expected"),
     [
         ("Nov 22 17:00:00 mail sshd[42]: Hello: you", ("mail", "sshd", 42, "Hello: you")),
-        ("<38>Nov 22 17:00:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
         ("Nov  2 17:00:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
         ("Nov 02 17:00:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
         ("Nov 2 17:00:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
@@ -84,6 +84,8 @@ def test_a_traditional_line_is_taken_apart(line: str, expected: tuple[object, ..
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
+        ("<38>Nov 22 17:00:00 mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
+        ("<38>2026-11-22T17:00:00Z mail sshd[42]: Hello", ("mail", "sshd", 42, "Hello")),
         ("Nov 22 17:00:00 mail last message repeated 2 times", ("mail", None, None, "last message repeated 2 times")),
         ("Nov 22 17:00:00 mail sshd[42]:no space", ("mail", "sshd", 42, "no space")),
         ("Nov 22 17:00:00 mail sshd:", ("mail", "sshd", None, "")),
@@ -184,6 +186,8 @@ def test_a_stamp_without_a_year_is_the_last_one_not_a_day_ahead(stamp: str, now:
         "Feb 31 12:00:00 mail su: x",
         "Nov 22 25:00:00 mail su: x",
         "Nov 22 17:00:99 mail su: x",
+        "Nob 22 17:00:00 mail su: x",
+        "Nov 00 17:00:00 mail su: x",
         "2026-13-01T00:00:00Z mail su: x",
         "0000-01-01T00:00:00Z mail su: x",
     ],
@@ -222,6 +226,18 @@ LINES = st.one_of(
 ).map(lambda line: line.replace(b"\n", b""))
 
 
+@given(st.lists(LINES), st.sampled_from([None, "*", "nginx", "prüfer"]))
+def test_many_lines_are_read_as_each_by_itself(lines: list[bytes], program: str | None) -> None:
+    events, unusual = header.read(lines, program, NOW)
+    parts = [header.take_apart(line, program, NOW) for line in lines]
+    assert events == [header.event(line, each) for line, each in zip(lines, parts, strict=True)]
+    assert unusual == {index: each for index, each in enumerate(parts) if not each.traditional}
+
+
+def test_a_newline_where_none_should_be_upsets_nobody() -> None:
+    assert fields(parse("Nov 22 17:00:00 mail su[1]: a\nb")) == ("mail", "su", 1, "a\nb")
+
+
 @given(LINES, st.sampled_from([None, "*", "nginx", "a b:*", ""]))
 def test_no_line_upsets_the_reader(line: bytes, program: str | None) -> None:
     event = parse(line, program)
@@ -241,13 +257,13 @@ def test_the_matchers_fragments_and_the_reader_divide_a_line_alike(line: bytes) 
     found, parts = re.fullmatch(pattern, line), header.take_apart(line, None, NOW)
     assert (found is not None) == parts.traditional
     if found:
-        assert (found["program"], found["message"]) == (parts.program, line[parts.start :])
+        assert (found["program"].decode("latin-1"), found["message"]) == (parts.program, line[parts.start :])
 
 
 @given(st.text())
 def test_a_program_that_a_source_names_is_one_that_a_tag_could_be(name: str) -> None:
     tag = header.program_name(name)
-    assert tag in (None, b"*") or re.fullmatch(header.PROGRAM, tag)
+    assert tag in (None, "*") or re.fullmatch(header.PROGRAM, (tag or "").encode("latin-1"))
 
 
 def test_bytes_that_are_no_utf_8_and_control_characters_survive() -> None:

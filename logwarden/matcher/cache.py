@@ -35,8 +35,9 @@ def version() -> str:
     """What a file has to have been made by: the program, its code for rules, Hyperscan."""
     here = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted((*here.glob("*.py"), *(here.parent / "ere").glob("*.py"), here.parent / "header.py")):
-        digest.update(path.read_bytes())
+    for room in (here, here.parent / "ere", here.parent / "header"):
+        for path in sorted(room.glob("*.py")):
+            digest.update(path.read_bytes())
     try:
         engine = metadata.version("hyperscan")
     except metadata.PackageNotFoundError:

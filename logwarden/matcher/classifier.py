@@ -3,24 +3,25 @@
 Owns: the way of a line through the engines. All lines are scanned as they are; only those that no plain ignore rule
 settles are taken apart, and of these, those with an unusual header are scanned once more in their canonical form.
 Never: raises for a line. Every line of a batch is in exactly one of the counts.
+
+Nine lines of ten are ignored by a plain rule. For these no Python runs but the callback of the scan, which overwrites
+their newline in a copy of the block: what newlines are left there end the lines that need a closer look.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
 
 from .. import header
 from ..header import Parts
-from ..model import MAX_LINE, Batch, Classified, Notice, NoticeKind, Outcome, Refusal, Verdict
+from ..model import MAX_LINE, Batch, Classified, Refusal
 from . import lines
-from .engine import Engine, Found, Patience
-from .judgement import Judgement, judge
-from .lines import View
-from .patterns import TIMEOUT, Pattern, Scope
+from .account import Account
+from .engine import Engine, Match, Patience
+from .judgement import judge
+from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
 
 BLOCK = 262_144
@@ -29,15 +30,41 @@ BLOCK = 262_144
 _NEWLINE = re.compile(b"\n")
 
 
+class Looks:
+    """What the engines say of lines that plain rules alone do not settle, by the offset at which each ends."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, list[Pattern]] = {}
+        self.late: dict[int, list[Pattern]] = {}
+
+    def note(self, engine: Engine, matches: Iterable[Match], late: Iterable[Match]) -> None:
+        """Add what an engine found."""
+        for end, id_ in matches:
+            self.found.setdefault(end, []).append(engine.patterns[id_])
+        for end, id_ in late:
+            self.late.setdefault(end, []).append(engine.patterns[id_])
+
+    def add(self, end: int, found: Sequence[Pattern], late: Sequence[Pattern]) -> None:
+        """Add what was found on one line."""
+        if found:
+            self.found.setdefault(end, []).extend(found)
+        if late:
+            self.late.setdefault(end, []).extend(late)
+
+    def hidden(self) -> list[int]:
+        """The lines that ignore rules alone match: they are ignored if their header is traditional."""
+        late = self.late
+        return [end for end, found in self.found.items() if end not in late and all(each.ignores for each in found)]
+
+
 class Matcher:
     """All rules, compiled. For one thread at a time."""
 
     def __init__(self, engines: Sequence[Engine], refused: Iterable[Refusal], patience: Patience) -> None:
         self.refused = tuple(refused)
-        self._engines = [(engine, _special(engine)) for engine in engines]
-        self._native = RegexEngine(
-            [p for engine in engines for p in engine.patterns.values() if p.scope is Scope.MESSAGE], patience
-        )
+        self._engines = engines
+        patterns = [pattern for engine in engines for pattern in engine.patterns.values()]
+        self._native = RegexEngine([each for each in patterns if each.scope is Scope.MESSAGE], patience)
         self._patience = patience
 
     def classify(self, batch: Batch, now: float, every: bool = False) -> Classified:
@@ -45,7 +72,7 @@ class Matcher:
 
         Verdicts are made of the lines that are not simply ignored; of every line where `every` is set.
         """
-        account = _Account(batch, now, every)
+        account = Account(batch, now, every)
         for block in _blocks(batch.block):
             if len(block) > MAX_LINE + 1 and block.find(b"\n") == len(block) - 1:
                 account.quarantine(block[:-1])
@@ -53,57 +80,75 @@ class Matcher:
                 self._classify(block, account)
         return account.closed(self._patience.lost())
 
-    def _classify(self, block: bytes, account: _Account) -> None:
-        ends = [newline.start() for newline in _NEWLINE.finditer(block)]
-        settled, looks = self._first_look(block, account)
-        left = ends if account.every else sorted(set(ends) - settled | looks.keys())
-        taken = [account.take_apart(block[block.rfind(b"\n", 0, end) + 1 : end]) for end in left]
-        unusual = [(looks[end], *each) for end, each in zip(left, taken, strict=True) if not each[1].traditional]
-        self._second_look(unusual, account)
-        account.settled(len(ends) - len(left))
-        for end, (line, parts) in zip(left, taken, strict=True):
-            look = looks[end]
-            found = sorted(set(look.found), key=_rank)
-            account.add(
-                line, parts, judge(found, look.late, line[parts.start :], self._patience), bisect_left(ends, end)
-            )
+    def _classify(self, block: bytes, account: Account) -> None:
+        left, looks = self._look_at_all(block, account) if account.every else self._look(block, account)
+        texts = _texts(block, left)
+        events, unusual = account.read(texts)
+        self._look_again([(left[at], texts[at], parts) for at, parts in unusual.items()], looks, account)
+        ends = _ends(block) if account.numbered else []
+        for end, line, event in zip(left, texts, events, strict=True):
+            index = bisect_left(ends, end)
+            if end in looks.found or end in looks.late:
+                found = sorted(set(looks.found.get(end, ())), key=_rank)
+                message = event.message.encode() if line.isascii() else account.message(line)
+                account.judge(event, index, judge(found, looks.late.get(end, ()), message, self._patience))
+            else:
+                account.leave(event, index)
         account.next_block(len(ends))
 
-    def _first_look(self, block: bytes, account: _Account) -> tuple[set[int], _Looks]:
-        """Where the lines end that rules match, and everything that was found on those that need more than that."""
-        answers = [(engine, special, engine.scan(block)) for engine, special in self._engines]
-        looks: _Looks = defaultdict(_Look)
-        for _, special, found in answers:
-            looks.update((end, _Look()) for end, id_ in zip(found.ends, found.ids, strict=True) if id_ in special)
-        settled: set[int] = set()
-        for engine, special, found in answers:
-            account.hit(engine.patterns, special, found.ids)
-            settled.update(found.ends)
-            _note(engine, found, looks, account.every)
-        return settled, looks
+    def _look(self, block: bytes, account: Account) -> tuple[list[int], Looks]:
+        """Where the lines end that are not simply ignored, and what was found on them."""
+        looks = Looks()
+        unsettled = bytearray(block)
+        for engine in self._engines:
+            swept = engine.sweep(block, unsettled)
+            account.hit_many(engine, swept.plain)
+            looks.note(engine, swept.special, swept.late)
+        hidden = looks.hidden()
+        for end, line in zip(hidden, _texts(block, hidden), strict=True):
+            if header.is_traditional(line):
+                account.hit_special(looks.found.pop(end))
+                unsettled[end] = 0
+        self._add_plain(block, [end for end in {**looks.found, **looks.late} if not unsettled[end]], looks)
+        return sorted({*_ends(unsettled), *looks.found, *looks.late}), looks
 
-    def _second_look(self, unusual: Sequence[tuple[_Look, bytes, Parts]], account: _Account) -> None:
+    def _add_plain(self, block: bytes, ends: list[int], looks: Looks) -> None:
+        """Find the plain rules that also match lines which other rules match."""
+        again = b"".join(b"%s\n" % line for line in _texts(block, ends))
+        before = dict(zip(_ends(again), ends, strict=True))
+        for engine in self._engines if ends else ():
+            matches = engine.scan(again).matches
+            looks.note(engine, [(before[end], id_) for end, id_ in matches if engine.patterns[id_].is_plain], ())
+
+    def _look_at_all(self, block: bytes, account: Account) -> tuple[list[int], Looks]:
+        """Where all lines end, and all that was found on them."""
+        looks = Looks()
+        for engine in self._engines:
+            found = engine.scan(block)
+            account.hit_many(engine, [id_ for _, id_ in found.matches])
+            looks.note(engine, *found)
+        return _ends(block), looks
+
+    def _look_again(self, unusual: Sequence[tuple[int, bytes, Parts]], looks: Looks, account: Account) -> None:
         """Find what matches lines that are not traditional: in their canonical form, and, where the program is not
         known, by their message alone."""
-        if not unusual:
-            return
-        block = b"".join(b"%s\n" % lines.canonical(line, parts) for _, line, parts in unusual)
-        here: _Looks = defaultdict(_Look)
-        for engine, _ in self._engines:
-            _note(engine, engine.scan(block), here, every=True)
-        for (look, line, parts), newline in zip(unusual, _NEWLINE.finditer(block), strict=True):
+        shown = {end: lines.canonical(line, parts) for end, line, parts in unusual if lines.is_news(line, parts)}
+        block = b"".join(b"%s\n" % text for text in shown.values())
+        where = dict(zip(shown, _ends(block), strict=True))
+        seen = Looks()
+        for engine in self._engines if shown else ():
+            seen.note(engine, *engine.scan(block))
+        for end, line, parts in unusual:
             known = lines.has_program(parts)
+            # Rules for whole lines see nothing here, and native rules only where there is a tag.
             scopes = (Scope.MESSAGE, Scope.REST) if known else (Scope.REST,)
-            more = here[newline.start()].only(scopes)
+            found = [each for each in seen.found.get(where.get(end, -1), ()) if each.scope in scopes]
+            late = [each for each in seen.late.get(where.get(end, -1), ()) if each.scope in scopes]
             if not known:
-                self._try_natives(lines.message_view(line, parts), len(line), more)
-            look.found += more.found
-            look.late += more.late
-            account.hit_by_hand(more.found)
-
-    def _try_natives(self, view: View, length: int, look: _Look) -> None:
-        for id_, matches in self._native.try_all(view, length):
-            (look.found if matches else look.late).append(self._native.patterns[id_])
+                for id_, matches in self._native.try_all(lines.message_view(line, parts), len(line)):
+                    (found if matches else late).append(self._native.patterns[id_])
+            account.hit_plain(found)
+            looks.add(end, found, late)
 
 
 # --- blocks ---------------------------------------------------------------------------------------------------------
@@ -129,7 +174,7 @@ def _blocks(text: bytes) -> Iterator[bytes]:
 
 
 def _too_long(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where the lines longer than MAX_LINE are: each holds an offset that is a multiple of that away from `start`."""
+    """Where the lines longer than MAX_LINE are: each spans an offset that is a multiple of it away from `start`."""
     at = start + MAX_LINE
     while at < end:
         line_start, line_end = text.rfind(b"\n", start, at) + 1 or start, text.index(b"\n", at)
@@ -138,105 +183,15 @@ def _too_long(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         at += max(1, -(-(line_end + 1 - at) // MAX_LINE)) * MAX_LINE
 
 
-# --- what was found -------------------------------------------------------------------------------------------------
+def _texts(block: bytes, ends: Iterable[int]) -> list[bytes]:
+    """The lines that end at these offsets."""
+    return [block[block.rfind(b"\n", 0, end) + 1 : end] for end in ends]
 
 
-@dataclass(slots=True)
-class _Look:
-    """What the engines say of one line."""
-
-    found: list[Pattern] = field(default_factory=list)
-    late: list[Pattern] = field(default_factory=list)
-
-    def only(self, scopes: Collection[Scope]) -> _Look:
-        """The same without the rules that look at something else."""
-        return _Look([p for p in self.found if p.scope in scopes], [p for p in self.late if p.scope in scopes])
-
-
-_Looks = defaultdict[int, _Look]
-"""By the offset at which the line ends."""
-
-
-def _special(engine: Engine) -> frozenset[int]:
-    """The ids whose match says too little to ignore a line for it, or too much to leave it at that."""
-    return frozenset(id_ for id_, pattern in engine.patterns.items() if not pattern.is_plain)
-
-
-def _note(engine: Engine, found: Found, looks: _Looks, every: bool) -> None:
-    """Add to `looks` what was found on their lines (`every`: on any line), and where time ran out."""
-    if every or looks:
-        for end, id_ in zip(found.ends, found.ids, strict=True):
-            if every or end in looks:
-                looks[end].found.append(engine.patterns[id_])
-    for end, id_ in found.late:
-        looks[end].late.append(engine.patterns[id_])
+def _ends(block: bytes | bytearray) -> list[int]:
+    """Where lines end: the offsets of all newlines."""
+    return [newline.start() for newline in _NEWLINE.finditer(block)]
 
 
 def _rank(pattern: Pattern) -> int:
     return pattern.rank
-
-
-class _Account:
-    """The counts of one batch, and its verdicts, as they grow."""
-
-    def __init__(self, batch: Batch, now: float, every: bool) -> None:
-        self.every = every
-        self._batch = batch
-        self._now = now
-        self._before = 0  # lines of the blocks before this one
-        self._counts: Counter[Outcome] = Counter()
-        self._hits: Counter[str] = Counter()
-        self._verdicts: list[Verdict] = []
-
-    def take_apart(self, line: bytes) -> tuple[bytes, Parts]:
-        return line, header.take_apart(line, self._batch.program, self._now)
-
-    def hit(self, patterns: Mapping[int, Pattern], special: frozenset[int], ids: Iterable[int]) -> None:
-        """Count the matches of plain rules. Those of others count when it is clear what they mean."""
-        for id_, count in Counter(ids).items():
-            if id_ not in special:
-                self._hits[patterns[id_].name] += count
-
-    def hit_by_hand(self, patterns: Iterable[Pattern]) -> None:
-        """Count matches of plain rules among `patterns`."""
-        self._hits.update(pattern.name for pattern in patterns if pattern.is_plain)
-
-    def settled(self, count: int) -> None:
-        """Count lines that plain rules ignore, and nothing else matches."""
-        self._counts[Outcome.IGNORED] += count
-
-    def add(self, line: bytes, parts: Parts, judgement: Judgement, index: int) -> None:
-        """Count a line, the one at `index` in this block."""
-        self._counts[judgement.outcome] += 1
-        self._hits.update(pattern.name for pattern in judgement.matched if not pattern.is_plain)
-        if judgement.outcome is Outcome.IGNORED and not self.every:
-            return
-        event = header.event(line, parts)
-        if self._batch.provenance:
-            event = replace(event, provenance=self._batch.provenance[self._before + index])
-        self._verdicts.append(
-            Verdict(
-                self._batch.source,
-                event,
-                judgement.outcome,
-                judgement.ignored_by,
-                judgement.attack_by,
-                judgement.address,
-                judgement.quarantined_for,
-            )
-        )
-
-    def quarantine(self, line: bytes) -> None:
-        """Count a line, alone in its block, that is too long to be matched."""
-        judgement = Judgement(Outcome.QUARANTINED, quarantined_for=f"longer than {MAX_LINE} bytes")
-        self.add(*self.take_apart(line), judgement, 0)
-        self.next_block(1)
-
-    def next_block(self, count: int) -> None:
-        self._before += count
-
-    def closed(self, suspended: Iterable[Pattern]) -> Classified:
-        """The whole account. `suspended` are rules that ran out of time."""
-        why = f"took longer than {TIMEOUT * 1000:g} ms for one line and is suspended"
-        notices = tuple(Notice(NoticeKind.REFUSED, each.name, f"{each.name} {why}", self._now) for each in suspended)
-        return Classified(self._counts, self._hits, tuple(self._verdicts), notices)

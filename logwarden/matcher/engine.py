@@ -10,18 +10,37 @@ from typing import NamedTuple, Protocol
 
 from .patterns import Pattern
 
+Match = tuple[int, int]
+"""Where a line ends (the offset of its newline in the block), and the id of a pattern that matches it."""
+
 
 class Found(NamedTuple):
-    """All matches in a block. Match N is the pattern of `ids[N]`, on the line that ends (at its newline) at offset
-    `ends[N]`; no match twice, in no order. `late`: (end, id) where time ran out."""
+    """All matches in a block, none twice, in no order; and `late` those that were not to be known in time."""
 
-    ends: list[int]
-    ids: list[int]
-    late: list[tuple[int, int]]
+    matches: list[Match]
+    late: list[Match]
+
+
+class Swept(NamedTuple):
+    """All matches in a block whose lines plain rules have settled: of those rules the ids alone."""
+
+    plain: list[int]
+    special: list[Match]
+    late: list[Match]
+
+    def sort(self, found: Found, patterns: Mapping[int, Pattern], unsettled: bytearray) -> None:
+        """Add `found`; see Engine.sweep."""
+        self.late.extend(found.late)
+        for end, id_ in found.matches:
+            if patterns[id_].is_plain:
+                unsettled[end] = 0
+                self.plain.append(id_)
+            else:
+                self.special.append((end, id_))
 
 
 class Engine(Protocol):
-    """Patterns that are matched together."""
+    """Patterns that are matched together. A block is whole lines, each with its newline."""
 
     @property
     def patterns(self) -> Mapping[int, Pattern]:
@@ -29,7 +48,12 @@ class Engine(Protocol):
         ...
 
     def scan(self, block: bytes) -> Found:
-        """All matches in `block`: whole lines, raw or canonical (see `lines`), each with its newline."""
+        """All matches in `block`."""
+        ...
+
+    def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
+        """The same, where plain rules only have to be counted: in `unsettled`, a copy of `block`, the newline of each
+        line that one of them matches is overwritten."""
         ...
 
 

@@ -12,7 +12,7 @@ import hyperscan
 
 from ..errors import RuleError
 from . import lines
-from .engine import Found, Patience
+from .engine import Found, Match, Patience, Swept
 from .patterns import Pattern
 from .regex_engine import try_one
 
@@ -26,6 +26,7 @@ class HyperscanEngine:
     ) -> None:
         self.patterns = {id_: pattern for id_, pattern in enumerate(slots) if pattern is not None}
         self._doubtful = frozenset(id_ for id_, is_loose in enumerate(loose) if is_loose or id_ not in self.patterns)
+        self._special = self._doubtful.union(id_ for id_, pattern in self.patterns.items() if not pattern.is_plain)
         self._patience = patience
         try:
             self._database = hyperscan.loadb(database, hyperscan.HS_MODE_BLOCK)
@@ -35,32 +36,47 @@ class HyperscanEngine:
 
     def scan(self, block: bytes) -> Found:
         """All matches in `block`."""
-        ends: list[int] = []
-        ids: list[int] = []
+        matches: list[Match] = []
 
         def on_match(id_: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            ends.append(end)
-            ids.append(id_)
+            matches.append((end, id_))
 
         self._database.scan(block, match_event_handler=on_match, scratch=self._scratch)
-        found = Found(ends, ids, [])
-        return found if self._doubtful.isdisjoint(ids) else self._confirmed(block, found)
+        return self._confirmed(block, matches)
 
-    def _confirmed(self, block: bytes, doubtful: Found) -> Found:
-        found = Found([], [], [])
-        for end, id_ in zip(doubtful.ends, doubtful.ids, strict=True):
+    def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
+        """All matches in `block`; see Engine. What `on_match` does is done for every line of the log."""
+        rest, special, plain = self._special, list[Match](), list[int]()
+
+        def on_match(id_: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            if id_ in rest:
+                special.append((end, id_))
+            else:
+                unsettled[end] = 0
+                plain.append(id_)
+
+        self._database.scan(block, match_event_handler=on_match, scratch=self._scratch)
+        swept = Swept(plain, [], [])
+        swept.sort(self._confirmed(block, special), self.patterns, unsettled)
+        return swept
+
+    def _confirmed(self, block: bytes, matches: list[Match]) -> Found:
+        """`matches` without those that are none."""
+        found = Found([], [])
+        doubtful = self._doubtful
+        for end, id_ in matches:
+            if id_ not in doubtful:
+                found.matches.append((end, id_))
+                continue
             match self._confirms(block, end, id_):
                 case True:
-                    found.ends.append(end)
-                    found.ids.append(id_)
+                    found.matches.append((end, id_))
                 case None:
                     found.late.append((end, id_))
         return found
 
     def _confirms(self, block: bytes, end: int, id_: int) -> bool | None:
         """Whether a match is one; None where time ran out."""
-        if id_ not in self._doubtful:
-            return True
         if (pattern := self.patterns.get(id_)) is None:
             return False
         line = block[block.rfind(b"\n", 0, end) + 1 : end]

@@ -8,7 +8,7 @@ Never: raises for a line.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .. import address
 from ..errors import RuleError
@@ -17,8 +17,7 @@ from .engine import Patience
 from .patterns import TIMEOUT, Pattern
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """The part of a Verdict that the rules decide, and the rules that count as having matched."""
 
     outcome: Outcome

@@ -15,6 +15,7 @@ from .. import header
 from ..header import Parts
 
 _HEADER = b"Jan  1 00:00:00 - "
+_JUST_HEADER = re.compile(header.HEADER)
 _LAYOUT = re.compile(rb"(%s)(?:(%s)(?:%s)?: )?" % (header.HEADER, header.PROGRAM, header.PID))
 
 
@@ -23,13 +24,18 @@ def canonical(line: bytes, parts: Parts) -> bytes:
     message = line[parts.start :]
     if not has_program(parts):
         return _HEADER + message
-    pid = b"" if parts.pid is None else b"[%s]" % parts.pid
-    return b"%s%s%s: %s" % (_HEADER, parts.program, pid, message)
+    tag = parts.program if parts.pid is None else f"{parts.program}[{parts.pid}]"
+    return b"%s%s: %s" % (_HEADER, (tag or "").encode("latin-1"), message)
 
 
 def has_program(parts: Parts) -> bool:
     """Whether it is known which program wrote the line: not none, and not any."""
-    return parts.program is not None and parts.program != b"*"
+    return parts.program is not None and parts.program != header.ANY_PROGRAM
+
+
+def is_news(line: bytes, parts: Parts) -> bool:
+    """Whether the canonical form shows what `line` does not: not where a traditional header stands without a tag."""
+    return has_program(parts) or not _JUST_HEADER.fullmatch(line, 0, parts.start)
 
 
 class View(NamedTuple):
@@ -54,4 +60,5 @@ def view(line: bytes) -> View:
 
 def message_view(line: bytes, parts: Parts) -> View:
     """What native rules see of a line whose program is not known."""
-    return View(None, None, parts.program, line[parts.start :])
+    program = None if parts.program is None else parts.program.encode("latin-1")
+    return View(None, None, program, line[parts.start :])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import regex
 
@@ -89,7 +89,7 @@ def _scope(text: Text, tree: Node) -> tuple[Scope, Node]:
 class Pattern:
     """One rule in force. `rank` is its place in the rule set: of those that match a line the first is named.
 
-    `is_plain`: a line that it matches is ignored, unless an attack rule matches too.
+    `ignores`: a line that it matches is ignored, unless an attack rule matches too; `is_plain`: moreover it settles.
     """
 
     def __init__(self, rule: Rule, rank: int, facts: Facts) -> None:
@@ -98,22 +98,28 @@ class Pattern:
         self.scope = facts.scope
         self.name = str(rule) if isinstance(rule, AttackRule) else str(rule.where)
         self.is_attack = isinstance(rule, AttackRule)
-        self.is_plain = isinstance(rule, IgnoreRule) and not rule.exempts and facts.settles
+        self.ignores = isinstance(rule, IgnoreRule) and not rule.exempts
+        self.is_plain = self.ignores and facts.settles
 
     def matches(self, view: View) -> bool:
         """Whether the rule matches a line. Raises TimeoutError."""
         match self.scope:
             case Scope.MESSAGE:
-                return (
-                    view.message is not None
-                    and self.is_for(view.program)
-                    and self._regex.fullmatch(view.message, timeout=TIMEOUT) is not None
-                )
+                return self.is_for(view.program) and self._run("fullmatch", view.message)
             case Scope.LINE:
-                return view.raw is not None and self._regex.search(view.raw, timeout=TIMEOUT) is not None
-            case Scope.REST if view.text is not None:
-                return self._regex.match(view.text, timeout=TIMEOUT) is not None
-        return False
+                return self._run("search", view.raw)
+            case Scope.REST:
+                return self._run("match", view.text)
+
+    def _run(self, how: Literal["fullmatch", "search", "match"], text: bytes | None) -> bool:
+        """Whether the regex matches `text`, which has to hold what it has to hold."""
+        if text is None or self._needs not in text:
+            return False
+        return getattr(self._regex, how)(text, timeout=TIMEOUT) is not None
+
+    @functools.cached_property
+    def _needs(self) -> bytes:
+        return ere.required_text(Analysis(text_of(self.rule)).tree)
 
     def capture(self, message: bytes) -> bytes | None:
         """What the rule says is the source of an attack, if anything. Raises TimeoutError."""

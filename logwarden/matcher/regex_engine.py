@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import RuleError
 from . import lines
-from .engine import Found, Patience
+from .engine import Found, Patience, Swept
 from .lines import View
 from .patterns import Pattern, Scope
 
@@ -27,20 +27,19 @@ class RegexEngine:
 
     def scan(self, block: bytes) -> Found:
         """All matches in `block`."""
-        found = Found([], [], [])
+        found = Found([], [])
         start = 0
         while (end := block.find(b"\n", start)) >= 0:
-            self._scan_line(block[start:end], end, found)
+            for id_, matches in self.try_all(lines.view(block[start:end]), end - start):
+                (found.matches if matches else found.late).append((end, id_))
             start = end + 1
         return found
 
-    def _scan_line(self, line: bytes, end: int, found: Found) -> None:
-        for id_, matches in self.try_all(lines.view(line), len(line)):
-            if matches:
-                found.ends.append(end)
-                found.ids.append(id_)
-            else:
-                found.late.append((end, id_))
+    def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
+        """All matches in `block`; see Engine."""
+        swept = Swept([], [], [])
+        swept.sort(self.scan(block), self.patterns, unsettled)
+        return swept
 
     def try_all(self, view: View, length: int) -> Iterator[tuple[int, bool]]:
         """The ids of the patterns that match a line of `length` bytes, and with False of those that ran out of time."""

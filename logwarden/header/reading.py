@@ -1,0 +1,99 @@
+"""Lines to Events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ..model import Event
+from . import stamp, unusual
+from .fragments import FRACTION, HEADER, HOST, PID, PID_TEXT, PROGRAM, RFC_3164, RFC_3339, SECOND, ZONE
+from .parts import ANY_PROGRAM, Parts, in_tag
+
+_IS_TRADITIONAL = re.compile(rb"%s%s(?:%s)?: " % (HEADER, PROGRAM, PID))
+_LINES = re.compile(
+    (
+        rb"^(?:(?:(%s):(%s)|(%s):(%s)(%s)) (%s) (%s)(?:\[(%s)\])?: (.*)|.*)$"
+        % (RFC_3164, SECOND, RFC_3339, FRACTION, ZONE, HOST, PROGRAM, PID_TEXT)
+    ).decode("latin-1"),
+    re.MULTILINE,
+)
+_LONGEST_PID = 18
+
+
+def parse(line: bytes, program: str | None, now: float) -> Event:
+    """What `line`, without its newline, says. `program` names the program of a line that names none ('*': any).
+
+    A stamp without a year is of the year that puts it last, but not more than a day after `now`; one without a zone
+    is in local time. A carriage return at the end is no part of the message.
+    """
+    line = line.removesuffix(b"\r")
+    return event(line, take_apart(line, program, now))
+
+
+def event(line: bytes, parts: Parts) -> Event:
+    """`parts` of `line` as text: UTF-8, with backslash escapes for what is not."""
+    text = line.decode("latin-1")
+    _, when, host, program, pid, start = parts
+    return _decoded(Event(when, host, program, _pid(pid), text[start:], text))
+
+
+def take_apart(line: bytes, program: str | None, now: float) -> Parts:
+    """The same for those who go on with bytes."""
+    text = line.decode("latin-1").replace("\n", " ")
+    minute, second, iso_minute, iso_second, zone, host, tag, pid, message = _LINES.match(text).groups()  # type: ignore[union-attr] # it matches anything
+    if not tag:
+        return unusual.take_apart(text, program_name(program), now)
+    when = stamp.yearless(minute, second, now) if minute else stamp.absolute(iso_minute, iso_second, zone)
+    return Parts(True, when, host, tag, pid, len(text) - len(message))
+
+
+def read(lines: Sequence[bytes], program: str | None, now: float) -> tuple[list[Event], dict[int, Parts]]:
+    """The Event of each of `lines`, and the Parts of those that are not traditional, by index.
+
+    As `parse` and `take_apart`, at a third of their price where there are many lines.
+    """
+    if not lines:
+        return [], {}
+    text = b"\n".join(lines).decode("latin-1")
+    events: list[Event] = []
+    others: dict[int, Parts] = {}
+    for raw, (minute, second, iso_minute, iso_second, zone, host, tag, pid, message) in zip(
+        text.split("\n"), _LINES.findall(text), strict=True
+    ):
+        if tag:
+            when = stamp.yearless(minute, second, now) if minute else stamp.absolute(iso_minute, iso_second, zone)
+            events.append(Event(when, host, tag, _pid(pid), message, raw))
+        else:
+            parts = others[len(events)] = unusual.take_apart(raw, program_name(program), now)
+            events.append(Event(parts.time, parts.host, parts.program, _pid(parts.pid), raw[parts.start :], raw))
+    all_ascii = text.isascii() and (program or "").isascii()
+    return (events if all_ascii else list(map(_decoded, events))), others
+
+
+def is_traditional(line: bytes) -> bool:
+    """Whether a line has a traditional header and a tag."""
+    return _IS_TRADITIONAL.match(line) is not None
+
+
+def program_name(name: str | None) -> str | None:
+    """The name of a program, given in UTF-8, as the rules see it in a line."""
+    if name is None or name == ANY_PROGRAM:
+        return name
+    return in_tag(name.encode("utf-8", "surrogateescape").decode("latin-1")) or None
+
+
+def _pid(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() and len(text) <= _LONGEST_PID else None
+
+
+def _decoded(found: Event) -> Event:
+    """An event whose text is still the bytes'."""
+    if found.raw.isascii() and (found.program is None or found.program.isascii()):
+        return found
+    program = None if found.program is None else _text(found.program)
+    return found._replace(program=program, message=_text(found.message), raw=_text(found.raw))
+
+
+def _text(latin: str) -> str:
+    return latin.encode("latin-1").decode("utf-8", "backslashreplace")

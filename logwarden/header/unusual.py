@@ -1,0 +1,116 @@
+"""The layouts that are not traditional, and whatever has no header.
+
+Owns: RFC 5424, stamps with and without something behind them, access logs, a journal's lines without their stamps.
+Text is that of a line decoded as latin-1, so that it has the offsets of the bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from . import stamp
+from .fragments import DAY, FRACTION, HOST, MINUTE, MONTH, PID_TEXT, PRI, PROGRAM, RFC_3164, RFC_3339, SECOND, ZONE
+from .parts import ANY_PROGRAM, Parts, in_tag
+
+
+def _compile(template: bytes, *fragments: bytes) -> re.Pattern[str]:
+    return re.compile((template % fragments).decode("latin-1"))
+
+
+_RFC_5424 = _compile(
+    rb"<[0-9]{1,3}>[1-9][0-9]{0,2} (?:-|(%s):(%s)(%s)) "
+    rb"([!-~]+) ([!-~]+) ([!-~]+) [!-~]+ "  # HOSTNAME APP-NAME PROCID MSGID
+    rb'(?:(?:-|(?:\[[!#-<>-\\^-~]+(?: [!#-<>-\\^-~]+="(?:[^"\\]|\\.)*")*\])+)(?: |\Z)(?:\xef\xbb\xbf)?)?',
+    RFC_3339,
+    FRACTION,
+    ZONE,
+)
+_YEARLESS = _compile(rb"%s(\[)?(%s):(%s)(?:[.,][0-9]{1,9})?(?(1)\])", PRI, RFC_3164, SECOND)
+_WITH_YEAR = _compile(rb"%s(%s) (%s) ([0-9]{4}) (%s):(%s)", PRI, MONTH, DAY, MINUTE, FRACTION)
+_NUMERIC = _compile(
+    rb"%s(\[)?([0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ]%s):(%s)(?: ?(%s))?(?(1)\])", PRI, MINUTE, FRACTION, ZONE
+)
+_CTIME = _compile(
+    rb"(\[)?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (%s) (%s) (%s):(%s) ([0-9]{4})(?(1)\])", MONTH, DAY, MINUTE, FRACTION
+)
+_ACCESS = _compile(rb'[^\["]{1,1024}\[([0-9]{2})/(%s)/([0-9]{4}):(%s):(%s) ([+-][0-9]{4})\]', MONTH, MINUTE, SECOND)
+_AFTER_STAMP = _compile(rb":? *")
+_TAG = _compile(rb" +(%s) +(%s)(?:\[(%s)\])?: ?", HOST, PROGRAM, PID_TEXT)
+_TAG_WITH_PID = _compile(rb" *(?:(%s) +)?(%s) ?\[([0-9]+)\]:(?: |\Z)", HOST, PROGRAM)
+_HOST_ALONE = _compile(rb" (?![0-9]+ )(%s) +", HOST)
+
+
+def take_apart(line: str, given: str | None, now: float) -> Parts:
+    """The Parts of a line that is not traditional. `given` is the program of one that names none."""
+    for read in (_rfc_5424, _stamped, _access, _journal):
+        if (parts := read(line, given, now)) is not None:
+            return parts
+    return Parts(False, None, None, given, None, 0)
+
+
+def _rfc_5424(line: str, given: str | None, now: float) -> Parts | None:  # noqa: ARG001 - it has its year
+    if not (found := _RFC_5424.match(line)):
+        return None
+    minute, second, zone, host, program, pid = (None if field == "-" else field for field in found.groups())
+    when = stamp.absolute(minute, second, zone) if minute and second else None
+    return Parts(False, when, host, in_tag(program) if program else given, pid, found.end())
+
+
+def _stamped(line: str, given: str | None, now: float) -> Parts | None:
+    """A stamp, and behind it what is there of host, program and pid."""
+    when, layout, end = _stamp(line, now)
+    if not end:
+        return None
+    tag = _TAG.match(line, end) if layout is not _Stamp.BARE else None
+    if found := tag or _TAG_WITH_PID.match(line, end):
+        host, program, pid = found.groups()
+        return Parts(False, when, host, program, pid, found.end())
+    host_first = layout is _Stamp.OLD or (layout is _Stamp.NEW and given in (None, ANY_PROGRAM))
+    if host_first and (found := _HOST_ALONE.match(line, end)):
+        return Parts(False, when, found[1], given, None, found.end())
+    return Parts(False, when, None, given, None, _AFTER_STAMP.match(line, end).end())  # type: ignore[union-attr]
+
+
+def _access(line: str, given: str | None, now: float) -> Parts | None:  # noqa: ARG001
+    """The common log format, whose stamp stands in the midst of what rules want to see."""
+    if not (found := _ACCESS.match(line)):
+        return None
+    day, month, year, minute, second, zone = found.groups()
+    return Parts(False, stamp.absolute(stamp.numeric(year, month, day, minute), second, zone), None, given, None, 0)
+
+
+def _journal(line: str, given: str | None, now: float) -> Parts | None:  # noqa: ARG001
+    """`host sshd[42]: message`, of a journal read without its stamps: only where it may be of any program, for
+    elsewhere a line's writer may have meant it as a message."""
+    if given != ANY_PROGRAM or not (found := _TAG_WITH_PID.match(line)):
+        return None
+    host, program, pid = found.groups()
+    return Parts(False, None, host, program, pid, found.end())
+
+
+class _Stamp(enum.Enum):
+    """What may follow a stamp: RFC 3164's host; RFC 3339's host, but programs that log by themselves write such
+    stamps too; nothing but the message."""
+
+    OLD = "RFC 3164"
+    NEW = "RFC 3339"
+    BARE = "bare"
+
+
+def _stamp(line: str, now: float) -> tuple[float | None, _Stamp, int]:
+    """The time that a stamp at the start of `line` says, what may follow, and where it ends: 0 if there is none."""
+    if found := _YEARLESS.match(line):
+        bracket, minute, second = found.groups()
+        return stamp.yearless(minute, second, now), _Stamp.BARE if bracket else _Stamp.OLD, found.end()
+    if found := _NUMERIC.match(line):
+        bracket, minute, second, zone = found.groups()
+        syslog = zone and not bracket and "T" in minute
+        return stamp.absolute(minute, second, zone), _Stamp.NEW if syslog else _Stamp.BARE, found.end()
+    if found := _WITH_YEAR.match(line):
+        month, day, year, minute, second = found.groups()
+        return stamp.absolute(stamp.numeric(year, month, day, minute), second, None), _Stamp.OLD, found.end()
+    if found := _CTIME.match(line):
+        _, month, day, minute, second, year = found.groups()
+        return stamp.absolute(stamp.numeric(year, month, day, minute), second, None), _Stamp.BARE, found.end()
+    return None, _Stamp.BARE, 0
