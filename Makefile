@@ -19,7 +19,7 @@ test: setup ## every test; those that need root skip themselves where there is n
 	$(PYTEST)
 
 unit: setup ## the tests that need no root and take no seconds
-	$(PYTEST) -m 'not root and not slow' --hypothesis-profile=unit --hypothesis-profile=quick
+	$(PYTEST) -m 'not root and not slow' --hypothesis-profile=quick
 
 lint: setup ## ruff and mypy --strict
 	$(PYTHON) -m ruff check $(CODE)

@@ -56,8 +56,15 @@ def why_not_root() -> str | None:
     return f"root may make no network namespace here: {tried.stderr.strip()}" if tried.returncode else None
 
 
+SLOW = ("test_rules_shipped.py", "test_matcher_cache.py", "test_tail_machine.py", "test_rules.py")
+"""Files that compile all shipped rules, or live through many days of rotations: left out of `make unit` whole."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.path.name in SLOW:
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("root") and (reason := why_not_root()):
             item.add_marker(pytest.mark.skip(reason=reason))
 
