@@ -70,7 +70,7 @@ def classify(judge: Matcher, given: Sequence[bytes]) -> dict[Outcome, int]:
 
 def raw_scan(judge: Matcher, given: Sequence[bytes]) -> None:
     """Hyperscan alone over the same blocks with the same database, and nobody listening: the limit."""
-    engine = next(engine for engine, *_ in judge._engines if isinstance(engine, HyperscanEngine))
+    engine = next(engine for engine in judge._engines if isinstance(engine, HyperscanEngine))
     for block in given:
         engine._database.scan(block, scratch=engine._scratch)  # type: ignore[call-arg]  # needs no handler
 
