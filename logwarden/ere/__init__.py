@@ -9,5 +9,16 @@ from ..model import Dialect
 from .emission import Engine, UnsupportedError, emit
 from .nodes import Node, can_match_empty, required_text
 from .parser import parse
+from .placeholders import CAPTURED
 
-__all__ = ["Dialect", "Engine", "Node", "UnsupportedError", "can_match_empty", "emit", "parse", "required_text"]
+__all__ = [
+    "CAPTURED",
+    "Dialect",
+    "Engine",
+    "Node",
+    "UnsupportedError",
+    "can_match_empty",
+    "emit",
+    "parse",
+    "required_text",
+]

@@ -63,7 +63,7 @@ def read(lines: Sequence[bytes], program: str | None, now: float) -> tuple[list[
     ):
         if tag:
             when = stamp.yearless(minute, second, now) if minute else stamp.absolute(iso_minute, iso_second, zone)
-            events.append(Event(when, host, tag, _pid(pid), message, raw))
+            events.append(Event(when, host, tag, _pid(pid) if pid else None, message, raw))
         else:
             parts = others[len(events)] = unusual.take_apart(raw, program_name(program), now)
             events.append(Event(parts.time, parts.host, parts.program, _pid(parts.pid), raw[parts.start :], raw))

@@ -12,13 +12,13 @@ from .. import header
 from ..header import Parts
 from ..model import MAX_LINE, Batch, Classified, Event, Notice, NoticeKind, Outcome, Verdict
 from .engine import Engine
-from .judgement import Judgement
+from .judgement import Decision, Source
 from .patterns import TIMEOUT, Pattern
 
 
 class Account:
     """What is known of a batch so far. `every`: verdicts are wanted of ignored lines too. `numbered`: it matters which
-    line of its block a line is, else it may be given as 0."""
+    line of its block a line is."""
 
     def __init__(self, batch: Batch, now: float, every: bool) -> None:
         self.every = every
@@ -26,8 +26,9 @@ class Account:
         self._batch = batch
         self._now = now
         self._before = 0  # lines of the blocks before this one
-        self._hits: Counter[str] = Counter()
-        self._matches: dict[int, tuple[Engine, Counter[int]]] = {}
+        self._plain: dict[int, tuple[Engine, Counter[int]]] = {}
+        self._decisions: list[Decision] = []
+        self._others: list[Pattern] = []
         self._verdicts: list[Verdict] = []
 
     def read(self, lines: Sequence[bytes]) -> tuple[list[Event], dict[int, Parts]]:
@@ -38,47 +39,46 @@ class Account:
         """The message of a line, as bytes."""
         return line[header.take_apart(line, self._batch.program, self._now).start :]
 
-    def hit_many(self, engine: Engine, ids: Iterable[int]) -> None:
-        """Count matches, of which only those of plain rules count. Others do when it is clear what they mean."""
-        self._matches.setdefault(id(engine), (engine, Counter()))[1].update(ids)
+    def with_provenance(self, events: Sequence[Event], indices: Sequence[int]) -> list[Event]:
+        """`events`, of the lines with these numbers in this block, with what the source knows of them."""
+        known = self._batch.provenance[self._before :]
+        return [event._replace(provenance=known[at]) for event, at in zip(events, indices, strict=True)]
 
-    def hit_plain(self, patterns: Iterable[Pattern]) -> None:
-        """Count a line that the plain ones of these match, found one by one."""
-        for pattern in patterns:
-            if pattern.is_plain:
-                self._hits[pattern.name] += 1
+    def hit_plain(self, engine: Engine, ids: Iterable[int]) -> None:
+        """Count the matches of plain rules."""
+        self._plain.setdefault(id(engine), (engine, Counter()))[1].update(ids)
 
-    def hit_special(self, patterns: Iterable[Pattern]) -> None:
-        """Count a line that the others of these match."""
-        for pattern in patterns:
-            if not pattern.is_plain:
-                self._hits[pattern.name] += 1
+    def hit(self, decision: Decision) -> None:
+        """Count the matches of the other rules that this decision, on one line, says have matched."""
+        self._decisions.append(decision)
 
-    def leave(self, event: Event, index: int) -> None:
-        """Count a line, the one at `index` in this block, that no rule matches."""
-        self._verdicts.append(Verdict(self._batch.source, self._known(event, index), Outcome.UNEXPLAINED))
+    def hit_one(self, patterns: Iterable[Pattern]) -> None:
+        """Count one match of each."""
+        self._others.extend(patterns)
 
-    def judge(self, event: Event, index: int, judgement: Judgement) -> None:
-        """Count a line that rules match."""
-        outcome, matched, ignored_by, attack_by, address, reason = judgement
-        self.hit_special(matched)
-        if outcome is not Outcome.IGNORED or self.every:
-            event = self._known(event, index)
-            verdict = Verdict(self._batch.source, event, outcome, ignored_by, attack_by, address, reason)
-            self._verdicts.append(verdict)
+    def enter(self, events: Iterable[Event], decided: Iterable[tuple[Decision, Source] | None]) -> None:
+        """Count lines with what was decided of them; None where no rule matches."""
+        name, verdicts = self._batch.source, self._verdicts
+        for event, found in zip(events, decided, strict=True):
+            if found is None:
+                verdicts.append(Verdict(name, event, Outcome.UNEXPLAINED))
+                continue
+            decision, source = found
+            self._decisions.append(decision)
+            outcome = decision.outcome
+            if outcome is not Outcome.IGNORED or self.every:
+                rule, address = source or (decision.attack_by, None)
+                why = decision.quarantined_for
+                verdicts.append(Verdict(name, event, outcome, decision.ignored_by, rule, address, why))
 
     def quarantine(self, line: bytes) -> None:
         """Count a line, alone in its block, that is too long to be matched."""
-        (event,), _ = self.read([line])
-        why = f"longer than {MAX_LINE} bytes"
-        self.judge(event, 0, Judgement(Outcome.QUARANTINED, quarantined_for=why))
+        events, _ = self.read([line])
+        if self.numbered:
+            events = self.with_provenance(events, [0])
+        decision = Decision(Outcome.QUARANTINED, quarantined_for=f"longer than {MAX_LINE} bytes")
+        self.enter(events, [(decision, None)])
         self.next_block(1)
-
-    def _known(self, event: Event, index: int) -> Event:
-        """`event` with what the source knows of it."""
-        if not self._batch.provenance:
-            return event
-        return event._replace(provenance=self._batch.provenance[self._before + index])
 
     def next_block(self, count: int) -> None:
         """Go on behind a block of `count` lines."""
@@ -90,13 +90,16 @@ class Account:
         notices = tuple(Notice(NoticeKind.REFUSED, each.name, f"{each.name} {why}", self._now) for each in suspended)
         counts = Counter(verdict.outcome for verdict in self._verdicts)
         counts[Outcome.IGNORED] = self._batch.count - counts.total() + counts[Outcome.IGNORED]
-        return Classified(counts, self._all_hits(), tuple(self._verdicts), notices)
+        return Classified(counts, self._hits(), tuple(self._verdicts), notices)
 
-    def _all_hits(self) -> dict[str, int]:
-        all_hits: dict[str, int] = {}
-        for engine, matches in self._matches.values():
+    def _hits(self) -> dict[str, int]:
+        hits: dict[str, int] = {}
+        for engine, matches in self._plain.values():
             patterns = engine.patterns
-            all_hits |= {patterns[id_].name: n for id_, n in matches.items() if patterns[id_].is_plain}
-        for name, n in self._hits.items():
-            all_hits[name] = all_hits.get(name, 0) + n
-        return all_hits
+            hits |= {patterns[id_].name: count for id_, count in matches.items()}
+        found = Counter(self._others)
+        for decision, count in Counter(self._decisions).items():
+            found.update({pattern: count for pattern in decision.matched if not pattern.is_plain})
+        for pattern, count in found.items():
+            hits[pattern.name] = hits.get(pattern.name, 0) + count
+        return hits

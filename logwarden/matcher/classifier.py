@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .. import header
 from ..header import Parts
-from ..model import MAX_LINE, Batch, Classified, Refusal
+from ..model import MAX_LINE, Batch, Classified, Event, Outcome, Refusal
 from . import lines
 from .account import Account
 from .engine import Engine, Match, Patience
-from .judgement import judge
+from .judgement import Decision, Judge, Source
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
 
@@ -51,11 +51,6 @@ class Looks:
         if late:
             self.late.setdefault(end, []).extend(late)
 
-    def hidden(self) -> list[int]:
-        """The lines that ignore rules alone match: they are ignored if their header is traditional."""
-        late = self.late
-        return [end for end, found in self.found.items() if end not in late and all(each.ignores for each in found)]
-
 
 class Matcher:
     """All rules, compiled. For one thread at a time."""
@@ -66,6 +61,7 @@ class Matcher:
         patterns = [pattern for engine in engines for pattern in engine.patterns.values()]
         self._native = RegexEngine([each for each in patterns if each.scope is Scope.MESSAGE], patience)
         self._patience = patience
+        self._judge = Judge(patience)
 
     def classify(self, batch: Batch, now: float, every: bool = False) -> Classified:
         """What became of each line of `batch`. `now` dates stamps without a year.
@@ -85,47 +81,62 @@ class Matcher:
         texts = _texts(block, left)
         events, unusual = account.read(texts)
         self._look_again([(left[at], texts[at], parts) for at, parts in unusual.items()], looks, account)
-        ends = _ends(block) if account.numbered else []
-        for end, line, event in zip(left, texts, events, strict=True):
-            index = bisect_left(ends, end)
+        decided = self._decide(left, texts, events, looks, account)
+        if account.numbered:
+            ends = _ends(block)
+            events = account.with_provenance(events, [bisect_left(ends, end) for end in left])
+            account.next_block(len(ends))
+        account.enter(events, decided)
+
+    def _decide(
+        self, left: Sequence[int], texts: Sequence[bytes], events: Sequence[Event], looks: Looks, account: Account
+    ) -> list[tuple[Decision, Source] | None]:
+        """What becomes of each line, and who did it; None where no rule matches."""
+        found: list[tuple[Decision, Source] | None] = [None] * len(left)
+        indices: list[int] = []
+        decided: list[tuple[Decision, bytes]] = []
+        for index, end in enumerate(left):
             if end in looks.found or end in looks.late:
-                found = sorted(set(looks.found.get(end, ())), key=_rank)
-                message = event.message.encode() if line.isascii() else account.message(line)
-                account.judge(event, index, judge(found, looks.late.get(end, ()), message, self._patience))
-            else:
-                account.leave(event, index)
-        account.next_block(len(ends))
+                line = texts[index]
+                message = events[index].message.encode() if line.isascii() else account.message(line)
+                decided.append((self._judge.decide(looks.found.get(end, ()), looks.late.get(end, ())), message))
+                indices.append(index)
+        for index, (decision, _), source in zip(indices, decided, self._judge.sources(decided), strict=True):
+            found[index] = (decision, source)
+        return found
 
     def _look(self, block: bytes, account: Account) -> tuple[list[int], Looks]:
         """Where the lines end that are not simply ignored, and what was found on them."""
         looks = Looks()
         unsettled = bytearray(block)
-        for engine in self._engines:
-            swept = engine.sweep(block, unsettled)
-            account.hit_many(engine, swept.plain)
+        all_swept = [engine.sweep(block, unsettled) for engine in self._engines]
+        for engine, swept in zip(self._engines, all_swept, strict=True):
+            account.hit_plain(engine, swept.ids)
             looks.note(engine, swept.special, swept.late)
-        hidden = looks.hidden()
-        for end, line in zip(hidden, _texts(block, hidden), strict=True):
-            if header.is_traditional(line):
-                account.hit_special(looks.found.pop(end))
-                unsettled[end] = 0
-        self._add_plain(block, [end for end in {**looks.found, **looks.late} if not unsettled[end]], looks)
-        return sorted({*_ends(unsettled), *looks.found, *looks.late}), looks
+        self._hide(block, looks, unsettled, account)
+        if looked_at := {*looks.found, *looks.late}:
+            for engine, swept in zip(self._engines, all_swept, strict=True):
+                plain = [match for match in zip(swept.ends, swept.ids, strict=True) if match[0] in looked_at]
+                looks.note(engine, plain, ())
+        return sorted(looked_at.union(_ends(unsettled))), looks
 
-    def _add_plain(self, block: bytes, ends: list[int], looks: Looks) -> None:
-        """Find the plain rules that also match lines which other rules match."""
-        again = b"".join(b"%s\n" % line for line in _texts(block, ends))
-        before = dict(zip(_ends(again), ends, strict=True))
-        for engine in self._engines if ends else ():
-            matches = engine.scan(again).matches
-            looks.note(engine, [(before[end], id_) for end, id_ in matches if engine.patterns[id_].is_plain], ())
+    def _hide(self, block: bytes, looks: Looks, unsettled: bytearray, account: Account) -> None:
+        """Settle the lines that ignore rules alone match, if their header is traditional."""
+        for end, found in list(looks.found.items()):
+            decision = self._judge.decide(found, ())
+            if decision.outcome is not Outcome.IGNORED or end in looks.late:
+                continue
+            if header.is_traditional(block[block.rfind(b"\n", 0, end) + 1 : end]):
+                account.hit(decision)
+                del looks.found[end]
+                unsettled[end] = 0
 
     def _look_at_all(self, block: bytes, account: Account) -> tuple[list[int], Looks]:
         """Where all lines end, and all that was found on them."""
         looks = Looks()
         for engine in self._engines:
             found = engine.scan(block)
-            account.hit_many(engine, [id_ for _, id_ in found.matches])
+            account.hit_plain(engine, [id_ for _, id_ in found.matches if engine.patterns[id_].is_plain])
             looks.note(engine, *found)
         return _ends(block), looks
 
@@ -147,7 +158,7 @@ class Matcher:
             if not known:
                 for id_, matches in self._native.try_all(lines.message_view(line, parts), len(line)):
                     (found if matches else late).append(self._native.patterns[id_])
-            account.hit_plain(found)
+            account.hit_one(pattern for pattern in found if pattern.is_plain)
             looks.add(end, found, late)
 
 
@@ -191,7 +202,3 @@ def _texts(block: bytes, ends: Iterable[int]) -> list[bytes]:
 def _ends(block: bytes | bytearray) -> list[int]:
     """Where lines end: the offsets of all newlines."""
     return [newline.start() for newline in _NEWLINE.finditer(block)]
-
-
-def _rank(pattern: Pattern) -> int:
-    return pattern.rank

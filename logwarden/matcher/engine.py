@@ -22,9 +22,11 @@ class Found(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """All matches in a block whose lines plain rules have settled: of those rules the ids alone."""
+    """All matches in a block. Those of plain rules, `ids[n]` in the line that ends at `ends[n]`, have settled their
+    lines; `special` ones have not."""
 
-    plain: list[int]
+    ids: list[int]
+    ends: list[int]
     special: list[Match]
     late: list[Match]
 
@@ -34,7 +36,8 @@ class Swept(NamedTuple):
         for end, id_ in found.matches:
             if patterns[id_].is_plain:
                 unsettled[end] = 0
-                self.plain.append(id_)
+                self.ids.append(id_)
+                self.ends.append(end)
             else:
                 self.special.append((end, id_))
 
@@ -52,8 +55,8 @@ class Engine(Protocol):
         ...
 
     def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
-        """The same, where plain rules only have to be counted: in `unsettled`, a copy of `block`, the newline of each
-        line that one of them matches is overwritten."""
+        """The same, sorted; in `unsettled`, a copy of `block`, the newline of each line that a plain rule matches is
+        overwritten."""
         ...
 
 

@@ -46,17 +46,18 @@ class HyperscanEngine:
 
     def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
         """All matches in `block`; see Engine. What `on_match` does is done for every line of the log."""
-        rest, special, plain = self._special, list[Match](), list[int]()
+        swept, special = Swept([], [], [], []), list[Match]()
+        rest, note_id, note_end = self._special, swept.ids.append, swept.ends.append
 
         def on_match(id_: int, _start: int, end: int, _flags: int, _context: object) -> None:
             if id_ in rest:
                 special.append((end, id_))
             else:
                 unsettled[end] = 0
-                plain.append(id_)
+                note_id(id_)
+                note_end(end)
 
         self._database.scan(block, match_event_handler=on_match, scratch=self._scratch)
-        swept = Swept(plain, [], [])
         swept.sort(self._confirmed(block, special), self.patterns, unsettled)
         return swept
 

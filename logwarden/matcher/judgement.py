@@ -1,14 +1,20 @@
 """What the rules that match a line make of it.
 
-Owns: which decides: an attack before an ignore rule, ATTACK before a violation, among equals the first of the rule set;
-what an exempting rule of logcheck takes away; the address; what becomes of a line that a rule had no time for.
-Never: raises for a line.
+An attack outweighs an ignore rule; a rule of logcheck's *.ignore.d exempts the line from the attack rules of its files,
+and hides it where none of them is left. Where time ran out before all is known the line is quarantined, unless it was
+for an ignore rule and another one hides the line.
+
+Owns: these decisions, and the address that an attack rule captures. A decision depends on nothing but which rules
+matched, and of those sets there are few: each is decided once. Addresses are captured for many lines at a time, for
+it is the call that costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from .. import address
 from ..errors import RuleError
@@ -16,38 +22,123 @@ from ..model import AttackRule, IgnoreRule, Outcome, Severity
 from .engine import Patience
 from .patterns import TIMEOUT, Pattern
 
+_MOST_DECISIONS = 10_000
 
-class Judgement(NamedTuple):
-    """The part of a Verdict that the rules decide, and the rules that count as having matched."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """The part of a Verdict that the rules decide, and the rules that count as having matched. Of an attack, `culprits`
+    are the rules that may name its address, the first that does being the one that decides."""
 
     outcome: Outcome
     matched: Sequence[Pattern] = ()
     ignored_by: IgnoreRule | None = None
     attack_by: AttackRule | None = None
-    address: str | None = None
     quarantined_for: str | None = None
+    culprits: Sequence[tuple[Pattern, AttackRule]] = ()
 
 
-def judge(found: Sequence[Pattern], late: Sequence[Pattern], message: bytes, patience: Patience) -> Judgement:
-    """What becomes of a line with this message. `found` are the rules that match, in the order of the rule set; `late`
-    those that ran out of time."""
+Source = tuple[AttackRule, str] | None
+"""The rule that names the address of an attack, and the address, normalised."""
+
+
+class Judge:
+    """For one thread at a time."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._decisions: dict[tuple[Pattern, ...], Decision] = {}
+
+    def decide(self, found: Sequence[Pattern], late: Sequence[Pattern]) -> Decision:
+        """What becomes of a line. `found` are the rules that match, `late` those that ran out of time."""
+        if late:
+            return _decide(_in_order(found), late)
+        key = tuple(found)
+        if key not in self._decisions:
+            if len(self._decisions) >= _MOST_DECISIONS:
+                self._decisions.clear()
+            self._decisions[key] = _decide(_in_order(found), ())
+        return self._decisions[key]
+
+    def sources(self, attacks: Sequence[tuple[Decision, bytes]]) -> list[Source]:
+        """Who did it, for each decision on a line with this message."""
+        found: list[Source] = [None] * len(attacks)
+        left: Iterable[int] = range(len(attacks))
+        turn = 0
+        while left := [index for index in left if found[index] is None and len(attacks[index][0].culprits) > turn]:
+            lines: defaultdict[tuple[Pattern, AttackRule], list[int]] = defaultdict(list)
+            for index in left:
+                lines[attacks[index][0].culprits[turn]].append(index)
+            for (pattern, rule), indices in lines.items():
+                captured = self._captured(pattern, [attacks[index][1] for index in indices])
+                for index, text in zip(indices, captured, strict=True):
+                    if text and (source := _normalised(text)):
+                        found[index] = (rule, source)
+            turn += 1
+        return found
+
+    def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
+        """What a pattern says is the source, for each message."""
+        if len(messages) > 1 and self._patience.allows(pattern, max(map(len, messages))):
+            try:
+                return pattern.capture_all(messages)
+            except (TimeoutError, RuleError):
+                pass  # one by one, so that it is known which line takes so long
+        return [self._capture(pattern, message) for message in messages]
+
+    def _capture(self, pattern: Pattern, message: bytes) -> bytes | None:
+        if not self._patience.allows(pattern, len(message)):
+            return None
+        try:
+            return pattern.capture(message)
+        except TimeoutError:
+            self._patience.lose(pattern, len(message))
+        except RuleError:  # a rule for Hyperscan alone
+            pass
+        return None
+
+
+def _in_order(found: Sequence[Pattern]) -> list[Pattern]:
+    """As the rule set has them, none twice."""
+    return sorted(set(found), key=lambda pattern: pattern.rank)
+
+
+def _decide(found: Sequence[Pattern], late: Sequence[Pattern]) -> Decision:
     if not found and not late:
-        return Judgement(Outcome.UNEXPLAINED)
+        return Decision(Outcome.UNEXPLAINED)
     ignores = [pattern.rule for pattern in found if isinstance(pattern.rule, IgnoreRule)]
     attacks, exempt = _attacks(found, ignores)
     hiding = next((rule for rule in ignores if not rule.exempts), None)
     matched = [pattern for pattern in found if pattern not in exempt]
     if attacks:
-        attack, source = _culprit(attacks, message, patience)
-        return Judgement(Outcome.ATTACK, matched, _hiding_attack(attack, ignores), attack, source)
+        worst = [each for each in attacks if each[1].severity is Severity.ATTACK] or attacks
+        culprits = [each for each in worst if each[0].captures]
+        first = worst[0][1]
+        return Decision(Outcome.ATTACK, matched, _hiding_attack(first, ignores), first, culprits=culprits)
     if exempt and not hiding:
         hiding = next(rule for rule in ignores if rule.exempts)
     if hiding and not any(pattern.is_attack for pattern in late):
-        return Judgement(Outcome.IGNORED, matched, hiding)
+        return Decision(Outcome.IGNORED, matched, hiding)
     if late:
         why = f"{late[0].name} took longer than {TIMEOUT * 1000:g} ms"
-        return Judgement(Outcome.QUARANTINED, matched, hiding, quarantined_for=why)
-    return Judgement(Outcome.UNEXPLAINED, matched)
+        return Decision(Outcome.QUARANTINED, matched, hiding, quarantined_for=why)
+    return Decision(Outcome.UNEXPLAINED, matched)
+
+
+def _attacks(
+    found: Sequence[Pattern], ignores: Sequence[IgnoreRule]
+) -> tuple[list[tuple[Pattern, AttackRule]], list[Pattern]]:
+    """The attack rules that count, and those that a rule of logcheck's *.ignore.d exempts."""
+    exempted = {file for rule in ignores for file in rule.exempts}
+    attacks: list[tuple[Pattern, AttackRule]] = []
+    exempt: list[Pattern] = []
+    for pattern in found:
+        if isinstance(pattern.rule, AttackRule):
+            if pattern.rule.file in exempted:
+                exempt.append(pattern)
+            else:
+                attacks.append((pattern, pattern.rule))
+    return attacks, exempt
 
 
 def _hiding_attack(attack: AttackRule, ignores: Sequence[IgnoreRule]) -> IgnoreRule | None:
@@ -55,35 +146,10 @@ def _hiding_attack(attack: AttackRule, ignores: Sequence[IgnoreRule]) -> IgnoreR
     return next((rule for rule in ignores if not rule.exempts and (attack.programs or rule.programs)), None)
 
 
-def _attacks(found: Sequence[Pattern], ignores: Sequence[IgnoreRule]) -> tuple[list[Pattern], list[Pattern]]:
-    """The attack rules that count, and those that a rule of logcheck's *.ignore.d exempts."""
-    exempted = {file for rule in ignores for file in rule.exempts}
-    attacks: list[Pattern] = []
-    exempt: list[Pattern] = []
-    for pattern in found:
-        if isinstance(pattern.rule, AttackRule):
-            (exempt if pattern.rule.file in exempted else attacks).append(pattern)
-    return attacks, exempt
-
-
-def _culprit(attacks: list[Pattern], message: bytes, patience: Patience) -> tuple[AttackRule, str | None]:
-    """The rule that decides, and the address: that of the first rule that gives one, of those that count most."""
-    rules = [(pattern, pattern.rule) for pattern in attacks if isinstance(pattern.rule, AttackRule)]
-    worst = [each for each in rules if each[1].severity is Severity.ATTACK] or rules
-    for pattern, rule in worst:
-        if source := _address(pattern, message, patience):
-            return rule, source
-    return worst[0][1], None
-
-
-def _address(pattern: Pattern, message: bytes, patience: Patience) -> str | None:
-    if not patience.allows(pattern, len(message)):
-        return None
+@functools.lru_cache(maxsize=4096)
+def _normalised(text: bytes) -> str | None:
+    """An address; None where the text is none."""
     try:
-        source = pattern.capture(message)
-        return None if source is None else str(address.parse(source.decode("ascii", "backslashreplace")))
-    except TimeoutError:
-        patience.lose(pattern, len(message))
-    except (ValueError, RuleError):  # no address; or a rule for Hyperscan alone
-        pass
-    return None
+        return str(address.parse(text.decode("ascii", "backslashreplace")))
+    except ValueError:
+        return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import regex
@@ -25,6 +26,8 @@ from .lines import View
 
 TIMEOUT = 0.1
 """Seconds that a rule may take for one line in the `regex` engine."""
+
+_CAPTURED = tuple(f"<{name.decode()}>" for name in ere.CAPTURED)
 
 Rule = IgnoreRule | AttackRule
 
@@ -121,12 +124,21 @@ class Pattern:
     def _needs(self) -> bytes:
         return ere.required_text(Analysis(text_of(self.rule)).tree)
 
+    @property
+    def captures(self) -> bool:
+        """Whether the rule may say who is the source of an attack."""
+        return self.scope is Scope.MESSAGE and any(each in self.rule.regex for each in _CAPTURED)
+
     def capture(self, message: bytes) -> bytes | None:
-        """What the rule says is the source of an attack, if anything. Raises TimeoutError."""
-        if self.scope is not Scope.MESSAGE or "addr" not in self._regex.groupindex:
+        """The source that a message which the rule matches names, if any. Raises TimeoutError, and RuleError."""
+        if "addr" not in self._regex.groupindex:
             return None
         found = self._regex.fullmatch(message, timeout=TIMEOUT)
         return found["addr"] if found else None
+
+    def capture_all(self, messages: Sequence[bytes]) -> Sequence[bytes]:
+        """The same of many messages, in the time that one may take: empty where there is none."""
+        return self._regex_for_many.findall(b"\n".join(messages), timeout=TIMEOUT)
 
     def is_for(self, program: bytes | None) -> bool:
         """Whether a native rule is for messages of `program` ('*': any; None: the message of none)."""
@@ -139,6 +151,13 @@ class Pattern:
     @functools.cached_property
     def _programs(self) -> re.Pattern[bytes]:
         return re.compile(globs.fragment(self.rule.programs))
+
+    @functools.cached_property
+    def _regex_for_many(self) -> regex.Pattern[bytes]:
+        """Matches each line of a block once, and captures nothing where the rule does not match it."""
+        if self._regex.groups != 1 or self._regex.pattern.count(b"(?P<addr>") != 1:
+            raise RuleError("captures in more than one place")
+        return regex.compile(rb"^(?:(?:%s)$|.*$)" % self._regex.pattern, regex.MULTILINE)
 
     @functools.cached_property
     def _regex(self) -> regex.Pattern[bytes]:

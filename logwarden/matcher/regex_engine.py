@@ -37,7 +37,7 @@ class RegexEngine:
 
     def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
         """All matches in `block`; see Engine."""
-        swept = Swept([], [], [])
+        swept = Swept([], [], [], [])
         swept.sort(self.scan(block), self.patterns, unsettled)
         return swept
 

@@ -1,5 +1,7 @@
 """Log lines to measure with, from a seed: what the rules of the installed logcheck-database hide, and what none hides.
 
+With them come the samples of attack.d.
+
 Owns: reading those rules from /etc/logcheck, and writing a line that a syntax tree matches.
 Never: holds a line or a rule of that package: both are made from what is installed.
 """
@@ -7,6 +9,7 @@ Never: holds a line or a rule of that package: both are made from what is instal
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +19,9 @@ from logwarden.ere import Node, parse
 from logwarden.ere.nodes import ANY, CLASSES, Alt, Assertion, Backref, Capture, Cat, Group, Literal, Repeat, Set
 from logwarden.errors import RuleError
 from logwarden.model import IgnoreRule, Location
+from logwarden.rules import load
 
+ROOT = Path(__file__).resolve().parents[2]
 LOGCHECK = Path("/etc/logcheck")
 LEVELS = ("ignore.d.paranoid", "ignore.d.server")
 HEADER = re.compile(r"\^\([^|]+\|\[0-9T:\.\+-\]\{32\}\) \[[^ ]+\]\+ ")
@@ -24,6 +29,10 @@ HEADER = re.compile(r"\^\([^|]+\|\[0-9T:\.\+-\]\{32\}\) \[[^ ]+\]\+ ")
 STAMP = b"2026-01-05T06:%02d:%02d.%06d+00:00 web1 "
 REPEATS = 12
 """How often `+` and `*` repeat at most: log lines are short."""
+
+TAG = re.compile(rb"[^][ :]+(\[[0-9]+\])?: ")
+UNEXPLAINED, ATTACKS = 0.09, 0.01
+"""Of all lines."""
 
 PLAIN = CLASSES[b"alnum"]
 
@@ -93,18 +102,40 @@ def members(bits: int) -> bytes:
     return bytes(byte for byte in range(256) if (likely or bits) >> byte & 1)
 
 
-def lines(count: int, seed: int = 3, unexplained: float = 0.1) -> list[bytes]:
-    """`count` lines with their newlines, of which about a share `unexplained` has words that no rule knows."""
+def lines(count: int, seed: int = 3) -> list[bytes]:
+    """`count` lines with their newlines, as a server writes them: most of them of few kinds (Zipf's law over the rules,
+    in an order that the seed decides), a share UNEXPLAINED with words that no rule knows, a share ATTACKS."""
     chance = random.Random(seed)
-    makers = list(line_makers(rules()))
+    makers = [maker for maker in line_makers(rules()) if TAG.match(maker(chance))]
+    chance.shuffle(makers)
+    likely = chance.choices(makers, zipf(len(makers)), k=count)
+    attacks = attack_samples()
+    chance.shuffle(attacks)
+    weights = list(itertools.accumulate(zipf(len(attacks))))
     made = []
-    for number in range(count):
-        message = chance.choice(makers)(chance)
-        if chance.random() < unexplained:
-            program, _, rest = message.partition(b": ")
-            message = program + b": unheard-of " + rest
+    for number, maker in enumerate(likely):
+        message, die = maker(chance), chance.random()
+        if die < ATTACKS:
+            (message,) = chance.choices(attacks, cum_weights=weights)
+        elif die < ATTACKS + UNEXPLAINED and (tag := TAG.match(message)):
+            message = tag[0] + b"unheard-of " + message[tag.end() :]
         made.append(STAMP % (number // 6000 % 60, number // 100 % 60, number % 1_000_000) + message + b"\n")
     return made
+
+
+def zipf(count: int) -> list[float]:
+    """The weights of `count` kinds, the commonest first."""
+    return [1 / rank for rank in range(1, count + 1)]
+
+
+def attack_samples() -> list[bytes]:
+    """What attack.d's samples say, with the tag of their program."""
+    found = []
+    for rule in load(attack=[str(ROOT / "attack.d")]).attack:
+        program = next((name for name in rule.programs if not set(name) & set("*?[")), None)
+        if program is not None:
+            found += [f"{program}[4242]: {sample.line}".encode() for sample in rule.samples if "\n" not in sample.line]
+    return found
 
 
 def sshd_lines(count: int, seed: int = 4) -> list[bytes]:
