@@ -8,7 +8,7 @@ import click
 
 from .. import config, control, duration
 from ..errors import EdgeError
-from .options import clock, config_option, console, json_option, print_json, safe, table
+from .options import clock, config_option, console, json_option, print_json, print_problem, safe, table
 
 
 def _ask(config_file: str, command: str, **arguments: Any) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def status(config_file: str, *, as_json: bool) -> None:
         lines.add_row(safe(source), *(str(counts[name]) for name in ("read", *list(counts)[1:])))
     out.print(lines)
     for problem in answer["problems"]:
-        out.print(safe(problem), markup=False, style="red")
+        print_problem(out, problem)
     for message in answer["outbox"]:
         text = f"not delivered yet: {message['subject']} ({message['attempts']} attempts): {message['error']}"
-        out.print(safe(text), markup=False, style="red")
+        print_problem(out, text)
 
 
 @click.command()
@@ -135,5 +135,5 @@ def reload(config_file: str, *, as_json: bool) -> None:
         return
     out = console()
     for problem in answer["problems"]:
-        out.print(safe(problem), markup=False, style="red")
+        print_problem(out, problem)
     out.print(f"{answer['rules']['ignore']} ignore rules and {answer['rules']['attack']} attack rules in force.")

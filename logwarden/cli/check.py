@@ -7,7 +7,7 @@ import sys
 import click
 
 from .. import config, watch
-from .options import config_option, console, json_option, print_json
+from .options import config_option, console, json_option, print_json, print_problem
 
 
 @click.command()
@@ -28,6 +28,6 @@ def check(config_file: str, *, as_json: bool) -> None:
     else:
         out = console()
         for problem in problems:
-            out.print(problem, markup=False, style="red")
+            print_problem(out, problem)
         out.print(f"{counts['ignore']} ignore rules and {counts['attack']} attack rules in force.")
     sys.exit(1 if problems else 0)

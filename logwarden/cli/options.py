@@ -35,6 +35,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, highlight=False, soft_wrap=not narrow, width=None if narrow else WIDE)
 
 
+def print_problem(out: Console, problem: object) -> None:
+    """A line about something that went wrong. It is not folded, so that a `file:line` stays one word."""
+    out.print(safe(problem), markup=False, style="red", soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """One JSON value on a line of its own."""
     click.echo(json.dumps(value, ensure_ascii=False))
