@@ -72,6 +72,7 @@ def _equal(pattern: bytes, lines: list[bytes], found: frozenset[int], expected: 
     assert not wrong, f"{engine} on {pattern!r}: grep's answers are {wrong}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patterns", ODDITIES, ids=lambda patterns: patterns.split()[0])
 def test_odd_rules_mean_what_they_mean_to_grep(patterns: str) -> None:
     for pattern in patterns.split():

@@ -271,9 +271,9 @@ def test_without_rules_every_line_is_unexplained() -> None:
 
 def test_a_large_batch_is_as_its_lines() -> None:
     made = compiled(ignore("su", "x"), ignore("", r"^only\W"))
-    lines = ["Nov 22 17:00:00 mail su: x", "Nov 22 17:00:00 mail su: y", "only this", "", "z" * 200] * 5_000
+    lines = ["Nov 22 17:00:00 mail su: x", "Nov 22 17:00:00 mail su: y", "only this", "", "z" * 200] * 2_000
     found = classify(made, *lines, every=False)
-    assert found.counts == {Outcome.IGNORED: 10_000, Outcome.UNEXPLAINED: 15_000}
+    assert found.counts == {Outcome.IGNORED: 4_000, Outcome.UNEXPLAINED: 6_000}
     assert [each.event.raw for each in found.verdicts[:6]] == [lines[1], "", lines[4], lines[1], "", lines[4]]
 
 
