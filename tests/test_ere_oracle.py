@@ -30,9 +30,10 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 DATABASE = Path("/etc/logcheck")
 SAMPLE_LOG = Path(__file__).parent / "demo" / "sample.log"
 
-PROFILE = settings().max_examples
-EXAMPLES = PROFILE * (10 if PROFILE > 100 else 1)
-"""10,000 rules with some 20 lines each in CI's profile."""
+PARTS = 4
+EXAMPLES = 25 * settings().max_examples
+"""For each part, which a worker of its own may do: 10,000 rules with some 20 lines each in `make test`, a million in
+`make fuzz`."""
 
 HERE = Path(__file__).parent
 ODDITIES = (HERE / "ere_rules.txt").read_text().splitlines()
@@ -121,9 +122,11 @@ _lines = st.lists(
 )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
 @settings(max_examples=EXAMPLES)
 @given(_expressions, _lines, st.integers(0, 2**32))
-def test_a_random_rule_means_what_it_means_to_grep(rule: str, lines: list[bytes], seed: int) -> None:
+def test_a_random_rule_means_what_it_means_to_grep(part: int, rule: str, lines: list[bytes], seed: int) -> None:
     pattern = rule.replace("\n", "").encode("latin-1")
     random = Random(seed)
     _agree(pattern, [b"", b"a", b"ab", b"b a", *lines, *_made_for(pattern, random)])
