@@ -69,7 +69,7 @@ def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name, path in homes.items():
             path.mkdir(exist_ok=True)
             patch.setenv(name, str(path))
-        for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "LOGWARDEN_CONFIG"):
+        for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
             patch.delenv(name, raising=False)
         yield
 

@@ -37,6 +37,15 @@ def test_a_directory_that_appears_later_is_listened_to(heard: threading.Semaphor
     assert heard.acquire(timeout=5)
 
 
-def test_what_is_no_rule_file_is_not_heard_of(heard: threading.Semaphore, tmp_path: Path) -> None:
-    (tmp_path / "ignore.d" / "server" / ".a.rules.swp").write_text("")
+@pytest.mark.parametrize("name", ["local-postfix", "local.conf"])
+def test_a_file_of_logchecks_directories_is_heard_of_and_one_that_is_misnamed(
+    heard: threading.Semaphore, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "ignore.d" / "server" / name).write_text("^x")
+    assert heard.acquire(timeout=5)
+
+
+@pytest.mark.parametrize("name", [".a.rules.swp", "4913"])
+def test_what_is_no_rule_file_is_not_heard_of(heard: threading.Semaphore, tmp_path: Path, name: str) -> None:
+    (tmp_path / "ignore.d" / "server" / name).write_text("")
     assert not heard.acquire(timeout=0.1)
