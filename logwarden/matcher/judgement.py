@@ -79,6 +79,7 @@ def _culprit(attacks: list[Pattern], message: bytes, patience: Patience) -> tupl
 def _address(pattern: Pattern, message: bytes, patience: Patience) -> str | None:
     if not patience.allows(pattern, len(message)):
         return None
+    started = patience.timer()
     try:
         source = pattern.capture(message)
         return None if source is None else str(address.parse(source.decode("ascii", "backslashreplace")))
@@ -86,4 +87,6 @@ def _address(pattern: Pattern, message: bytes, patience: Patience) -> str | None
         patience.lose(pattern, len(message))
     except (ValueError, RuleError):  # no address; or a rule for Hyperscan alone
         pass
+    finally:
+        patience.spend(pattern, started)
     return None
