@@ -18,8 +18,10 @@ demo: .venv/demo.stamp ## run the daemon on a growing sample log: attacks banned
 test: setup ## every test; those that need root skip themselves where there is none
 	$(PYTEST)
 
+# In one process: to divide the work of a few seconds costs more than it saves. What pytest rewrites is kept.
+unit: export PYTHONDONTWRITEBYTECODE =
 unit: setup ## the tests that need no root and take no seconds
-	$(PYTEST) -m 'not root and not slow' --hypothesis-profile=quick
+	$(PYTHON) -m pytest -m 'not root and not slow' --hypothesis-profile=quick
 
 lint: setup ## ruff and mypy --strict
 	$(PYTHON) -m ruff check $(CODE)

@@ -89,7 +89,9 @@ class Mailing:
         )
         if built.empty:
             return None
-        rendered = digest.render(built, templates=config.digest.templates)
+        from .digest.render import render  # a start needs no templates: the first digest loads them
+
+        rendered = render(built, templates=config.digest.templates)
         for problem in rendered.problems:
             self._trouble(f"a template cannot be used, and the shipped one stood in: {problem}")
         return rendered

@@ -229,13 +229,15 @@ class Classified:
     """A batch after the matcher: how many lines had each outcome, each rule's hits, and the lines worth keeping.
 
     `verdicts` holds every line that is not simply ignored, in the order of the batch (every line at all where the
-    caller asked for that). `hits` counts lines by rule (`str(rule.where)` or `str(attack_rule)`).
+    caller asked for that). `hits` counts lines by rule (`str(rule.where)` or `str(attack_rule)`); `slow` is how long
+    rules were at work in the `regex` engine, in seconds; each tells now and then.
     """
 
     counts: Mapping[Outcome, int]
     hits: Mapping[str, int]
     verdicts: tuple[Verdict, ...]
     notices: tuple[Notice, ...] = ()
+    slow: Mapping[str, float] = field(default_factory=dict)
 
 
 # --- what is done about it ----------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 
+from .rules.directory import is_noise
 from .sources.directories import DirectoryWatch, directories
 
 QUIET = 0.2
 """Seconds without a change after which an edit counts as done: a half-written file is waited out."""
-SUFFIXES = (".rules", ".yaml")
 
 
 class RuleWatch:
@@ -45,7 +45,7 @@ class RuleWatch:
             self._watch.stop()
 
     def _hear(self, path: str, _names: bool) -> None:
-        if path.endswith(SUFFIXES) or os.path.isdir(path):
+        if not is_noise(os.path.basename(path)):  # logcheck's files have no suffix; one of a wrong name is to be said
             self._heard.set()
 
     def _run(self) -> None:

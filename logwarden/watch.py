@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import address, host, matcher, rules
+from . import address, host, matcher, process, rules
 from .address import Guard
 from .config import Config, JournalConfig
 from .errors import CommandError, EdgeError
@@ -45,7 +45,8 @@ class Watch:
 def build(config: Config) -> Watch:
     """Load and compile everything that `config` names. Takes seconds where the rules are new and many."""
     ruleset = load_rules(config)
-    return Watch(config, ruleset, matcher.compile(ruleset, Path(config.state) / "cache"), guard(config))
+    compiled = matcher.compile(ruleset, Path(config.state) / "cache", run=process.run)
+    return Watch(config, ruleset, compiled, guard(config))
 
 
 def load_rules(config: Config) -> RuleSet:

@@ -19,9 +19,7 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=100)
-hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=20)
-hypothesis.settings.register_profile("unit", deadline=None, derandomize=True, max_examples=25)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=1_000)
+hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)
 hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=10_000, print_blob=True)
 hypothesis.settings.load_profile("default")
 
@@ -56,37 +54,35 @@ def why_not_root() -> str | None:
     return f"root may make no network namespace here: {tried.stderr.strip()}" if tried.returncode else None
 
 
-SLOW = ("test_rules_shipped.py", "test_matcher_cache.py", "test_tail_machine.py", "test_rules.py")
-"""Files that compile all shipped rules, or live through many days of rotations: left out of `make unit` whole."""
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.name in SLOW:
-            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("root") and (reason := why_not_root()):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.getbasetemp() / "home"
-    for name, path in {"HOME": home, "XDG_CACHE_HOME": home / ".cache", "XDG_CONFIG_HOME": home / ".config"}.items():
-        path.mkdir(exist_ok=True)
-        monkeypatch.setenv(name, str(path))
-    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "LOGWARDEN_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        homes = {"HOME": home, "XDG_CACHE_HOME": home / ".cache", "XDG_CONFIG_HOME": home / ".config"}
+        for name, path in homes.items():
+            path.mkdir(exist_ok=True)
+            patch.setenv(name, str(path))
+        for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 def _children() -> set[int]:
-    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {int(child) for task in tasks for child in _read(task).split()}
+    tasks = f"/proc/{os.getpid()}/task"
+    return {int(child) for task in os.listdir(tasks) for child in _read(f"{tasks}/{task}/children").split()}
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
     try:
-        return path.read_text()
+        with open(path) as file:
+            return file.read()
     except OSError:  # the thread ended, or this kernel does not list children
         return ""
 
@@ -99,5 +95,5 @@ def _nothing_left_running() -> Iterator[None]:
     for thread in set(threading.enumerate()) - threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     left: list[object] = [thread for thread in threading.enumerate() if thread not in threads]
-    left += [f"process {child}: {_read(Path(f'/proc/{child}/cmdline'))}" for child in _children() - children]
+    left += [f"process {child}: {_read(f'/proc/{child}/cmdline')}" for child in _children() - children]
     assert not left, f"the test left behind: {left}"

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from logwarden.digest import Digest, Rendered, Shapes, build, compose, render
+from logwarden.digest import Digest, Rendered, Shapes, build, compose
 from logwarden.digest.escape import visible, wrap
 from logwarden.digest.message import identity
+from logwarden.digest.render import render
 from logwarden.model import Ban, Entry, Location, Notice, NoticeKind, Outcome, Refusal, Severity
 
 UNTIL = datetime(2026, 1, 2, 15, 2, tzinfo=UTC).timestamp()

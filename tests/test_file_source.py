@@ -178,6 +178,7 @@ def test_a_held_back_event_is_let_go_by_the_clock(tmp_path: Path, sources: Calla
     sink.wait_for_lines("Error#012 at a")
 
 
+@pytest.mark.slow
 def test_stop_is_prompt_even_while_emit_blocks(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     append(log, "one")

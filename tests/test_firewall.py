@@ -40,7 +40,10 @@ def network() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.root) for name in KERNEL] + ["dry-run"])
+IN_A_KERNEL = [pytest.param(name, marks=pytest.mark.root) for name in KERNEL]
+
+
+@pytest.fixture(params=[*IN_A_KERNEL, "dry-run"])
 def firewall(request: pytest.FixtureRequest) -> Firewall:
     if request.param != "dry-run":
         request.getfixturevalue("network")
@@ -49,7 +52,7 @@ def firewall(request: pytest.FixtureRequest) -> Firewall:
     return made
 
 
-@pytest.fixture(params=KERNEL)
+@pytest.fixture(params=IN_A_KERNEL)
 def kernel(request: pytest.FixtureRequest, network: None) -> Firewall:
     made = BACKENDS[request.param]()
     made.init()

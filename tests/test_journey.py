@@ -80,9 +80,9 @@ mail: {{host: 127.0.0.1, port: {port}}}
         self.log.rename(self.log.with_name("app.log.1"))
 
     def run(self, *argv: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [*LOGWARDEN, *argv, "--config", str(self.config)], capture_output=True, text=True, check=False
-        )
+        argv = (*LOGWARDEN, *argv, "--config", str(self.config))
+        # Not what this process's C library holds: there readline, which pytest imports, has set COLUMNS.
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=dict(os.environ))
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -178,9 +178,9 @@ def test_a_broken_edit_is_refused_and_the_daemon_keeps_working(host: Host) -> No
         host.config.write_text(good + "bogus: 1\n")
         assert "bogus: unknown key" in host.run("reload", status=78)
         host.config.write_text(good)
-        host.rules.write_text("app: other <NUM>\n")
+        host.rules.write_text("app: other <NUM>\napp: another <NUM>\n")
         process.send_signal(signal.SIGHUP)
-        until(lambda: "1 ignore rules" in host.run("status"))
+        until(lambda: "2 ignore rules" in host.run("status"))
         host.write("other 2", "normal 3")
         until(lambda: host.read() == 3)
         assert host.lines() == {"ignored": 2, "attack": 0, "unexplained": 1, "quarantined": 0}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from logwarden import header, matcher
 from logwarden.matcher import Matcher
+from logwarden.matcher.engine import Patience
 from logwarden.model import (
     MAX_LINE,
     AttackRule,
@@ -271,9 +272,9 @@ def test_without_rules_every_line_is_unexplained() -> None:
 
 def test_a_large_batch_is_as_its_lines() -> None:
     made = compiled(ignore("su", "x"), ignore("", r"^only\W"))
-    lines = ["Nov 22 17:00:00 mail su: x", "Nov 22 17:00:00 mail su: y", "only this", "", "z" * 200] * 5_000
+    lines = ["Nov 22 17:00:00 mail su: x", "Nov 22 17:00:00 mail su: y", "only this", "", "z" * 200] * 2_000
     found = classify(made, *lines, every=False)
-    assert found.counts == {Outcome.IGNORED: 10_000, Outcome.UNEXPLAINED: 15_000}
+    assert found.counts == {Outcome.IGNORED: 4_000, Outcome.UNEXPLAINED: 6_000}
     assert [each.event.raw for each in found.verdicts[:6]] == [lines[1], "", lines[4], lines[1], "", lines[4]]
 
 
@@ -443,6 +444,28 @@ def test_one_long_line_does_not_switch_an_attack_rule_off(portable: bool) -> Non
     assert [each.outcome for each in found.verdicts] == [Outcome.QUARANTINED, Outcome.ATTACK]
     assert found.verdicts[1].address == "192.0.2.1"
     assert len(found.notices) == 1
+
+
+@BOTH
+def test_what_rules_cost_in_the_slow_engine_is_told_by_rule(portable: bool) -> None:
+    slow, quick = ignore("", f"^{SLOW}$"), ignore("", r"^(b)\1+$")
+    made = compiled(slow, quick, portable=portable)
+    found = classify(made, "a" * 5_000 + "xy", "bb")
+    assert found.slow == {str(slow.where): pytest.approx(0.1, abs=0.1)}, "the quick one has nothing to tell yet"
+    assert classify(made, "a" * 5_000 + "xy").slow == {}, "it is suspended"
+    many = [classify(made, *["bb"] * 500).slow.get(str(quick.where), 0.0) for _ in range(20)]
+    assert 0.001 <= sum(many) < 1
+
+
+def test_the_time_of_a_rule_is_told_once_and_small_change_is_saved_up() -> None:
+    (pattern,) = compiled(ignore("", "^a$"), portable=True)._engines[0].patterns.values()
+    ticks = iter([0.0004, 0.0012])
+    patience = Patience(timer=lambda: next(ticks))
+    patience.spend(pattern, 0.0)
+    assert patience.spent() == {}
+    patience.spend(pattern, 0.0004)
+    assert patience.spent() == {pattern.name: pytest.approx(0.0012)}
+    assert patience.spent() == {}
 
 
 def test_an_address_that_takes_too_long_to_find_is_none() -> None:

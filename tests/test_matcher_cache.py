@@ -16,6 +16,8 @@ from logwarden.matcher.build import build
 from logwarden.matcher.patterns import Text
 from logwarden.model import AttackRule, Batch, Dialect, IgnoreRule, Location, RuleSet
 
+pytestmark = pytest.mark.slow
+
 NOW = 1_795_366_800.0
 
 
@@ -93,7 +95,6 @@ def test_the_cache_is_kept_by_what_a_rule_says_and_for_whom(tmp_path: Path) -> N
     assert child.asked == [["rule 0", "rule 1"]]
 
 
-@pytest.mark.slow
 def test_many_edits_make_a_new_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_MOST_BESIDE", 2)
     matcher.compile(ruleset(*BASE), tmp_path)
@@ -104,7 +105,6 @@ def test_many_edits_make_a_new_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ignored(made, "z") == f"local.rules:{len(BASE) + 3}"
 
 
-@pytest.mark.slow
 def test_old_files_go(tmp_path: Path) -> None:
     for number in range(20):
         matcher.compile(ruleset(*BASE, f"edit {number}"), tmp_path)
@@ -184,7 +184,6 @@ def test_where_no_child_can_be_run_the_error_says_so() -> None:
         matcher.compile(ruleset(*BASE), run=broken)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("portable", [False, True])
 def test_a_real_child_compiles(tmp_path: Path, portable: bool) -> None:
     made = matcher.compile(ruleset("(", *BASE, r"(.)\1\udcff"), tmp_path, run=process.run, portable=portable)

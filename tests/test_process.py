@@ -35,7 +35,8 @@ def test_or_by_the_last_line_or_by_its_silence() -> None:
         run(["false"])
 
 
-def test_a_program_that_is_not_there_or_never_ends_is_an_error() -> None:
+def test_a_program_that_is_not_there_or_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # a directory on it that may not be read would be another error
     with pytest.raises(CommandError, match="no-such-program: No such file"):
         run(["no-such-program"])
     with pytest.raises(CommandError, match=r"no answer within 0.05 s"):

@@ -435,6 +435,7 @@ def test_a_rule_repeated_in_another_file_names_the_first(tree: Tree) -> None:
     assert said(found)[0].endswith("a.rules:1, which stays in force")
 
 
+@pytest.mark.slow
 def test_what_is_shipped_is_in_force_without_a_word() -> None:
     root = Path(__file__).parent.parent
     found = rules.load([str(root / "ignore.d")], [str(root / "attack.d")], level="workstation", aggressive=True)

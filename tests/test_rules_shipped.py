@@ -17,6 +17,8 @@ from logwarden import matcher, rules
 from logwarden.matcher import Matcher
 from logwarden.model import AttackRule, Batch, Outcome, RuleSet, Verdict
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 NOW = 1_795_366_800.0
 DOCUMENTATION = [ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
@@ -54,12 +56,10 @@ def said(lines: Sequence[tuple[str, str]], made: Matcher) -> tuple[Verdict, ...]
 # --- attack.d -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_no_shipped_rule_is_refused() -> None:
     assert [str(refusal) for refusal in (*shipped().refused, *portable().refused)] == []
 
 
-@pytest.mark.slow
 def test_no_shipped_rule_is_refused_as_most_people_use_them() -> None:
     ruleset = rules.load(ignore=[str(ROOT / "ignore.d")], attack=[str(ROOT / "attack.d")])
     assert [str(refusal) for refusal in ruleset.refused] == []
@@ -77,7 +77,6 @@ def test_each_sample_is_an_attack_by_its_address() -> None:
     samples_are_recognised(portable())
 
 
-@pytest.mark.slow  # Hyperscan takes its time to compile every shipped rule
 def test_each_sample_is_an_attack_by_its_address_for_hyperscan_too() -> None:
     samples_are_recognised(matcher.compile(shipped()))
 
@@ -97,7 +96,6 @@ def test_ids_are_unique_across_files() -> None:
     assert [name for name, count in Counter(rule.id for rule in shipped().attack).items() if count > 1] == []
 
 
-@pytest.mark.slow
 def test_what_strangers_write_never_names_somebody_else() -> None:
     made = [
         (rule, sample, line)

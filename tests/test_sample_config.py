@@ -20,6 +20,9 @@ def uncommented() -> str:
     return re.sub("^#", "", SAMPLE.read_text(), flags=re.M)
 
 
+SHOWN = yaml.safe_load(uncommented())
+
+
 def settings(schema: Mapping[str, Any], *above: str) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     """(path, rule) of each setting at the trunk: sections are entered, alternatives and items are not."""
     for key, rule in schema.get("properties", {}).items():
@@ -67,7 +70,7 @@ def test_each_key_of_the_schema_stands_in_the_sample(key: str) -> None:
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
 )
 def test_the_sample_shows_the_default_of_each_setting(path: tuple[str, ...], rule: Mapping[str, Any]) -> None:
-    shown: Any = yaml.safe_load(uncommented())
+    shown: Any = SHOWN
     for key in path:
         shown = shown[key]
     assert shown == rule["default"]

@@ -157,6 +157,7 @@ EXPRESSIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 @pytest.mark.parametrize(
     ("name", "base"), [("Europe/Berlin", SPRING), ("Europe/Berlin", AUTUMN), ("Australia/Lord_Howe", AUTUMN)]

@@ -237,6 +237,7 @@ def test_pieces_of_a_word_are_the_word(word: str) -> None:
     assert isinstance(mask(word), str)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["a", "0", ":", "a:", "/", "a.", "@", "a@", "x://", "<*>", "<*>:", "-", "a1_", "\\", "%"]
 )

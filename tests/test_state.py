@@ -47,6 +47,14 @@ def test_counts_of_a_period_add_up_and_a_new_period_starts_at_zero(state: State)
     assert state.tallies()["file:/x"][Outcome.ATTACK] == 2
 
 
+def test_the_time_of_slow_rules_adds_up_the_slowest_first(state: State) -> None:
+    for _ in range(2):
+        with state.transaction() as tx:
+            classified = Classified({Outcome.IGNORED: 1}, {}, (), slow={"a.rules:1": 0.25, "b.rules:7": 1.5})
+            tx.count(tx.open_period(NOW), "file:/x", classified, NOW)
+    assert list(state.slow_rules().items()) == [("b.rules:7", 3.0), ("a.rules:1", 0.5)]
+
+
 def test_a_line_with_surrogates_and_nul_is_kept(state: State) -> None:
     with state.transaction() as tx:
         tx.add_entry(tx.open_period(NOW), unexplained("a\udcff\0b"), NOW)

@@ -13,12 +13,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from logwarden.model import Batch
 from logwarden.sources.tail import GRACE, Tail
+
+pytestmark = pytest.mark.slow
 
 
 class LogMachine(RuleBasedStateMachine):

@@ -6,13 +6,15 @@ import json
 import os
 import sys
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from ..config import DEFAULT_PATH
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 WIDE = 1_000
 """Columns where there is no terminal: what a script reads is not folded."""
@@ -30,6 +32,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 def console(*, stderr: bool = False) -> Console:
     """Standard output (or error); colours only on a terminal, and not where NO_COLOR is set."""
+    from rich.console import Console  # the daemon prints nothing, and would carry it for ever
+
     stream = sys.stderr if stderr else sys.stdout
     narrow = stream.isatty() or "COLUMNS" in os.environ
     return Console(file=stream, highlight=False, soft_wrap=not narrow, width=None if narrow else WIDE)
@@ -47,6 +51,8 @@ def print_json(value: Any) -> None:
 
 def table(title: str | None, *columns: str) -> Table:
     """A table without frame; titles of columns in bold."""
+    from rich.table import Table
+
     made = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
     for number, column in enumerate(columns):
         made.add_column(column, overflow="fold", no_wrap=number == 0)

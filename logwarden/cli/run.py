@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import signal
 
@@ -11,6 +13,11 @@ from .. import config
 from ..daemon import Daemon
 from .options import config_option
 
+M_MMAP_THRESHOLD = -3
+"""mallopt(3), malloc.h."""
+LARGE = 131_072
+"""Bytes; glibc's own first value."""
+
 
 @click.command()
 @config_option
@@ -19,4 +26,14 @@ def run(config_file: str, *, verbose: bool) -> None:
     """Run the daemon in the foreground, until SIGTERM or SIGINT. SIGHUP reloads config and rules."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO if verbose else logging.WARNING)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be answered: rules may take seconds to compile
+    _give_memory_back()
     Daemon(config.load(config_file)).run()
+
+
+def _give_memory_back() -> None:
+    """Have what is large mapped by itself for ever, so that the old rules' memory is the system's again after a reload.
+
+    By itself glibc stops that at the first large block which is freed: 20 MB of a daemon with 1,900 rules stay unused.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)

@@ -2,14 +2,14 @@
 
     build(entries, ...) -> Digest -> render(digest) -> Rendered -> compose(rendered, ...) -> bytes
 
-No clock, no network, no files but templates. Whatever stands in a log line is data here: see `escape`.
+No clock, no network, no files but templates. Whatever stands in a log line is data here: see `escape`. `render` is
+imported from its module by whoever shows a digest: its templates take more time to load than all else here.
 """
 
 from .build import build
 from .cluster import Shape
 from .message import compose
 from .model import Digest, Rendered
-from .render import render
 from .shapes import Shapes
 
-__all__ = ["Digest", "Rendered", "Shape", "Shapes", "build", "compose", "render"]
+__all__ = ["Digest", "Rendered", "Shape", "Shapes", "build", "compose"]

@@ -6,7 +6,7 @@ Owns: the verdicts and each rule's hits, as they grow block by block, and the su
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .. import header
 from ..header import Parts
@@ -84,13 +84,13 @@ class Account:
         """Go on behind a block of `count` lines."""
         self._before += count
 
-    def closed(self, suspended: Iterable[Pattern]) -> Classified:
-        """The whole account. `suspended` are rules that ran out of time."""
+    def closed(self, suspended: Iterable[Pattern], slow: Mapping[str, float]) -> Classified:
+        """The whole account. `suspended` are rules that ran out of time, `slow` seconds by rule."""
         why = f"took longer than {TIMEOUT * 1000:g} ms for one line and is suspended"
         notices = tuple(Notice(NoticeKind.REFUSED, each.name, f"{each.name} {why}", self._now) for each in suspended)
         counts = Counter(verdict.outcome for verdict in self._verdicts)
         counts[Outcome.IGNORED] = self._batch.count - counts.total() + counts[Outcome.IGNORED]
-        return Classified(counts, self._hits(), tuple(self._verdicts), notices)
+        return Classified(counts, self._hits(), tuple(self._verdicts), notices, slow)
 
     def _hits(self) -> dict[str, int]:
         hits: dict[str, int] = {}

@@ -74,7 +74,7 @@ class Matcher:
                 account.quarantine(block[:-1])
             else:
                 self._classify(block, account)
-        return account.closed(self._patience.lost())
+        return account.closed(self._patience.lost(), self._patience.spent())
 
     def _classify(self, block: bytes, account: Account) -> None:
         left, looks = self._look_at_all(block, account) if account.every else self._look(block, account)

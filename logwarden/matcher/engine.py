@@ -5,7 +5,9 @@ Owns: the shape of the answer, and the patience that all engines share with rule
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from .patterns import Pattern
@@ -60,17 +62,25 @@ class Engine(Protocol):
         ...
 
 
+WORTH_TELLING = 0.001
+"""Seconds of a rule: all rules together would be a thousand rows to write for each batch."""
+
+
 class Patience:
     """Which rules ran out of time in the `regex` package.
 
     An ignore rule is suspended: its lines are reported. An attack rule is still tried on lines of less than half the
     length that it failed on, so that nobody can switch off the detection of himself with one long line; half of half
     is soon nothing, so that no rule holds the daemon for long either way.
+
+    And how long each rule takes there, so that a tool can say which one is dear; nothing is decided by it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timer: Callable[[], float] = time.perf_counter) -> None:
+        self.timer = timer
         self._limits: dict[int, int] = {}
         self._lost: dict[int, Pattern] = {}
+        self._spent: defaultdict[str, float] = defaultdict(float)
 
     def allows(self, pattern: Pattern, length: int) -> bool:
         """Whether a pattern may be tried on a line of `length` bytes."""
@@ -81,6 +91,17 @@ class Patience:
         """Note that a pattern ran out of time on a line of `length` bytes."""
         self._limits[pattern.rank] = length // 2 if pattern.is_attack else 0
         self._lost[pattern.rank] = pattern
+
+    def spend(self, pattern: Pattern, since: float) -> None:
+        """Note that a pattern was at work since `timer` said so."""
+        self._spent[pattern.name] += self.timer() - since
+
+    def spent(self) -> dict[str, float]:
+        """Seconds by rule since this was asked last. What comes to less than WORTH_TELLING waits until it is more."""
+        told = {name: seconds for name, seconds in self._spent.items() if seconds >= WORTH_TELLING}
+        for name in told:
+            del self._spent[name]
+        return told
 
     def lost(self) -> tuple[Pattern, ...]:
         """The patterns that ran out of time since this was asked last."""

@@ -79,22 +79,28 @@ class Judge:
 
     def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
         """What a pattern says is the source, for each message."""
-        if len(messages) > 1 and self._patience.allows(pattern, max(map(len, messages))):
-            try:
+        started = self._patience.timer()
+        try:
+            if len(messages) > 1 and self._patience.allows(pattern, max(map(len, messages))):
                 return pattern.capture_all(messages)
-            except (TimeoutError, RuleError):
-                pass  # one by one, so that it is known which line takes so long
+        except (TimeoutError, RuleError):
+            pass  # one by one, so that it is known which line takes so long
+        finally:
+            self._patience.spend(pattern, started)
         return [self._capture(pattern, message) for message in messages]
 
     def _capture(self, pattern: Pattern, message: bytes) -> bytes | None:
         if not self._patience.allows(pattern, len(message)):
             return None
+        started = self._patience.timer()
         try:
             return pattern.capture(message)
         except TimeoutError:
             self._patience.lose(pattern, len(message))
         except RuleError:  # a rule for Hyperscan alone
             pass
+        finally:
+            self._patience.spend(pattern, started)
         return None
 
 

@@ -56,6 +56,7 @@ def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bo
     """Whether `pattern` matches a line of `length` bytes; None where it ran out of time just now."""
     if not patience.allows(pattern, length):
         return False
+    started = patience.timer()
     try:
         return pattern.matches(view)
     except TimeoutError:
@@ -63,3 +64,5 @@ def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bo
         return None
     except RuleError:  # Hyperscan compiled it and the `regex` package does not
         return False
+    finally:
+        patience.spend(pattern, started)

@@ -110,6 +110,11 @@ class State:
         rows = self._rows("SELECT rule, sum(lines) AS lines, max(last) AS last FROM hit GROUP BY rule ORDER BY rule")
         return {row["rule"]: (row["lines"], row["last"]) for row in rows}
 
+    def slow_rules(self) -> dict[str, float]:
+        """Seconds that rules were at work in the `regex` engine since the database was made, the slowest first."""
+        rows = self._rows("SELECT rule, seconds FROM slow ORDER BY seconds DESC, rule")
+        return {row["rule"]: row["seconds"] for row in rows}
+
     def entries(self, period: int) -> Iterator[Entry]:
         """The lines that the period's digest is made of, oldest first, never all of them in memory."""
         try:

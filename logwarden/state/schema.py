@@ -27,5 +27,8 @@ MIGRATIONS = (
         attempts INTEGER NOT NULL DEFAULT 0, next REAL NOT NULL, delivered REAL, error TEXT);
     CREATE TABLE memory (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE slow (rule TEXT PRIMARY KEY, seconds REAL NOT NULL) WITHOUT ROWID;
+    """,
 )
 """Each runs once, in order; PRAGMA user_version counts those that have run."""

@@ -44,6 +44,10 @@ class Transaction:
             "INSERT INTO hit VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines, last=excluded.last",
             [(period, rule, lines, now) for rule, lines in classified.hits.items()],
         )
+        self._db.executemany(
+            "INSERT INTO slow VALUES (?,?) ON CONFLICT DO UPDATE SET seconds=seconds+excluded.seconds",
+            classified.slow.items(),
+        )
 
     def add_entry(self, period: int, verdict: Verdict, now: float) -> None:
         """Keep a line for the digest."""
