@@ -7,7 +7,17 @@ r"""Rules as GNU grep reads them: text to a tree, and the tree to each engine's 
 
 from ..model import Dialect
 from .emission import Engine, UnsupportedError, emit
-from .nodes import Node, can_match_empty, required_text
+from .nodes import Node, can_match_empty, required_text, required_texts
 from .parser import parse
 
-__all__ = ["Dialect", "Engine", "Node", "UnsupportedError", "can_match_empty", "emit", "parse", "required_text"]
+__all__ = [
+    "Dialect",
+    "Engine",
+    "Node",
+    "UnsupportedError",
+    "can_match_empty",
+    "emit",
+    "parse",
+    "required_text",
+    "required_texts",
+]
