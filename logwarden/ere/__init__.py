@@ -7,7 +7,7 @@ r"""Rules as GNU grep reads them: text to a tree, and the tree to each engine's 
 
 from ..model import Dialect
 from .emission import Engine, UnsupportedError, emit
-from .nodes import Node, can_match_empty, required_text
+from .nodes import Node, can_match_empty, required_text, required_texts
 from .parser import parse
 from .placeholders import CAPTURED
 
@@ -21,4 +21,5 @@ __all__ = [
     "emit",
     "parse",
     "required_text",
+    "required_texts",
 ]

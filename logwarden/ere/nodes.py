@@ -8,6 +8,7 @@ Never: knows how a rule is written (`parser`) or what an engine calls things (`e
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -186,16 +187,21 @@ def _children(node: Node) -> tuple[Node, ...]:
 
 def required_text(node: Node) -> bytes:
     """The longest text that stands, as it is, in every line that `node` matches; empty where there is none."""
+    return max(required_texts(node), key=len, default=b"")
+
+
+def required_texts(node: Node) -> Iterator[bytes]:
+    """The texts that stand, as they are, in every line that `node` matches."""
     match node:
         case Literal(text):
-            return text
+            yield text
         case Cat(parts):
-            return max(map(required_text, parts), key=len, default=b"")
+            for part in parts:
+                yield from required_texts(part)
         case Repeat(inner, low, _) if low:
-            return required_text(inner)
+            yield from required_texts(inner)
         case Group(_, inner) | Capture(_, inner):
-            return required_text(inner)
-    return b""
+            yield from required_texts(inner)
 
 
 def always_consumes(node: Node) -> bool:

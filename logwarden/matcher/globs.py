@@ -19,6 +19,11 @@ _TOKEN = re.compile(rb"(?s)(\*+)|(\?)|\[(!?)(\]?[^\]]*)\]|(.)")
 _RANGE = re.compile(rb"(?s)(.)-(.)|(.)")
 
 
+def is_glob(name: str) -> bool:
+    """Whether `name` may mean other programs than the one called so."""
+    return any(character in name for character in "*?[")
+
+
 @functools.lru_cache(maxsize=1024)
 def fragment(globs: tuple[str, ...]) -> bytes:
     """A regex, for any engine, of the programs that these names and globs mean. Raises RuleError if there are none."""

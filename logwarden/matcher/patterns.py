@@ -23,6 +23,7 @@ from ..errors import RuleError
 from ..model import AttackRule, Dialect, IgnoreRule
 from . import globs, prefix, tags, trees
 from .lines import View
+from .prefilter import Signs, signs
 
 TIMEOUT = 0.1
 """Seconds that a rule may take for one line in the `regex` engine."""
@@ -58,6 +59,14 @@ class Facts(NamedTuple):
 
     scope: Scope
     settles: bool
+
+
+class Outline(NamedTuple):
+    """What is known of the lines that a rule matches. `signs` are those of what its scope looks at; where `programs`
+    are given, those of a message of one of these."""
+
+    programs: frozenset[bytes] | None
+    signs: list[Signs]
 
 
 class Analysis:
@@ -113,6 +122,17 @@ class Pattern:
                 return self._run("search", view.raw)
             case Scope.REST:
                 return self._run("match", view.text)
+
+    def outline(self) -> Outline:
+        """By what to know, without running its regex, a line that the rule may match."""
+        try:
+            tree = Analysis(text_of(self.rule)).tree
+        except RuleError:  # and so it matches nothing: see `try_one`
+            return Outline(None, [])
+        tagged = tags.split(tree) if self.scope is Scope.REST else None
+        if tagged:
+            return Outline(tagged.programs, signs(tagged.message, anywhere=False))
+        return Outline(None, signs(tree, anywhere=self.scope is Scope.LINE))
 
     def _run(self, how: Literal["fullmatch", "search", "match"], text: bytes | None) -> bool:
         """Whether the regex matches `text`, which has to hold what it has to hold."""

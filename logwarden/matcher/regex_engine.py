@@ -1,19 +1,20 @@
 """The portable engine: the `regex` package, line by line, each rule with a timeout.
 
-Owns: rules that Hyperscan cannot take; all rules, where there is no Hyperscan.
+Owns: rules that Hyperscan cannot take; all rules, where there is no Hyperscan. Of these only those that may match a line
+(`dispatch`) are tried on it.
 Never: raises for a line. A rule that takes too long is noted (`engine.Patience`) and not tried again.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 
 from ..errors import RuleError
 from . import lines
+from .dispatch import Dispatch
 from .engine import Found, Patience, Swept
 from .lines import View
-from .patterns import Pattern, Scope
+from .patterns import Pattern
 
 
 class RegexEngine:
@@ -22,8 +23,7 @@ class RegexEngine:
     def __init__(self, patterns: Sequence[Pattern], patience: Patience) -> None:
         self.patterns = dict(enumerate(patterns))
         self._patience = patience
-        self._others = tuple(id_ for id_, pattern in enumerate(patterns) if pattern.scope is not Scope.MESSAGE)
-        self._of_program = functools.lru_cache(maxsize=1024)(self._find_of_program)
+        self._dispatch = Dispatch(self.patterns)
 
     def scan(self, block: bytes) -> Found:
         """All matches in `block`."""
@@ -43,13 +43,10 @@ class RegexEngine:
 
     def try_all(self, view: View, length: int) -> Iterator[tuple[int, bool]]:
         """The ids of the patterns that match a line of `length` bytes, and with False of those that ran out of time."""
-        for id_ in (*self._of_program(view.program), *self._others):
+        for id_ in self._dispatch.candidates(view):
             matches = try_one(self._patience, self.patterns[id_], view, length)
             if matches is not False:
                 yield id_, matches is True
-
-    def _find_of_program(self, program: bytes | None) -> tuple[int, ...]:
-        return tuple(id_ for id_, pattern in self.patterns.items() if pattern.is_for(program))
 
 
 def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bool | None:

@@ -6,12 +6,15 @@ Never: guesses. Where a tree does not settle the question, the answer is the one
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from .. import header
 from ..ere import Node
 from ..ere.nodes import ANY, Alt, Assertion, Backref, Capture, Cat, Group, Literal, Repeat, Set
+from .openings import openings, spelled_out
 
 
 def _mask(fragment: bytes) -> int:
@@ -41,6 +44,56 @@ _ALL: States = frozenset(_STEPS)
 def implies_tag(rest: Node) -> bool:
     """Whether every text that `rest` matches the start of begins with a tag, so that its line is a traditional one."""
     return _advance(rest, frozenset({_START})) == {_MESSAGE}
+
+
+class Tagged(NamedTuple):
+    """A rule that only lines of these programs can match, and what it says of their message."""
+
+    programs: frozenset[bytes]
+    message: Node
+
+
+def split(rest: Node) -> Tagged | None:
+    """`rest` divided as `header` divides the texts that it matches; None where that cannot be said in few words."""
+    states = frozenset({_START})
+    named = None
+    nodes = list(_bytewise(rest))
+    for index, node in enumerate(nodes):
+        if named is None and states == {_NAME} and _leaves_name(node):
+            named = index
+        elif named is not None and _NAME in states and node not in _LEAVES_NAME:  # was there a pid, or more of a name?
+            return None
+        if named is not None and states == {_AFTER_COLON} and node == Literal(b" "):
+            programs = spelled_out(Cat(tuple(nodes[:named])))
+            return None if programs is None else Tagged(programs, Cat(tuple(_joined(nodes[index + 1 :]))))
+        states = _advance(node, states)
+    return None
+
+
+_LEAVES_NAME = (Literal(b"["), Literal(b":"))
+
+
+def _leaves_name(node: Node) -> bool:
+    """Whether `node` begins what follows a name: a pid or a colon, or perhaps a pid."""
+    if isinstance(node, Repeat) and node.high == 1:
+        brackets = all(text.startswith(b"[") for text in openings(node.node))
+        return brackets and _advance(node.node, frozenset({_NAME})) == {_AFTER_PID}
+    return node in _LEAVES_NAME
+
+
+def _bytewise(node: Node) -> Iterator[Node]:
+    """The parts of `node`, with literals byte by byte."""
+    for part in node.parts if isinstance(node, Cat) else (node,):
+        if isinstance(part, Literal):
+            yield from (Literal(bytes([byte])) for byte in part.text)
+        else:
+            yield part
+
+
+def _joined(nodes: Sequence[Node]) -> Iterator[Node]:
+    """The reverse of `_bytewise`."""
+    for is_literal, run in itertools.groupby(nodes, lambda node: isinstance(node, Literal)):
+        yield from [Literal(b"".join(each.text for each in run if isinstance(each, Literal)))] if is_literal else run
 
 
 def _advance(node: Node, states: States) -> States:

@@ -1,0 +1,88 @@
+"""Which rules may match a line: those for its program, and of these the ones whose signs it shows.
+
+Native rules name their programs; of most of logcheck's rules it can be said as well (`tags.split`). Rules are parsed
+for that when the first line comes, native ones when the first comes that they are for.
+
+Never: leaves out a rule that matches. What a line invents as a program costs no more than the globs among the names,
+and no more is remembered of it than the bounds here say.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+
+from . import globs
+from .lines import View
+from .patterns import Outline, Pattern, Scope
+from .prefilter import Prefilter
+
+_PROGRAMS = 1024
+"""Programs whose rules are remembered."""
+
+
+class Dispatch:
+    """Patterns, each under its id."""
+
+    def __init__(self, patterns: Mapping[int, Pattern]) -> None:
+        self._patterns = patterns
+        self._outlines: dict[int, Outline] = {}
+        self._native = [id_ for id_, pattern in patterns.items() if pattern.scope is Scope.MESSAGE]
+        self._of_program = functools.lru_cache(_PROGRAMS)(self._find_of_program)
+        self._of_ids = functools.lru_cache(_PROGRAMS)(self._prefilter)
+
+    def candidates(self, view: View) -> list[int]:
+        """The ids of the patterns that may match a line, none twice."""
+        found = [] if view.raw is None else self._lines.candidates(view.raw)
+        if view.text is not None:
+            found += self._rests.candidates(view.text)
+        if view.message is not None:
+            found += self._of_program(view.program).candidates(view.message)
+        return found
+
+    @functools.cached_property
+    def _lines(self) -> Prefilter:
+        return self._prefilter(id_ for id_, pattern in self._patterns.items() if pattern.scope is Scope.LINE)
+
+    @functools.cached_property
+    def _rests(self) -> Prefilter:
+        ids = [id_ for id_, pattern in self._patterns.items() if pattern.scope is Scope.REST]
+        return self._prefilter(id_ for id_ in ids if self._outline(id_).programs is None)
+
+    @functools.cached_property
+    def _named(self) -> dict[bytes, list[int]]:
+        """The rules that name a program as it is."""
+        found: dict[bytes, list[int]] = {}
+        for id_, pattern in self._patterns.items():
+            for name in _names(pattern) if pattern.scope is Scope.MESSAGE else self._outline(id_).programs or ():
+                found.setdefault(name, []).append(id_)
+        return found
+
+    @functools.cached_property
+    def _globbed(self) -> list[tuple[Pattern, list[int]]]:
+        """The native rules that have a glob among their names: one, and the ids of all those that have the same."""
+        found: dict[tuple[str, ...], tuple[Pattern, list[int]]] = {}
+        for id_ in self._native:
+            programs = self._patterns[id_].rule.programs
+            if any(map(globs.is_glob, programs)):
+                found.setdefault(programs, (self._patterns[id_], []))[1].append(id_)
+        return list(found.values())
+
+    def _find_of_program(self, program: bytes | None) -> Prefilter:
+        if program == b"*":
+            return self._of_ids(tuple(self._native))
+        ids = set() if program is None else set(self._named.get(program, ()))
+        ids.update(id_ for one, those in self._globbed if one.is_for(program) for id_ in those)
+        return self._of_ids(tuple(sorted(ids)))
+
+    def _prefilter(self, ids: Iterable[int]) -> Prefilter:
+        return Prefilter((id_, self._outline(id_).signs) for id_ in ids)
+
+    def _outline(self, id_: int) -> Outline:
+        if id_ not in self._outlines:
+            self._outlines[id_] = self._patterns[id_].outline()
+        return self._outlines[id_]
+
+
+def _names(pattern: Pattern) -> set[bytes]:
+    return {name.encode("utf-8", "surrogateescape") for name in pattern.rule.programs}
