@@ -403,6 +403,26 @@ def test_copytruncate_twice_while_down_and_compressed_loses_nothing(log: Path) -
     assert reader.poll() == [b"two", b"three", b"four"]
 
 
+def test_compressed_copies_of_nothing_are_passed_by(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one", "two")
+    reader.poll()
+    for content in ("three", "", ""):
+        append(log, content, end="\n" if content else "")
+        for number in range(9, 0, -1):
+            old = log.with_name(f"app.log.{number}.gz")
+            if old.exists():
+                old.rename(log.with_name(f"app.log.{number + 1}.gz"))
+        copytruncate(log)
+        compress(log.with_name("app.log.1"), ".gz")
+    append(log, "four")
+    reader.poll()
+    append(log, "five")
+    reader.poll()
+    assert reader.lines == [b"one", b"two", b"three", b"four", b"five"]
+    assert not reader.gaps
+
+
 def test_a_copy_that_is_not_truncated_yet_is_not_read_twice(log: Path) -> None:
     reader = Reader(log)
     append(log, "one")
@@ -562,6 +582,30 @@ def test_a_damaged_archive_is_read_as_far_as_it_goes_and_is_a_gap(log: Path) -> 
     assert reader.poll()[-1] == b"last"
     assert len(reader.lines) > 500
     assert "app.log.1.gz" in reader.gaps[0]
+
+
+def test_an_archive_damaged_from_its_beginning_is_a_gap_told_once(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    for text in ("two", "three"):
+        rotate(log)
+        log.touch()
+        append(log, text)
+    rotate(log)
+    log.touch()
+    for number in (1, 2):
+        rotated = log.with_name(f"app.log.{number}")
+        compress(rotated, ".gz")
+        packed = rotated.with_name(f"{rotated.name}.gz")
+        packed.write_bytes(packed.read_bytes()[:10] + b"\xff" * 30)
+    append(log, "four")
+    reader.poll()
+    assert reader.lines == [b"one", b"four"]
+    assert len(reader.gaps) == 2
+    reader.restart()
+    reader.poll()
+    assert len(reader.gaps) == 2
 
 
 def test_a_cursor_that_is_none_is_a_gap_and_the_file_is_read(log: Path) -> None:

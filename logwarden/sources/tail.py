@@ -40,6 +40,7 @@ LINGER = 60.0
 """Seconds without growth after which a deleted file is let go, and its disk space with it."""
 
 Steps = Generator[Batch | Notice, None, bool]
+Stamp = tuple[int, int, int, int]  # device, inode, size and modification time of a file that is left
 
 
 class Tail:
@@ -71,6 +72,7 @@ class Tail:
         self._at: Reading | None = None
         self._old: Reading | None = None  # the file before it, while someone may still write to it
         self._before: Place | None = None  # the file before it, when it is closed
+        self._empty: set[Stamp] = set()  # files since then that held no text, and so cannot be known again
         self._end: int | None = None  # where the file ended when it was first seen
         self._moved: float | None = None  # when an empty successor was first seen
         self._dozing: os.stat_result | None = None  # the file at the path when it was closed for being quiet
@@ -269,7 +271,8 @@ class Tail:
             known += ((self._old.place(), True),)
         if self._before is not None:
             known += ((self._before, False),)
-        return self._chain.newer(*known)
+        newer = self._chain.newer(*known)
+        return [each for each in newer if (each.device, each.inode, each.size, each.modified) not in self._empty]
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -309,6 +312,11 @@ class Tail:
     def _keep(self, at: Reading) -> None:
         """`at` has been read to its end: keep it open for what a slow writer may add."""
         self._old = at
+        found = at.log.stat()
+        if at.offset:
+            self._empty.clear()
+        else:
+            self._empty.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
         if at.log.packed:
             self._drop_old()
 
