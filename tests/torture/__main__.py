@@ -48,7 +48,7 @@ sources:
     - {{path: {place}/log/*.log, from_start: true}}
 rules: {{ignore: [{place}/ignore.d], attack: [{place}/attack.d]}}
 bans: {{backend: dry-run, permit_documentation: true}}
-digest: {{schedule: '*:*:0/5', to: [you@web1.example]}}
+digest: {{schedule: '*:*:*', to: [you@web1.example]}}
 mail: {{host: 127.0.0.1, port: {port}, timeout: 5s}}
 """
 PATIENCE = 60.0
@@ -56,7 +56,7 @@ PATIENCE = 60.0
 LIFE = 1.2
 """Seconds that a daemon lives on average, once it is at work."""
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=120)
 _pause = threading.Event().wait
 
 
@@ -131,7 +131,10 @@ def run(place: Path, given: argparse.Namespace) -> bool:
     with post.served() as port:
         prepare(place, port, journald)
         files = [LogFile(place, name, given.seed, given.rate) for name in MODES]
-        logs: list[LogFile | JournalLog] = [*files, *([JournalLog(journald, given.seed, given.rate)] if journald else [])]
+        logs: list[LogFile | JournalLog] = [
+            *files,
+            *([JournalLog(journald, given.seed, given.rate)] if journald else []),
+        ]
         cron, victim = Cron(files, given.seed, interval=0.5), Victim(place)
         try:
             victim.start()
@@ -185,7 +188,9 @@ def report(account: Account, logs: Sequence[LogFile | JournalLog], post: Post, *
     kept = tuple(counted[outcome] for outcome in ("attack", "unexplained", "quarantined"))
     if post.told() != kept:
         wrong.append(f"the mails tell of {post.told()} attack, unexplained and quarantined lines, the state of {kept}")
-    console.print(f"{kills} kills, {rotations} rotations, {len(post.taken)} mails; the mail server: {dict(post.tricks)}")
+    console.print(
+        f"{kills} kills, {rotations} rotations, {len(post.taken)} mails; the mail server: {dict(post.tricks)}"
+    )
     for text in wrong:
         console.print(f"[red]{text}[/]")
     return all(row.right for row in rows) and not wrong

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..demo.stage import Mailbox
 
-TOTAL = re.compile(r"^  total +[\d,]+ +[\d,]+ +([\d,]+) +([\d,]+) +([\d,]+)$", re.MULTILINE)
+TOTAL = re.compile(r"^  total +[\d,]+ +[\d,]+ +([\d,]+) +([\d,]+) +([\d,]+)\s*$", re.MULTILINE)
 
 
 class Post(Mailbox):
