@@ -1,9 +1,9 @@
-"""`make torture`: lines written, rotated and mailed while the daemon is killed again and again; each of them counts once.
+"""`make torture`: lines are written and rotated while the daemon is killed again and again; each of them counts once.
 
     python -m tests.torture [--kills N] [--seed N] [--rate N]
 
-Writers append numbered lines to a log for each of logrotate's modes and to a journald of our own; logrotate runs all the
-time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start among them, and is started
+Writers append numbered lines to a log for each of logrotate's modes and to a journald of our own; logrotate runs all
+the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start among them, and is started
 again. In the end each line must be in exactly one place, once: unexplained, attack and quarantined ones by their own
 text, ignored ones by the counts of their source and of the rule that hid them, and the mails must tell the same.
 
@@ -33,7 +33,7 @@ from rich.table import Table
 
 from .account import Account, Row
 from .files import MODES, Cron, LogFile
-from .journald import JournalLog, Journald, lacking
+from .journald import Journald, JournalLog, lacking
 from .lines import ATTACKS, RULES
 from .post import Post
 
