@@ -27,5 +27,9 @@ MIGRATIONS = (
         attempts INTEGER NOT NULL DEFAULT 0, next REAL NOT NULL, delivered REAL, error TEXT);
     CREATE TABLE memory (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE sighting (number INTEGER PRIMARY KEY, key BLOB NOT NULL, pid INTEGER, time REAL NOT NULL,
+        sources TEXT NOT NULL);
+    """,
 )
 """Each runs once, in order; PRAGMA user_version counts those that have run."""
