@@ -22,7 +22,8 @@ from .matcher import Matcher
 from .model import Policy, Refusal, RuleSet
 from .sources import Source
 from .sources.file import FileSource, FileSpec
-from .sources.journal import JournalSource, Selection, available
+from .sources.journal import JournalSource
+from .sources.sdjournal import Selection, available
 from .state import State
 from .tracker import Hit, Tracker
 

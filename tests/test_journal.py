@@ -13,10 +13,11 @@ import pytest
 from sink import Sink
 
 from logwarden.errors import EdgeError
-from logwarden.model import MAX_LINE, Batch, Notice, NoticeKind, Provenance
-from logwarden.sources import Source, journal
+from logwarden.model import MAX_LINE, Batch, Lag, Notice, NoticeKind, Provenance
+from logwarden.sources import Source, sdjournal
 from logwarden.sources.entry import Renderer
-from logwarden.sources.journal import Journal, JournalSource, Selection
+from logwarden.sources.journal import Journal, JournalSource
+from logwarden.sources.sdjournal import Selection
 
 REMOTE = "/lib/systemd/systemd-journal-remote"
 BOOT = "a" * 32
@@ -279,6 +280,21 @@ def test_a_cursor_that_is_none_is_a_gap_and_the_journal_is_read_on_from_its_end(
     assert texts(items) == ["two"]
 
 
+@needs_journal
+def test_the_lag_is_known_in_entries_and_in_seconds(write: Writer) -> None:
+    reader = Journal("journal", {"path": str(write.path.parent)}, ALL, cursor=None, from_start=True)
+    assert reader.lag() == Lag(0, 0.0)
+    write("one")
+    list(reader.poll(0.0))
+    assert reader.lag() == Lag(0, 0.0)
+    write.count = 5000
+    write("two", "three")
+    assert reader.lag() == Lag(0, 5.001, 2)
+    list(reader.poll(0.0))
+    assert reader.lag() == Lag(0, 0.0)
+    reader.close()
+
+
 # --- one entry -----------------------------------------------------------------------------------------------------
 
 FIELDS = {
@@ -342,4 +358,4 @@ def test_what_journald_vouches_for_is_kept_and_shared() -> None:
 def test_without_python_systemd_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "systemd.journal", None)
     with pytest.raises(EdgeError, match="python3-systemd"):
-        journal.available()
+        sdjournal.available()

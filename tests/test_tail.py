@@ -706,3 +706,35 @@ def test_a_trace_without_end_is_cut(log: Path) -> None:
 def test_a_pattern_that_does_not_compile_is_a_config_error(log: Path) -> None:
     with pytest.raises(ConfigError, match="continues"):
         Tail(str(log), continues="(")
+
+
+# --- how far behind ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_unread_is_known_in_bytes_over_rotations_and_since_when(log: Path) -> None:
+    reader = Reader(log)
+    assert reader.tail.unread() == 0
+    append(log, "one", "two")
+    reader.poll()
+    assert (reader.tail.unread(), reader.tail.behind_since) == (0, None)
+    append(log, "three")
+    assert (reader.tail.unread(), reader.tail.behind_since) == (6, None), "not heard of yet"
+    rotate(log)
+    append(log, "four")
+    assert reader.tail.unread() == 6 + 5
+    items = reader.tail.poll(reader.now)
+    next(items)
+    assert (reader.tail.unread(), reader.tail.behind_since) == (5, reader.now)
+    assert [item.block for item in items if isinstance(item, Batch)] == [b"four\n"]
+    assert (reader.tail.unread(), reader.tail.behind_since) == (0, None)
+
+
+def test_after_a_restart_it_is_behind_since_what_it_had_read_was_written(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    os.utime(log, (reader.now - 500, reader.now - 500))
+    reader.poll()
+    append(log, "two")
+    reader.restart()
+    next(reader.tail.poll(reader.now))
+    assert reader.tail.behind_since == reader.now - 500

@@ -21,7 +21,8 @@ def _compile(template: bytes, *fragments: bytes) -> re.Pattern[str]:
 _RFC_5424 = _compile(
     rb"<[0-9]{1,3}>[1-9][0-9]{0,2} (?:-|(%s):(%s)(%s)) "
     rb"([!-~]+) ([!-~]+) ([!-~]+) [!-~]+ "  # HOSTNAME APP-NAME PROCID MSGID
-    rb'(?:(?:-|(?:\[[!#-<>-\\^-~]+(?: [!#-<>-\\^-~]+="(?:[^"\\]|\\.)*")*\])+)(?:  ?|\Z)(?:\xef\xbb\xbf)?)?',  # rsyslog keeps a blank that the message of RFC 3164 began with
+    # Two blanks: rsyslog keeps the one with which a message of RFC 3164 began.
+    rb'(?:(?:-|(?:\[[!#-<>-\\^-~]+(?: [!#-<>-\\^-~]+="(?:[^"\\]|\\.)*")*\])+)(?:  ?|\Z)(?:\xef\xbb\xbf)?)?',
     RFC_3339,
     FRACTION,
     ZONE,

@@ -79,6 +79,8 @@ class Tail:
         self._slept = False  # all was read when it was closed
         self._polled = 0.0
         self._trouble: str | None = None
+        self.behind_since: float | None = None
+        """Since when there was something unread, POSIX seconds; None: all was read when it was last polled."""
 
     def poll(self, now: float) -> Iterator[Batch | Notice]:
         """Whole lines written since the last poll, in batches, and what went wrong. `now` in POSIX seconds."""
@@ -86,10 +88,13 @@ class Tail:
         if self._dozing is not None and _unchanged(self._dozing, status(self.path)):
             return
         self._dozing = None
+        if self.behind_since is None:
+            self.behind_since = now
         try:
             if not self._begun:
                 yield from self._begin(now)
             yield from self._follow(now)
+            self.behind_since = None
             self._doze(now)
         except OSError as error:
             if self._at is not None:
@@ -114,6 +119,10 @@ class Tail:
         """Whether a file is one of those that are read here, whatever it is called."""
         return any(known.same_inode(device, inode) for known in (self._at, self._old, self._resume) if known)
 
+    def unread(self) -> int:
+        """Bytes on disk that were not handed over; may be asked from another thread than polls."""
+        return self._chain.unread(self._at or self._resume) if self._begun else 0
+
     @property
     def gone(self) -> bool:
         """Whether nothing is open, nor to be found again: the log was deleted and its last line read."""
@@ -129,6 +138,8 @@ class Tail:
         if self._cursor is not None:
             try:
                 self._before, self._resume = load(self._cursor)
+                if self._resume is not None:
+                    self.behind_since = min(now, self._resume.modified / 1e9)
             except ValueError as error:
                 text = f"{error}; the file is read again from its beginning"
                 yield Notice(NoticeKind.GAP, self.source, text, now)
