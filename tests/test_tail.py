@@ -332,6 +332,76 @@ def test_rotated_files_are_known_by_any_of_the_usual_names(log: Path, name: str)
     assert reader.poll() == [b"two", b"three"]
 
 
+def count_upwards(log: Path, number: int) -> None:
+    """Rotate as log4j does by default: the newest has the highest number."""
+    log.rename(log.with_name(f"app.log.{number}"))
+    os.utime(log.with_name(f"app.log.{number}"), (number, number))
+
+
+def test_rotated_files_that_count_upwards_are_not_read_again(log: Path) -> None:
+    reader = Reader(log)
+    for number in range(1, 6):
+        append(log, f"{number}")
+        reader.poll()
+        reader.poll()
+        append(log, f"{number} more")
+        count_upwards(log, number)
+    append(log, "last")
+    reader.poll()
+    assert reader.lines == [text for number in b"12345" for text in (b"%c" % number, b"%c more" % number)] + [b"last"]
+    assert not reader.gaps
+
+
+def test_rotated_files_that_count_upwards_are_caught_up_in_their_order(log: Path) -> None:
+    reader = Reader(log)
+    for number in range(1, 6):
+        append(log, f"{number}")
+        if number < 3:
+            reader.poll()
+        count_upwards(log, number)
+    append(log, "last")
+    reader.restart()
+    reader.poll()
+    assert reader.lines == [b"1", b"2", b"3", b"4", b"5", b"last"]
+    assert not reader.gaps
+
+
+def test_a_rotated_file_that_is_renamed_against_the_numbering_is_not_read_again(log: Path) -> None:
+    reader = Reader(log)
+    for text in ("one", "two", "three"):
+        append(log, text)
+        reader.poll()
+        rotate(log)
+    append(log, "four")
+    reader.poll()
+    reader.poll()
+    log.with_name("app.log.1").rename(log.with_name("app.log.9"))
+    reader.poll()
+    rotate(log)
+    append(log, "five")
+    reader.poll()
+    log.with_name("app.log.1").rename(log.with_name("app.log.20"))
+    rotate(log)
+    append(log, "six")
+    reader.poll()
+    assert reader.lines == [b"one", b"two", b"three", b"four", b"five", b"six"]
+    assert not reader.gaps
+
+
+def test_a_copy_made_before_all_was_read_is_no_old_file(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    items = reader.tail.poll(reader.now)
+    next(items)
+    copytruncate(log)
+    append(log, "two")
+    reader.lines += [line for item in items if isinstance(item, Batch) for line in item.block.splitlines()]
+    copytruncate(log)
+    append(log, "three")
+    reader.poll()
+    assert reader.lines == [b"one", b"two", b"three"]
+
+
 def test_a_rotation_of_a_file_of_which_nothing_was_read_yet_loses_nothing(log: Path) -> None:
     reader = Reader(log)
     append(log, "one")

@@ -25,7 +25,7 @@ from ..model import MAX_LINE, Batch, Lag, Notice, NoticeKind, Provenance
 from . import Emit
 from .entry import Renderer
 from .lines import BLOCK
-from .sdjournal import Reader, Selection, available, module
+from .sdjournal import EVERYTHING, Reader, Selection, available, module
 
 RETRY = 60.0
 """Seconds until a journal that could not be opened or is empty is opened again."""
@@ -180,7 +180,7 @@ class Journal:
         if last is None or first is None:
             raise OSError(errno.EINVAL, f"sd-journal has changed its cursors: {cursor}")
         missing = int(first["number"], 16) - int(last["number"], 16) - 1
-        counted = last["sequence"] == first["sequence"] and self._selection == Selection()
+        counted = last["sequence"] == first["sequence"] and self._selection == EVERYTHING
         if (counted and missing <= 0) or self._still_there(cursor):
             return
         span = f"between {_stamp(last['time'])} and {_stamp(first['time'])}"
@@ -189,7 +189,7 @@ class Journal:
 
     def _still_there(self, cursor: str) -> bool:
         """Whether the entry exists, and only the selection has changed."""
-        if self._selection == Selection():
+        if self._selection == EVERYTHING:
             return False
         reader: Reader = module().Reader(**self._where)
         try:
@@ -210,7 +210,7 @@ class JournalSource:
 
     def __init__(
         self,
-        selection: Selection = Selection(),
+        selection: Selection = EVERYTHING,
         *,
         directories: Sequence[str] = (),
         files: Sequence[str] = (),

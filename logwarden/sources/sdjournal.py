@@ -59,6 +59,10 @@ class Selection:
                 reader.add_match(PRIORITY=str(priority))
 
 
+EVERYTHING = Selection()
+"""No matches: every entry."""
+
+
 def available() -> None:
     """Raise EdgeError where python-systemd is missing."""
     module()

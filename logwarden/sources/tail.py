@@ -30,7 +30,7 @@ from .lines import Skip
 from .logfile import open_log
 from .place import Place, dump, load
 from .reading import Reading, continuation, line_start
-from .rotation import Member, status
+from .rotation import Member, Stamp, members, status
 
 GRACE = 5.0
 """Seconds after a rotation that a last line without newline waits for the rest of it."""
@@ -40,7 +40,6 @@ LINGER = 60.0
 """Seconds without growth after which a deleted file is let go, and its disk space with it."""
 
 Steps = Generator[Batch | Notice, None, bool]
-Stamp = tuple[int, int, int, int]  # device, inode, size and modification time of a file that is left
 
 
 class Tail:
@@ -72,7 +71,8 @@ class Tail:
         self._at: Reading | None = None
         self._old: Reading | None = None  # the file before it, while someone may still write to it
         self._before: Place | None = None  # the file before it, when it is closed
-        self._empty: set[Stamp] = set()  # files since then that held no text, and so cannot be known again
+        self._passed: set[Stamp] = set()  # rotated files that are no newer, whatever they are called by now
+        self._listed: tuple[Reading, set[Stamp]] | None = None  # those that may be so
         self._end: int | None = None  # where the file ended when it was first seen
         self._moved: float | None = None  # when an empty successor was first seen
         self._dozing: os.stat_result | None = None  # the file at the path when it was closed for being quiet
@@ -239,6 +239,7 @@ class Tail:
         there = status(path) if path else None
         if there is None:
             self._moved = None
+            self._survey(at)
             yield from self._desert(at, now)
             return False
         if path == self.path and not there.st_size and not self._grace_over(at, now):
@@ -258,6 +259,17 @@ class Tail:
         self._keep(at)
         self._at, self._moved = following, None
         return True
+
+    def _survey(self, at: Reading) -> None:
+        """Note what rotated files there are, `at` being the last: none of them is newer, whatever it is called later.
+
+        It counts when, at the next call, all of `at` has been read: until then one may be a copy of what was not.
+        """
+        if self._listed is None or self._listed[0] is not at:
+            self._listed = at, {member.stamp for member in members(self.path)}
+        elif self._listed[1]:
+            self._passed = self._listed[1]
+            self._listed = at, set()
 
     def _grace_over(self, at: Reading, now: float) -> bool:
         """The next file is empty: stay with this one, but not for ever where it ends within a line."""
@@ -282,8 +294,7 @@ class Tail:
             known += ((self._old.place(), True),)
         if self._before is not None:
             known += ((self._before, False),)
-        newer = self._chain.newer(*known)
-        return [each for each in newer if (each.device, each.inode, each.size, each.modified) not in self._empty]
+        return [member for member in self._chain.newer(*known) if member.stamp not in self._passed]
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -323,11 +334,9 @@ class Tail:
     def _keep(self, at: Reading) -> None:
         """`at` has been read to its end: keep it open for what a slow writer may add."""
         self._old = at
-        found = at.log.stat()
-        if at.offset:
-            self._empty.clear()
-        else:
-            self._empty.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+        if not at.offset:  # it holds no text, and so cannot be known again
+            found = at.log.stat()
+            self._passed.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
         if at.log.packed:
             self._drop_old()
 
