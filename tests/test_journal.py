@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sink import Sink
+from torture.journald import Journald, lacking
 
 from logwarden.errors import EdgeError
 from logwarden.model import MAX_LINE, Batch, Lag, Notice, NoticeKind, Provenance
@@ -151,6 +154,93 @@ def test_several_directories_are_several_journals(tmp_path: Path, sources: Calla
     assert sorted(text.split()[1] for text in sink.lines()) == ["blue", "red"]
 
 
+# --- a journald of our own -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def journald(tmp_path: Path) -> Iterator[Journald]:
+    if why := lacking():
+        pytest.skip(f"needs a journald of its own: {why}")
+    running = Journald(tmp_path)
+    yield running
+    running.stop()
+
+
+def written(sink: Sink) -> list[str]:
+    return [text.split(": ", 1)[1] for text in sink.lines() if " app[" in text]
+
+
+def numbered(journald: Journald, start: int, end: int) -> list[str]:
+    texts = [f"{number} {'x' * 100}" for number in range(start, end)]
+    for text in texts:
+        journald.write("app", text)
+    journald.wait_for(texts[-1])
+    return texts
+
+
+@pytest.mark.slow
+def test_a_journal_that_is_rotated_and_vacuumed_while_it_is_read_loses_and_repeats_nothing(
+    journald: Journald, sources: Callable[..., Sink]
+) -> None:
+    sink = sources(directories=[str(journald.directory)])
+    sink.wait(lambda: sink.cursors)
+    expected: list[str] = []
+    for turn in range(0, 1500, 300):
+        expected += numbered(journald, turn, turn + 150)
+        journald.rotate()
+        expected += numbered(journald, turn + 150, turn + 300)
+        sink.wait(functools.partial(lambda count: len(written(sink)) >= count, len(expected)))
+        journald.vacuum()
+    assert written(sink) == expected
+    assert not sink.notices
+
+
+@pytest.mark.slow
+def test_what_journald_vacuumed_while_we_were_down_is_a_gap_with_its_time_span_and_number(
+    journald: Journald, sources: Callable[..., Sink]
+) -> None:
+    options = {"directories": [str(journald.directory)]}
+    sink = sources(**options)
+    sink.wait(lambda: sink.cursors)
+    read = numbered(journald, 0, 10)
+    sink.wait(lambda: len(written(sink)) == 10)
+    sink.stop()  # type: ignore[attr-defined]
+    journald.rotate()
+    journald.vacuum()
+    kept = numbered(journald, 10, 20)
+    again = sources(cursors=sink.cursors, **options)
+    again.wait(lambda: len(written(again)) == 10)
+    again.stop()  # type: ignore[attr-defined]
+    assert written(sink) + written(again) == read + kept
+    lost = gaps(again.items)
+    numbered(journald, 20, 30)
+    journald.rotate()
+    journald.vacuum()
+    kept = numbered(journald, 30, 40)
+    last = sources(cursors=again.cursors, **options)
+    last.wait(lambda: len(written(last)) == 10)
+    assert written(last) == kept
+    (gap,) = gaps(last.items)
+    assert re.fullmatch(r"1\d entries between \S+ and \S+ were deleted before they were read", gap)
+    assert not lost, "what was vacuumed first had been read"
+
+
+def test_who_wrote_an_entry_is_the_kernels_word_and_not_the_writers(
+    journald: Journald, sources: Callable[..., Sink]
+) -> None:
+    sink = sources(directories=[str(journald.directory)])
+    sink.wait(lambda: sink.cursors)
+    journald.write("app", "forged", _UID="4711", _COMM="sshd", _SYSTEMD_UNIT="ssh.service", _HOSTNAME="elsewhere")
+    sink.wait(lambda: written(sink))
+    (found,) = [item for item in sink.items if isinstance(item, Batch) and b"forged" in item.block]
+    trusted = found.provenance[[b" app[" in text for text in found.block.splitlines()].index(True)]
+    assert trusted.uid == os.geteuid() or os.geteuid() != 0
+    assert trusted.comm == Path("/proc/self/comm").read_text().strip()
+    assert trusted.unit != "ssh.service"
+    assert (trusted.transport, trusted.priority) == ("journal", 6)
+    assert b"elsewhere" not in found.block
+
+
 # --- one journal, without threads ----------------------------------------------------------------------------------
 
 
@@ -214,6 +304,25 @@ def test_entries_deleted_before_they_were_read_are_a_gap_with_its_time_span(writ
     items = read(write, cursor=cursor)
     assert texts(items) == ["three"]
     assert "between 2026-11-22T17:00:00+00:00 and 2026-11-22T17:00:05+00:00" in gaps(items)[0]
+
+
+@needs_journal
+def test_a_boot_later_it_reads_on(write: Writer) -> None:
+    write("one", boot="a" * 32)
+    cursor = next(item for item in read(write) if isinstance(item, Batch)).cursor
+    write("two", boot="a" * 32)
+    write("three", boot="b" * 32)
+    items = read(write, cursor=cursor)
+    assert texts(items) == ["two", "three"]
+    assert not gaps(items)
+
+
+@needs_journal
+def test_a_message_of_several_lines_is_one_event(write: Writer) -> None:
+    write("Traceback:\n  at one\n  at two\n", b"binary \xff\0 and\nmore")
+    (batch,) = (item for item in read(write) if isinstance(item, Batch))
+    assert batch.count == 2
+    assert texts([batch]) == ["Traceback:#012  at one#012  at two", "binary \xff\0 and#012more"]
 
 
 @needs_journal

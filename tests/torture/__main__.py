@@ -3,9 +3,10 @@
     python -m tests.torture [--kills N] [--seed N] [--rate N]
 
 Writers append numbered lines to a log for each of logrotate's modes and to a journald of our own; logrotate runs all
-the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start among them, and is started
-again. In the end each line must be in exactly one place, once: unexplained, attack and quarantined ones by their own
-text, ignored ones by the counts of their source and of the rule that hid them, and the mails must tell the same.
+the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start among them, and is
+started again. In the end each line must be in exactly one place, once: unexplained, attack and quarantined ones by
+their own text, ignored ones by the counts of their source and of the rule that hid them; and the mails must tell the
+same.
 
 A seed repeats all that is drawn by lot; which thread runs when is the kernel's to say. Exit status 1 where a line is
 missing or repeated; the directory is kept then.
@@ -188,9 +189,8 @@ def report(account: Account, logs: Sequence[LogFile | JournalLog], post: Post, *
     kept = tuple(counted[outcome] for outcome in ("attack", "unexplained", "quarantined"))
     if post.told() != kept:
         wrong.append(f"the mails tell of {post.told()} attack, unexplained and quarantined lines, the state of {kept}")
-    console.print(
-        f"{kills} kills, {rotations} rotations, {len(post.taken)} mails; the mail server: {dict(post.tricks)}"
-    )
+    console.print(f"{kills} kills, {rotations} rotations, {len(post.taken)} mails")
+    console.print("the mail server: " + ", ".join(f"{trick} {count}" for trick, count in post.tricks.items()))
     for text in wrong:
         console.print(f"[red]{text}[/]")
     return all(row.right for row in rows) and not wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import signal
 import socket
 import subprocess
 import threading
@@ -52,15 +53,17 @@ def _namespace() -> list[str]:
 
 
 class Journald:
-    """A running journald, and how to write to it. `directory` holds its journal."""
+    """A running journald, and how to write to it. `directory` holds its journal; `settings` come after CONFIG."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, settings: str = "") -> None:
         self.directory = place / "journal"
         self.directory.mkdir()
-        (place / "journald.conf").write_text(CONFIG)
+        (place / "journald.conf").write_text(CONFIG + settings)
         argv = [*_namespace(), "bash", "-c", SCRIPT, "journald", str(place), JOURNALD]
         self._process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
-        door = Path(f"/proc/{self._process.pid}/root/run/systemd/journal/socket")
+        self.run = Path(f"/proc/{self._process.pid}/root/run/systemd/journal")
+        """Its sockets."""
+        door = self.run / "socket"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         deadline = time.monotonic() + PATIENCE
@@ -84,9 +87,34 @@ class Journald:
         raw = message.encode()
         self._socket.send(text + b"MESSAGE\n" + len(raw).to_bytes(8, "little") + raw + b"\n")
 
+    def enter(self, *argv: str) -> list[str]:
+        """The command that runs `argv` where journald runs; only root can."""
+        return ["nsenter", "--mount", f"--target={self._process.pid}", *argv]
+
     def signal(self, number: int) -> None:
         """SIGUSR2 rotates the journal, SIGRTMIN+1 writes it to the disk."""
         self._process.send_signal(number)
+
+    def wait_for(self, message: str) -> None:
+        """Return when the last entry is `message`."""
+        argv = ["journalctl", "--quiet", f"--directory={self.directory}", "--output=cat", "--lines=1"]
+        deadline = time.monotonic() + PATIENCE
+        while subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip() != message:
+            assert time.monotonic() < deadline, f"journald did not write {message!r}"
+
+    def rotate(self) -> None:
+        """Begin new journal files, and return when that is done."""
+        before = set(self.directory.rglob("*.journal"))
+        self.signal(signal.SIGUSR2)
+        deadline = time.monotonic() + PATIENCE
+        while set(self.directory.rglob("*.journal")) == before:
+            assert time.monotonic() < deadline, "journald did not rotate"
+            time.sleep(0.005)
+
+    def vacuum(self) -> None:
+        """Delete all files but the one that is written."""
+        argv = ["journalctl", "--quiet", f"--directory={self.directory}", "--vacuum-files=1"]
+        subprocess.run(argv, check=True, capture_output=True)
 
     def stop(self) -> None:
         self._socket.close()
