@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2
 CODE := logwarden tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint bench corpus fuzz clean
+.PHONY: help setup demo test unit lint bench corpus torture fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -26,13 +26,16 @@ unit: setup ## the tests that need no root and take no seconds
 lint: setup ## ruff and mypy --strict
 	$(PYTHON) -m ruff check $(CODE)
 	$(PYTHON) -m ruff format --check $(CODE)
-	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo -p tests.bench
+	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo -p tests.bench -p tests.torture
 
 bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed
 	@$(PYTHON) -m tests.bench
 
 corpus: setup ## the attack rules against labelled lines of other projects: make corpus CORPUS=DIR
 	@$(PYTHON) -m tests.corpus $(CORPUS)
+
+torture: setup ## kill the daemon 50 times while logs are written and rotated, and count every line: KILLS=1000 for the long form
+	@$(PYTHON) -m tests.torture --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))
 
 fuzz: setup ## the property tests with a hundred times the examples and a new seed
 	$(PYTEST) -m hypothesis --hypothesis-profile=fuzz

@@ -94,9 +94,10 @@ class Daemon:
         self.control.start()  # first of all: it fails where another daemon has the socket
         self.reconcile(now, expected=True)
         tracker = watch.tracker(self.watch, self.state, now)
-        self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall)
+        echoes = watch.echoes(self.watch.config, self.state)
+        self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall, echoes)
         self.notice_refusals(now)
-        for lack in watch.missing(self.watch):
+        for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
         self.courier.start()
         self._start_sources()
@@ -326,6 +327,7 @@ class Daemon:
         while (item := self.inbox.get(0)) is not None:
             self._take(item)
         self._flush()
+        self.pipeline.echoes = watch.echoes(self.watch.config, self.state)
         self._start_sources()
 
     # --- requests -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from .errors import EdgeError
 from .inbox import Inbox
-from .model import Batch, Notice
+from .model import Batch, Lag, Notice
 from .sources import Source
 
 
@@ -54,6 +54,10 @@ class Feed:
                 source.start(self._gate.emit, cursors)
             except EdgeError as error:
                 trouble(source, error)
+
+    def lag(self) -> Mapping[str, Lag]:
+        """How far each source is behind, by `Batch.source`; what waits in the inbox is not counted."""
+        return {name: lag for source in self._sources for name, lag in source.lag().items()}
 
     def stop(self) -> None:
         """Close the gate, and end the threads behind it."""

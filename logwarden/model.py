@@ -73,6 +73,15 @@ class Batch:
     provenance: tuple[Provenance, ...] = ()
 
 
+class Lag(NamedTuple):
+    """How far a source is behind what is there to read: bytes of a file, entries of a journal, and for how many seconds
+    it has not been at the end (0: it is, or has only just heard of more)."""
+
+    bytes: int
+    seconds: float
+    entries: int = 0
+
+
 class NoticeKind(enum.StrEnum):
     """What the digest says about logwarden itself."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from .echo import Echoes, Sighting
 from .firewall import Firewall
 from .matcher import Matcher
 from .model import Ban, Batch, Classified, Notice, NoticeKind, Outcome
@@ -27,16 +28,23 @@ class Judged:
     classified: Classified
     bans: tuple[Ban, ...]
     notices: tuple[Notice, ...]
+    sightings: tuple[Sighting, ...] = ()
 
 
 class Pipeline:
-    """The stages in force. A reload replaces `matcher` and `tracker` between two batches."""
+    """The stages in force. A reload replaces `matcher`, `tracker` and `echoes` between two batches.
 
-    def __init__(self, matcher: Matcher, tracker: Tracker, state: State, firewall: Firewall) -> None:
+    `echoes` is None where no two sources can show the same message.
+    """
+
+    def __init__(
+        self, matcher: Matcher, tracker: Tracker, state: State, firewall: Firewall, echoes: Echoes | None = None
+    ) -> None:
         self.matcher = matcher
         self.tracker = tracker
         self.state = state
         self.firewall = firewall
+        self.echoes = echoes
         self.uncommitted: list[Judged] = []
 
     def process(self, batches: Sequence[Batch], now: float) -> None:
@@ -58,11 +66,14 @@ class Pipeline:
 
     def _judge(self, batch: Batch, now: float) -> Judged:
         classified = self.matcher.classify(batch, now)
+        sightings: tuple[Sighting, ...] = ()
+        if self.echoes is not None:
+            classified, sightings = self.echoes.sift(batch.source, classified)
         decisions = list(self._decisions(classified, now))
         bans = tuple(each for each in decisions if isinstance(each, Ban))
         spared = (each for each in decisions if isinstance(each, Spared))
         notices = tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
-        return Judged(batch.source, batch.cursor, classified, bans, classified.notices + notices)
+        return Judged(batch.source, batch.cursor, classified, bans, classified.notices + notices, sightings)
 
     def _decisions(self, classified: Classified, now: float) -> Iterator[Ban | Spared | None]:
         for verdict in classified.verdicts:
@@ -81,4 +92,5 @@ def _write(tx: Transaction, period: int, judged: Judged, now: float) -> None:
         tx.add_ban(period, ban)
     for notice in judged.notices:
         tx.add_notice(period, notice)
+    tx.add_sightings(judged.sightings)
     tx.set_cursor(judged.source, judged.cursor, now)

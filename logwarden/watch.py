@@ -6,6 +6,8 @@ Never: starts anything. Fails: with ConfigError or EdgeError, and then nothing h
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +15,25 @@ from pathlib import Path
 from . import address, host, matcher, process, rules
 from .address import Guard
 from .config import Config, JournalConfig
+from .echo import Echoes
 from .errors import CommandError, EdgeError
 from .firewall import BACKENDS, Firewall
 from .matcher import Matcher
 from .model import Policy, Refusal, RuleSet
 from .sources import Source
 from .sources.file import FileSource, FileSpec
-from .sources.journal import JournalSource, Selection, available
+from .sources.journal import JournalSource
+from .sources.sdjournal import Selection, available
 from .state import State
 from .tracker import Hit, Tracker
 
 REMEMBERED = 7 * 86400.0
 """Seconds of past bans that a new tracker hears of, so that bans go on growing over a restart."""
+
+SYSLOG_FILES = tuple(
+    f"/var/log/{name}" for name in ("syslog", "messages", "auth.log", "secure", "mail.log", "maillog", "kern.log")
+)
+"""What rsyslog writes by default on Debian and on Fedora."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,27 @@ def _journal(given: JournalConfig) -> JournalSource:
     # Priority 7 is all there is, and then no match: an entry may have no priority at all.
     selection = Selection(given.units, given.priority if given.priority < 7 else None)
     return JournalSource(selection, directories=given.directories)
+
+
+def echoes(config: Config, state: State) -> Echoes | None:
+    """Where several sources are read, which may show the same message: those that were shown lately."""
+    files, journal = config.sources.files, config.sources.journal
+    ways = len(files) + any(glob.has_magic(file.path) for file in files)
+    ways += max(1, len(journal.directories)) if journal else 0
+    return Echoes(state.sightings()) if ways > 1 else None
+
+
+def read_twice(config: Config) -> list[str]:
+    """Advice where the journal is read, and beside it a file that syslogd writes of it: a sentence, or none."""
+    journal, files = config.sources.journal, config.sources.files
+    if journal is None or journal.directories:
+        return []
+    both = [path for path in SYSLOG_FILES if any(fnmatch.fnmatchcase(path, file.path) for file in files)]
+    return [
+        f"sources: the journal is read, and so is {path}, which syslogd usually writes of it: what is in both is "
+        "reported once, but read and matched twice; one of them is enough"
+        for path in both[:1]
+    ]
 
 
 def missing(watch: Watch) -> list[str]:

@@ -205,6 +205,30 @@ def test_stop_without_work_returns_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - started < 0.5
 
 
+def test_the_lag_is_known_while_emit_blocks(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    append(log, *(f"{number} {'x' * 1000}" for number in range(1000)))
+    entered, release = threading.Event(), threading.Event()
+
+    def emit(item: Batch | Notice) -> None:
+        if isinstance(item, Batch) and item.count:
+            entered.set()
+            release.wait(DEADLINE)
+
+    now = 1_000_000_000.0
+    source = FileSource([FileSpec(str(log))], clock=lambda: now, from_start=True)
+    source.start(emit, {})
+    try:
+        assert entered.wait(DEADLINE)
+        now += 7.0
+        lag = source.lag()[f"file:{log}"]
+        assert 500_000 < lag.bytes < 1_000_000
+        assert lag.seconds == 7.0
+    finally:
+        release.set()
+        source.stop()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "mode",

@@ -145,6 +145,13 @@ def test_an_access_log_line_gives_its_time_and_stays_whole() -> None:
         ('<34>1 2026-11-22T17:00:00Z mail su - - [a@1 b="c \\" \\] d" e="]"][f] x', ("mail", "su", None, "x")),
         ('<34>1 2026-11-22T17:00:00Z mail su - - [a b="c"]', ("mail", "su", None, "")),
         ("<34>1 2026-11-22T17:00:00Z mail su - - -", ("mail", "su", None, "")),
+        (
+            "<34>1 2026-11-22T17:00:00Z mail su - - -  a blank that rsyslog kept",
+            ("mail", "su", None, "a blank that rsyslog kept"),
+        ),
+        ("2026-11-22T17:00:00Z mail su[7] no colon was sent", ("mail", "su", 7, "no colon was sent")),
+        ("Nov 22 17:00:00 mail su[7] no colon was sent", ("mail", "su", 7, "no colon was sent")),
+        ("[2026-11-22 17:00:00] worker pool[7] is busy", (None, None, None, "worker pool[7] is busy")),
         ("<34>1 - - - - - - x", (None, None, None, "x")),
         ("<34>1 - mail ev:il[*] - - - x", ("mail", "ev_il___", None, "x")),
         ("<34>1 - mail * - - - x", ("mail", "_", None, "x")),

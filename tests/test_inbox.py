@@ -3,16 +3,18 @@
 import queue
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from logwarden import systemd
 from logwarden.errors import EdgeError, MailError
-from logwarden.feed import Gate
+from logwarden.feed import Feed, Gate
 from logwarden.inbox import Inbox
-from logwarden.model import Batch, Message, Notice, NoticeKind
+from logwarden.model import Batch, Lag, Message, Notice, NoticeKind
 from logwarden.outbox import Attempt, Courier, attempt, backoff
+from logwarden.sources import Emit
 
 BATCH = Batch("s", b"x\n", 1, "1")
 MESSAGE = Message(1, "<1@h>", "a@h", ("b@h", "c@h"), b"")
@@ -56,6 +58,24 @@ def test_a_closed_gate_drops_everything_also_what_waited() -> None:
     inbox.release(1)
     Gate(inbox).emit(BATCH)
     assert len(inbox) == 1, "the dropped batches took no slot with them"
+
+
+class Behind:
+    """A source that is behind."""
+
+    def __init__(self, name: str, lag: Lag) -> None:
+        self.name = name
+        self._lag = lag
+
+    def start(self, emit: Emit, cursors: Mapping[str, str]) -> None: ...
+    def stop(self) -> None: ...
+    def lag(self) -> Mapping[str, Lag]:
+        return {self.name: self._lag}
+
+
+def test_a_feed_knows_the_lag_of_all_its_sources() -> None:
+    feed = Feed([Behind("file:a", Lag(5, 1.0)), Behind("journal", Lag(0, 2.0, 3))], Inbox())
+    assert feed.lag() == {"file:a": Lag(5, 1.0), "journal": Lag(0, 2.0, 3)}
 
 
 def test_retries_back_off_to_an_hour() -> None:

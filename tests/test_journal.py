@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,12 +13,14 @@ from pathlib import Path
 
 import pytest
 from sink import Sink
+from torture.journald import Journald, lacking
 
 from logwarden.errors import EdgeError
-from logwarden.model import MAX_LINE, Batch, Notice, NoticeKind, Provenance
-from logwarden.sources import Source, journal
+from logwarden.model import MAX_LINE, Batch, Lag, Notice, NoticeKind, Provenance
+from logwarden.sources import Source, sdjournal
 from logwarden.sources.entry import Renderer
-from logwarden.sources.journal import Journal, JournalSource, Selection
+from logwarden.sources.journal import Journal, JournalSource
+from logwarden.sources.sdjournal import Selection
 
 REMOTE = "/lib/systemd/systemd-journal-remote"
 BOOT = "a" * 32
@@ -150,6 +154,93 @@ def test_several_directories_are_several_journals(tmp_path: Path, sources: Calla
     assert sorted(text.split()[1] for text in sink.lines()) == ["blue", "red"]
 
 
+# --- a journald of our own -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def journald(tmp_path: Path) -> Iterator[Journald]:
+    if why := lacking():
+        pytest.skip(f"needs a journald of its own: {why}")
+    running = Journald(tmp_path)
+    yield running
+    running.stop()
+
+
+def written(sink: Sink) -> list[str]:
+    return [text.split(": ", 1)[1] for text in sink.lines() if " app[" in text]
+
+
+def numbered(journald: Journald, start: int, end: int) -> list[str]:
+    texts = [f"{number} {'x' * 100}" for number in range(start, end)]
+    for text in texts:
+        journald.write("app", text)
+    journald.wait_for(texts[-1])
+    return texts
+
+
+@pytest.mark.slow
+def test_a_journal_that_is_rotated_and_vacuumed_while_it_is_read_loses_and_repeats_nothing(
+    journald: Journald, sources: Callable[..., Sink]
+) -> None:
+    sink = sources(directories=[str(journald.directory)])
+    sink.wait(lambda: sink.cursors)
+    expected: list[str] = []
+    for turn in range(0, 1500, 300):
+        expected += numbered(journald, turn, turn + 150)
+        journald.rotate()
+        expected += numbered(journald, turn + 150, turn + 300)
+        sink.wait(functools.partial(lambda count: len(written(sink)) >= count, len(expected)))
+        journald.vacuum()
+    assert written(sink) == expected
+    assert not sink.notices
+
+
+@pytest.mark.slow
+def test_what_journald_vacuumed_while_we_were_down_is_a_gap_with_its_time_span_and_number(
+    journald: Journald, sources: Callable[..., Sink]
+) -> None:
+    options = {"directories": [str(journald.directory)]}
+    sink = sources(**options)
+    sink.wait(lambda: sink.cursors)
+    read = numbered(journald, 0, 10)
+    sink.wait(lambda: len(written(sink)) == 10)
+    sink.stop()  # type: ignore[attr-defined]
+    journald.rotate()
+    journald.vacuum()
+    kept = numbered(journald, 10, 20)
+    again = sources(cursors=sink.cursors, **options)
+    again.wait(lambda: len(written(again)) == 10)
+    again.stop()  # type: ignore[attr-defined]
+    assert written(sink) + written(again) == read + kept
+    lost = gaps(again.items)
+    numbered(journald, 20, 30)
+    journald.rotate()
+    journald.vacuum()
+    kept = numbered(journald, 30, 40)
+    last = sources(cursors=again.cursors, **options)
+    last.wait(lambda: len(written(last)) == 10)
+    assert written(last) == kept
+    (gap,) = gaps(last.items)
+    assert re.fullmatch(r"1\d entries between \S+ and \S+ were deleted before they were read", gap)
+    assert not lost, "what was vacuumed first had been read"
+
+
+def test_who_wrote_an_entry_is_the_kernels_word_and_not_the_writers(
+    journald: Journald, sources: Callable[..., Sink]
+) -> None:
+    sink = sources(directories=[str(journald.directory)])
+    sink.wait(lambda: sink.cursors)
+    journald.write("app", "forged", _UID="4711", _COMM="sshd", _SYSTEMD_UNIT="ssh.service", _HOSTNAME="elsewhere")
+    sink.wait(lambda: written(sink))
+    (found,) = [item for item in sink.items if isinstance(item, Batch) and b"forged" in item.block]
+    trusted = found.provenance[[b" app[" in text for text in found.block.splitlines()].index(True)]
+    assert trusted.uid == os.geteuid() or os.geteuid() != 0
+    assert trusted.comm == Path("/proc/self/comm").read_text().strip()
+    assert trusted.unit != "ssh.service"
+    assert (trusted.transport, trusted.priority) == ("journal", 6)
+    assert b"elsewhere" not in found.block
+
+
 # --- one journal, without threads ----------------------------------------------------------------------------------
 
 
@@ -216,6 +307,25 @@ def test_entries_deleted_before_they_were_read_are_a_gap_with_its_time_span(writ
 
 
 @needs_journal
+def test_a_boot_later_it_reads_on(write: Writer) -> None:
+    write("one", boot="a" * 32)
+    cursor = next(item for item in read(write) if isinstance(item, Batch)).cursor
+    write("two", boot="a" * 32)
+    write("three", boot="b" * 32)
+    items = read(write, cursor=cursor)
+    assert texts(items) == ["two", "three"]
+    assert not gaps(items)
+
+
+@needs_journal
+def test_a_message_of_several_lines_is_one_event(write: Writer) -> None:
+    write("Traceback:\n  at one\n  at two\n", b"binary \xff\0 and\nmore")
+    (batch,) = (item for item in read(write) if isinstance(item, Batch))
+    assert batch.count == 2
+    assert texts([batch]) == ["Traceback:#012  at one#012  at two", "binary \xff\0 and#012more"]
+
+
+@needs_journal
 def test_another_selection_is_no_gap(write: Writer) -> None:
     write("one", _SYSTEMD_UNIT="a.service")
     cursor = next(item for item in read(write) if isinstance(item, Batch)).cursor
@@ -277,6 +387,21 @@ def test_a_cursor_that_is_none_is_a_gap_and_the_journal_is_read_on_from_its_end(
     reader.close()
     assert len(gaps(items)) == 1
     assert texts(items) == ["two"]
+
+
+@needs_journal
+def test_the_lag_is_known_in_entries_and_in_seconds(write: Writer) -> None:
+    reader = Journal("journal", {"path": str(write.path.parent)}, ALL, cursor=None, from_start=True)
+    assert reader.lag() == Lag(0, 0.0)
+    write("one")
+    list(reader.poll(0.0))
+    assert reader.lag() == Lag(0, 0.0)
+    write.count = 5000
+    write("two", "three")
+    assert reader.lag() == Lag(0, 5.001, 2)
+    list(reader.poll(0.0))
+    assert reader.lag() == Lag(0, 0.0)
+    reader.close()
 
 
 # --- one entry -----------------------------------------------------------------------------------------------------
@@ -342,4 +467,4 @@ def test_what_journald_vouches_for_is_kept_and_shared() -> None:
 def test_without_python_systemd_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "systemd.journal", None)
     with pytest.raises(EdgeError, match="python3-systemd"):
-        journal.available()
+        sdjournal.available()

@@ -332,6 +332,76 @@ def test_rotated_files_are_known_by_any_of_the_usual_names(log: Path, name: str)
     assert reader.poll() == [b"two", b"three"]
 
 
+def count_upwards(log: Path, number: int) -> None:
+    """Rotate as log4j does by default: the newest has the highest number."""
+    log.rename(log.with_name(f"app.log.{number}"))
+    os.utime(log.with_name(f"app.log.{number}"), (number, number))
+
+
+def test_rotated_files_that_count_upwards_are_not_read_again(log: Path) -> None:
+    reader = Reader(log)
+    for number in range(1, 6):
+        append(log, f"{number}")
+        reader.poll()
+        reader.poll()
+        append(log, f"{number} more")
+        count_upwards(log, number)
+    append(log, "last")
+    reader.poll()
+    assert reader.lines == [text for number in b"12345" for text in (b"%c" % number, b"%c more" % number)] + [b"last"]
+    assert not reader.gaps
+
+
+def test_rotated_files_that_count_upwards_are_caught_up_in_their_order(log: Path) -> None:
+    reader = Reader(log)
+    for number in range(1, 6):
+        append(log, f"{number}")
+        if number < 3:
+            reader.poll()
+        count_upwards(log, number)
+    append(log, "last")
+    reader.restart()
+    reader.poll()
+    assert reader.lines == [b"1", b"2", b"3", b"4", b"5", b"last"]
+    assert not reader.gaps
+
+
+def test_a_rotated_file_that_is_renamed_against_the_numbering_is_not_read_again(log: Path) -> None:
+    reader = Reader(log)
+    for text in ("one", "two", "three"):
+        append(log, text)
+        reader.poll()
+        rotate(log)
+    append(log, "four")
+    reader.poll()
+    reader.poll()
+    log.with_name("app.log.1").rename(log.with_name("app.log.9"))
+    reader.poll()
+    rotate(log)
+    append(log, "five")
+    reader.poll()
+    log.with_name("app.log.1").rename(log.with_name("app.log.20"))
+    rotate(log)
+    append(log, "six")
+    reader.poll()
+    assert reader.lines == [b"one", b"two", b"three", b"four", b"five", b"six"]
+    assert not reader.gaps
+
+
+def test_a_copy_made_before_all_was_read_is_no_old_file(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    items = reader.tail.poll(reader.now)
+    next(items)
+    copytruncate(log)
+    append(log, "two")
+    reader.lines += [line for item in items if isinstance(item, Batch) for line in item.block.splitlines()]
+    copytruncate(log)
+    append(log, "three")
+    reader.poll()
+    assert reader.lines == [b"one", b"two", b"three"]
+
+
 def test_a_rotation_of_a_file_of_which_nothing_was_read_yet_loses_nothing(log: Path) -> None:
     reader = Reader(log)
     append(log, "one")
@@ -401,6 +471,26 @@ def test_copytruncate_twice_while_down_and_compressed_loses_nothing(log: Path) -
     append(log, "four")
     reader.restart()
     assert reader.poll() == [b"two", b"three", b"four"]
+
+
+def test_compressed_copies_of_nothing_are_passed_by(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one", "two")
+    reader.poll()
+    for content in ("three", "", ""):
+        append(log, content, end="\n" if content else "")
+        for number in range(9, 0, -1):
+            old = log.with_name(f"app.log.{number}.gz")
+            if old.exists():
+                old.rename(log.with_name(f"app.log.{number + 1}.gz"))
+        copytruncate(log)
+        compress(log.with_name("app.log.1"), ".gz")
+    append(log, "four")
+    reader.poll()
+    append(log, "five")
+    reader.poll()
+    assert reader.lines == [b"one", b"two", b"three", b"four", b"five"]
+    assert not reader.gaps
 
 
 def test_a_copy_that_is_not_truncated_yet_is_not_read_twice(log: Path) -> None:
@@ -564,6 +654,30 @@ def test_a_damaged_archive_is_read_as_far_as_it_goes_and_is_a_gap(log: Path) -> 
     assert "app.log.1.gz" in reader.gaps[0]
 
 
+def test_an_archive_damaged_from_its_beginning_is_a_gap_told_once(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    for text in ("two", "three"):
+        rotate(log)
+        log.touch()
+        append(log, text)
+    rotate(log)
+    log.touch()
+    for number in (1, 2):
+        rotated = log.with_name(f"app.log.{number}")
+        compress(rotated, ".gz")
+        packed = rotated.with_name(f"{rotated.name}.gz")
+        packed.write_bytes(packed.read_bytes()[:10] + b"\xff" * 30)
+    append(log, "four")
+    reader.poll()
+    assert reader.lines == [b"one", b"four"]
+    assert len(reader.gaps) == 2
+    reader.restart()
+    reader.poll()
+    assert len(reader.gaps) == 2
+
+
 def test_a_cursor_that_is_none_is_a_gap_and_the_file_is_read(log: Path) -> None:
     append(log.with_name("app.log.1"), "history")
     append(log, "one")
@@ -662,3 +776,35 @@ def test_a_trace_without_end_is_cut(log: Path) -> None:
 def test_a_pattern_that_does_not_compile_is_a_config_error(log: Path) -> None:
     with pytest.raises(ConfigError, match="continues"):
         Tail(str(log), continues="(")
+
+
+# --- how far behind ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_unread_is_known_in_bytes_over_rotations_and_since_when(log: Path) -> None:
+    reader = Reader(log)
+    assert reader.tail.unread() == 0
+    append(log, "one", "two")
+    reader.poll()
+    assert (reader.tail.unread(), reader.tail.behind_since) == (0, None)
+    append(log, "three")
+    assert (reader.tail.unread(), reader.tail.behind_since) == (6, None), "not heard of yet"
+    rotate(log)
+    append(log, "four")
+    assert reader.tail.unread() == 6 + 5
+    items = reader.tail.poll(reader.now)
+    next(items)
+    assert (reader.tail.unread(), reader.tail.behind_since) == (5, reader.now)
+    assert [item.block for item in items if isinstance(item, Batch)] == [b"four\n"]
+    assert (reader.tail.unread(), reader.tail.behind_since) == (0, None)
+
+
+def test_after_a_restart_it_is_behind_since_what_it_had_read_was_written(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    os.utime(log, (reader.now - 500, reader.now - 500))
+    reader.poll()
+    append(log, "two")
+    reader.restart()
+    next(reader.tail.poll(reader.now))
+    assert reader.tail.behind_since == reader.now - 500

@@ -22,12 +22,15 @@ def check(config_file: str, *, as_json: bool) -> None:
     """
     built = watch.build(config.load(config_file))
     problems = [str(refusal) for refusal in built.refused] + watch.missing(built)
+    advice = watch.read_twice(built.config)
     counts = {"ignore": len(built.rules.ignore), "attack": len(built.rules.attack)}
     if as_json:
-        print_json({"problems": problems, "rules": counts})
+        print_json({"problems": problems, "advice": advice, "rules": counts})
     else:
         out = console()
         for problem in problems:
             print_problem(out, problem)
+        for piece in advice:
+            out.print(piece, markup=False, style="yellow", soft_wrap=True)
         out.print(f"{counts['ignore']} ignore rules and {counts['attack']} attack rules in force.")
     sys.exit(1 if problems else 0)

@@ -21,7 +21,8 @@ def _compile(template: bytes, *fragments: bytes) -> re.Pattern[str]:
 _RFC_5424 = _compile(
     rb"<[0-9]{1,3}>[1-9][0-9]{0,2} (?:-|(%s):(%s)(%s)) "
     rb"([!-~]+) ([!-~]+) ([!-~]+) [!-~]+ "  # HOSTNAME APP-NAME PROCID MSGID
-    rb'(?:(?:-|(?:\[[!#-<>-\\^-~]+(?: [!#-<>-\\^-~]+="(?:[^"\\]|\\.)*")*\])+)(?: |\Z)(?:\xef\xbb\xbf)?)?',
+    # Two blanks: rsyslog keeps the one with which a message of RFC 3164 began.
+    rb'(?:(?:-|(?:\[[!#-<>-\\^-~]+(?: [!#-<>-\\^-~]+="(?:[^"\\]|\\.)*")*\])+)(?:  ?|\Z)(?:\xef\xbb\xbf)?)?',
     RFC_3339,
     FRACTION,
     ZONE,
@@ -38,6 +39,7 @@ _ACCESS = _compile(rb'[^\["]{1,1024}\[([0-9]{2})/(%s)/([0-9]{4}):(%s):(%s) ([+-]
 _AFTER_STAMP = _compile(rb":? *")
 _TAG = _compile(rb" +(%s) +(%s)(?:\[(%s)\])?: ?", HOST, PROGRAM, PID_TEXT)
 _TAG_WITH_PID = _compile(rb" *(?:(%s) +)?(%s) ?\[([0-9]+)\]:(?: |\Z)", HOST, PROGRAM)
+_TAG_OF_5424 = _compile(rb" (%s) (%s)\[([0-9]+)\] ", HOST, PROGRAM)  # rsyslog writes no colon where none was sent
 _HOST_ALONE = _compile(rb" (?![0-9]+ )(%s) +", HOST)
 
 
@@ -63,6 +65,8 @@ def _stamped(line: str, given: str | None, now: float) -> Parts | None:
     if not end:
         return None
     tag = _TAG.match(line, end) if layout is not _Stamp.BARE else None
+    if tag is None and layout is not _Stamp.BARE:
+        tag = _TAG_OF_5424.match(line, end)
     if found := tag or _TAG_WITH_PID.match(line, end):
         host, program, pid = found.groups()
         return Parts(False, when, host, program, pid, found.end())

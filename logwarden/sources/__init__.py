@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..model import Batch, Notice
+from ..model import Batch, Lag, Notice
 
 Emit = Callable[[Batch | Notice], None]
 """Takes one batch or notice from a source's thread. Blocks while the consumer's queue is full: the back-pressure.
@@ -27,6 +27,9 @@ class Source(Protocol):
 
     def start(self, emit: Emit, cursors: Mapping[str, str]) -> None:
         """Begin to read after `cursors` (by `Batch.source`; other sources' are ignored) and return at once."""
+
+    def lag(self) -> Mapping[str, Lag]:
+        """How far it is behind, by `Batch.source`. May be asked from any thread, between `start` and `stop`."""
 
     def stop(self) -> None:
         """End the threads. What was emitted stays emitted; what was not is read at the next start."""

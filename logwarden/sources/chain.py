@@ -18,7 +18,7 @@ from .lines import Skip
 from .logfile import HEAD, LogFile, open_log
 from .place import Place
 from .reading import Reading
-from .rotation import Member, members
+from .rotation import Member, members, status
 
 Answer = TypeVar("Answer")
 _LOOKS = 20  # a rotation with compression takes this many only where it is one of hundreds
@@ -78,6 +78,23 @@ class Chain:
             return [member for member in chain if member.size and not self._copy_of_live(member)]
 
         return self._settled(look)
+
+    def unread(self, at: Place | Reading | None) -> int:
+        """Bytes from `at` on (None: all of the file at the path), of compressed files as they are.
+
+        By names and sizes alone: nothing is opened, and nothing waits for a rotation to be over.
+        """
+        live = status(self.path)
+        there = live.st_size if live else 0
+        if at is None:
+            return there
+        if live is not None and at.same_inode(live.st_dev, live.st_ino):
+            return max(0, there - at.offset)
+        chain = members(self.path)
+        for index, member in enumerate(chain):
+            if at.same_inode(member.device, member.inode):
+                return max(0, member.size - at.offset) + sum(each.size for each in chain[index + 1 :]) + there
+        return there
 
     def has(self, place: Place) -> bool:
         """Whether the rotated file of `place` is still there."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..model import Batch, Notice, NoticeKind
+from ..model import Batch, Lag, Notice, NoticeKind
 from . import Emit
 from .directories import DirectoryWatch, directories
 from .rotation import bases, is_packed, status
@@ -104,6 +104,11 @@ class FileSource:
             self._watch.stop()
         if self._thread is not None:
             self._thread.join(1.0)
+
+    def lag(self) -> Mapping[str, Lag]:
+        """See Source."""
+        now = self._clock()
+        return {tail.source: _lag(tail, now) for tail in list(self._tails.values())}
 
     # --- the observer's thread ------------------------------------------------------------------------------
 
@@ -268,6 +273,11 @@ class FileSource:
                 break
             changed = set(self._tails)  # and look again: something may have appeared before its directory was watched
         return changed
+
+
+def _lag(tail: Tail, now: float) -> Lag:
+    unread, since = tail.unread(), tail.behind_since
+    return Lag(unread, max(0.0, now - since) if unread and since is not None else 0.0)
 
 
 def _patterns(cursor: str) -> set[str]:

@@ -13,89 +13,25 @@ itself skips for being damaged is not told. A journal file that someone truncate
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import re
 import select
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
 
-from ..errors import EdgeError
-from ..model import MAX_LINE, Batch, Notice, NoticeKind, Provenance
+from ..model import MAX_LINE, Batch, Lag, Notice, NoticeKind, Provenance
 from . import Emit
-from .entry import Fields, Renderer
+from .entry import Renderer
 from .lines import BLOCK
+from .sdjournal import EVERYTHING, Reader, Selection, available, module
 
 RETRY = 60.0
 """Seconds until a journal that could not be opened or is empty is opened again."""
 _ENTRIES = 4096  # the most that a batch holds, however short they are
 _INVALIDATE = 2  # SD_JOURNAL_INVALIDATE of sd_journal_get_fd(3)
 _CURSOR = re.compile(r"s=(?P<sequence>\w+);i=(?P<number>[0-9a-f]+);.*\bt=(?P<time>[0-9a-f]+)")
-
-
-class Reader(Protocol):
-    """What is used of systemd.journal.Reader; see sd-journal(3)."""
-
-    data_threshold: int
-
-    def _next(self) -> bool: ...
-    def _previous(self) -> bool: ...
-    def _get_all(self) -> Fields: ...
-    def _get_realtime(self) -> int: ...
-    def _get_cursor(self) -> str: ...
-    def test_cursor(self, cursor: str) -> bool: ...
-    def seek_cursor(self, cursor: str) -> None: ...
-    def seek_head(self) -> None: ...
-    def seek_tail(self) -> None: ...
-    def add_match(self, **fields: str) -> None: ...
-    def add_conjunction(self) -> None: ...
-    def add_disjunction(self) -> None: ...
-    def fileno(self) -> int: ...
-    def get_events(self) -> int: ...
-    def get_timeout_ms(self) -> int: ...
-    def process(self) -> int: ...
-    def has_persistent_files(self) -> bool: ...
-    def has_runtime_files(self) -> bool: ...
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which entries to read: those of any of the units (all: none given), of at most this priority (0 to 7)."""
-
-    units: tuple[str, ...] = ()
-    priority: int | None = None
-
-    def apply(self, reader: Reader) -> None:
-        """Add the matches: what the units write, and what systemd itself says about them; see journalctl(1) -u."""
-        for unit in self.units:
-            reader.add_match(_SYSTEMD_UNIT=unit)
-            reader.add_disjunction()
-            reader.add_match(_PID="1", UNIT=unit)
-            reader.add_disjunction()
-        if self.priority is not None:
-            reader.add_conjunction()
-            for priority in range(self.priority + 1):
-                reader.add_match(PRIORITY=str(priority))
-
-
-def available() -> None:
-    """Raise EdgeError where python-systemd is missing."""
-    _module()
-
-
-def _module() -> Any:
-    try:
-        return importlib.import_module("systemd.journal")
-    except ImportError as error:
-        raise EdgeError(
-            "the journal cannot be read without python-systemd: install Debian's python3-systemd, or "
-            "'pip install systemd-python' where libsystemd-dev is installed"
-        ) from error
 
 
 class Journal:
@@ -139,6 +75,30 @@ class Journal:
             self._reader.close()
             self._reader = None
 
+    def lag(self) -> Lag:
+        """How far it is behind, by a reader of its own: may be asked from another thread than polls.
+
+        Entries are those that journald numbered since; where only some are selected, it is at most so many.
+        """
+        cursor, reader = self._cursor, None
+        try:
+            reader = module().Reader(**self._where)
+            self._selection.apply(reader)
+            reader.seek_tail()
+            if cursor is None or not reader._previous() or reader.test_cursor(cursor):
+                return Lag(0, 0.0)
+            last, newest = _CURSOR.match(cursor), _CURSOR.match(reader._get_cursor())
+        except OSError:
+            return Lag(0, 0.0)
+        finally:
+            if reader is not None:
+                reader.close()
+        if last is None or newest is None:
+            return Lag(0, 0.0)
+        number = int(newest["number"], 16) - int(last["number"], 16) if last["sequence"] == newest["sequence"] else 0
+        micros = int(newest["time"], 16) - int(last["time"], 16)
+        return Lag(0, max(0.0, micros / 1e6), max(0, number))
+
     def awaits(self) -> tuple[int, int, float] | None:
         """What to wait for: a descriptor, its poll(2) events, and seconds (less than 0: no limit); None: to retry."""
         reader = self._reader
@@ -147,7 +107,7 @@ class Journal:
         return reader.fileno(), reader.get_events(), reader.get_timeout_ms() / 1000
 
     def _open(self) -> Reader:
-        reader: Reader = _module().Reader(**self._where)
+        reader: Reader = module().Reader(**self._where)
         reader.data_threshold = MAX_LINE + 1024  # so that a message cut by it is still seen to be too long
         self._selection.apply(reader)
         reader.fileno()  # from here on, what is appended is heard of
@@ -220,7 +180,7 @@ class Journal:
         if last is None or first is None:
             raise OSError(errno.EINVAL, f"sd-journal has changed its cursors: {cursor}")
         missing = int(first["number"], 16) - int(last["number"], 16) - 1
-        counted = last["sequence"] == first["sequence"] and self._selection == Selection()
+        counted = last["sequence"] == first["sequence"] and self._selection == EVERYTHING
         if (counted and missing <= 0) or self._still_there(cursor):
             return
         span = f"between {_stamp(last['time'])} and {_stamp(first['time'])}"
@@ -229,9 +189,9 @@ class Journal:
 
     def _still_there(self, cursor: str) -> bool:
         """Whether the entry exists, and only the selection has changed."""
-        if self._selection == Selection():
+        if self._selection == EVERYTHING:
             return False
-        reader: Reader = _module().Reader(**self._where)
+        reader: Reader = module().Reader(**self._where)
         try:
             reader.seek_cursor(cursor)
             return reader._next() and reader.test_cursor(cursor)
@@ -250,7 +210,7 @@ class JournalSource:
 
     def __init__(
         self,
-        selection: Selection = Selection(),
+        selection: Selection = EVERYTHING,
         *,
         directories: Sequence[str] = (),
         files: Sequence[str] = (),
@@ -264,6 +224,7 @@ class JournalSource:
         self._where = self._where or {"journal": {}}
         self._clock = clock
         self._from_start = from_start
+        self._journals: Sequence[Journal] = ()
         self._stopping = False
         self._wake = -1
         self._thread: threading.Thread | None = None
@@ -271,13 +232,17 @@ class JournalSource:
     def start(self, emit: Emit, cursors: Mapping[str, str]) -> None:
         """Begin to read; see Source."""
         available()
-        journals = [
+        self._journals = journals = [
             Journal(source, where, self._selection, cursor=cursors.get(source), from_start=self._from_start)
             for source, where in self._where.items()
         ]
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, args=(emit, journals), name="journal", daemon=True)
         self._thread.start()
+
+    def lag(self) -> Mapping[str, Lag]:
+        """See Source. Seconds are between the last entry read and the newest."""
+        return {journal.source: journal.lag() for journal in self._journals}
 
     def stop(self) -> None:
         """End the thread. Waits at most a second for an `emit` that blocks."""

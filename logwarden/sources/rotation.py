@@ -9,6 +9,7 @@ Owns: names and their order. Never: opens a file; whose content is whose is for 
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ _PACKED = re.compile(r"\.(?:gz|xz|zst|bz2)$")
 _STAMP = re.compile(r"[-._](?P<stamp>\d[\dT:_.-]*|old|bak)(?P<extension>\.[A-Za-z]\w*)?")
 _COUNT = 1000
 """A bare number below this counts rotations, the greater the older; other digits are a date."""
+
+Stamp = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class Member:
     size: int
     scheme: str
     rank: tuple[int, ...]
+
+    @property
+    def stamp(self) -> Stamp:
+        """What is the same as long as it is neither replaced nor written to, whatever it is called."""
+        return self.device, self.inode, self.size, self.modified
 
     @property
     def identity(self) -> tuple[str, int, int]:
@@ -54,8 +62,9 @@ def is_packed(name: str) -> bool:
 def members(path: str) -> list[Member]:
     """The older parts of the log at `path`, oldest first, without the file that is there now.
 
-    In the order that their names count or date; by modification time where the names follow several schemes. Where
-    a part is there both plain and compressed, logrotate is at it, and the plain one stands: it is whole.
+    In the order that their names count or date; by modification time where the names follow several schemes, or count
+    the other way round, as log4j's do. Where a part is there both plain and compressed, logrotate is at it, and the
+    plain one stands: it is whole.
     """
     live = status(path)
     found: dict[tuple[str, tuple[int, ...]], Member] = {}
@@ -112,6 +121,14 @@ def _rank(stamp: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _ordered(found: list[Member]) -> list[Member]:
-    if len({member.scheme for member in found}) > 1:
+    by_name = sorted(found, key=lambda member: member.rank)
+    if len({member.scheme for member in found}) > 1 or _contradicted(by_name):
         return sorted(found, key=lambda member: (member.modified, member.rank))
-    return sorted(found, key=lambda member: member.rank)
+    return by_name
+
+
+def _contradicted(by_name: list[Member]) -> bool:
+    """Whether modification times say plainly that the order is another: a slow writer, or a clock that was set, is no
+    more than one exception."""
+    steps = [later.modified - earlier.modified for earlier, later in itertools.pairwise(by_name)]
+    return sum(step < 0 for step in steps) - sum(step > 0 for step in steps) > 1

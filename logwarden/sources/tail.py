@@ -30,7 +30,7 @@ from .lines import Skip
 from .logfile import open_log
 from .place import Place, dump, load
 from .reading import Reading, continuation, line_start
-from .rotation import Member, status
+from .rotation import Member, Stamp, members, status
 
 GRACE = 5.0
 """Seconds after a rotation that a last line without newline waits for the rest of it."""
@@ -71,12 +71,16 @@ class Tail:
         self._at: Reading | None = None
         self._old: Reading | None = None  # the file before it, while someone may still write to it
         self._before: Place | None = None  # the file before it, when it is closed
+        self._passed: set[Stamp] = set()  # rotated files that are no newer, whatever they are called by now
+        self._listed: tuple[Reading, set[Stamp]] | None = None  # those that may be so
         self._end: int | None = None  # where the file ended when it was first seen
         self._moved: float | None = None  # when an empty successor was first seen
         self._dozing: os.stat_result | None = None  # the file at the path when it was closed for being quiet
         self._slept = False  # all was read when it was closed
         self._polled = 0.0
         self._trouble: str | None = None
+        self.behind_since: float | None = None
+        """Since when there was something unread, POSIX seconds; None: all was read when it was last polled."""
 
     def poll(self, now: float) -> Iterator[Batch | Notice]:
         """Whole lines written since the last poll, in batches, and what went wrong. `now` in POSIX seconds."""
@@ -84,10 +88,13 @@ class Tail:
         if self._dozing is not None and _unchanged(self._dozing, status(self.path)):
             return
         self._dozing = None
+        if self.behind_since is None:
+            self.behind_since = now
         try:
             if not self._begun:
                 yield from self._begin(now)
             yield from self._follow(now)
+            self.behind_since = None
             self._doze(now)
         except OSError as error:
             if self._at is not None:
@@ -112,6 +119,10 @@ class Tail:
         """Whether a file is one of those that are read here, whatever it is called."""
         return any(known.same_inode(device, inode) for known in (self._at, self._old, self._resume) if known)
 
+    def unread(self) -> int:
+        """Bytes on disk that were not handed over; may be asked from another thread than polls."""
+        return self._chain.unread(self._at or self._resume) if self._begun else 0
+
     @property
     def gone(self) -> bool:
         """Whether nothing is open, nor to be found again: the log was deleted and its last line read."""
@@ -127,6 +138,8 @@ class Tail:
         if self._cursor is not None:
             try:
                 self._before, self._resume = load(self._cursor)
+                if self._resume is not None:
+                    self.behind_since = min(now, self._resume.modified / 1e9)
             except ValueError as error:
                 text = f"{error}; the file is read again from its beginning"
                 yield Notice(NoticeKind.GAP, self.source, text, now)
@@ -226,6 +239,7 @@ class Tail:
         there = status(path) if path else None
         if there is None:
             self._moved = None
+            self._survey(at)
             yield from self._desert(at, now)
             return False
         if path == self.path and not there.st_size and not self._grace_over(at, now):
@@ -245,6 +259,17 @@ class Tail:
         self._keep(at)
         self._at, self._moved = following, None
         return True
+
+    def _survey(self, at: Reading) -> None:
+        """Note what rotated files there are, `at` being the last: none of them is newer, whatever it is called later.
+
+        It counts when, at the next call, all of `at` has been read: until then one may be a copy of what was not.
+        """
+        if self._listed is None or self._listed[0] is not at:
+            self._listed = at, {member.stamp for member in members(self.path)}
+        elif self._listed[1]:
+            self._passed = self._listed[1]
+            self._listed = at, set()
 
     def _grace_over(self, at: Reading, now: float) -> bool:
         """The next file is empty: stay with this one, but not for ever where it ends within a line."""
@@ -269,7 +294,7 @@ class Tail:
             known += ((self._old.place(), True),)
         if self._before is not None:
             known += ((self._before, False),)
-        return self._chain.newer(*known)
+        return [member for member in self._chain.newer(*known) if member.stamp not in self._passed]
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -309,6 +334,9 @@ class Tail:
     def _keep(self, at: Reading) -> None:
         """`at` has been read to its end: keep it open for what a slow writer may add."""
         self._old = at
+        if not at.offset:  # it holds no text, and so cannot be known again
+            found = at.log.stat()
+            self._passed.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
         if at.log.packed:
             self._drop_old()
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..echo import Sighting
 from ..errors import StateError
 from ..model import Ban, Entry, Message, Notice, NoticeKind, Outcome, Severity
 from .schema import MIGRATIONS
@@ -166,6 +167,14 @@ class State:
         """Subject, age and last error of every message that waits in the outbox."""
         query = "SELECT subject, created, attempts, next, error FROM outbox WHERE delivered IS NULL ORDER BY id"
         return [dict(row) for row in self._rows(query)]
+
+    def sightings(self) -> list[Sighting]:
+        """The latest messages, oldest first, and the sources that have shown them."""
+        rows = self._rows("SELECT * FROM sighting ORDER BY number")
+        return [
+            Sighting(row["number"], row["key"], row["pid"], row["time"], tuple(row["sources"].split("\n")))
+            for row in rows
+        ]
 
     def recall(self, name: str) -> Any:
         """What was remembered under `name` (plain JSON data), or None."""

@@ -30,5 +30,9 @@ MIGRATIONS = (
     """
     CREATE TABLE slow (rule TEXT PRIMARY KEY, seconds REAL NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE sighting (number INTEGER PRIMARY KEY, key BLOB NOT NULL, pid INTEGER, time REAL NOT NULL,
+        sources TEXT NOT NULL);
+    """,
 )
 """Each runs once, in order; PRAGMA user_version counts those that have run."""

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from ..echo import CAPACITY, Sighting
 from ..model import Ban, Classified, Message, Notice, Verdict
 
 FOLDED = 0
@@ -100,6 +101,13 @@ class Transaction:
             "INSERT INTO cursor VALUES (?,?,?) ON CONFLICT DO UPDATE SET cursor=excluded.cursor, time=excluded.time",
             (source, cursor, now),
         )
+
+    def add_sightings(self, sightings: Iterable[Sighting]) -> None:
+        """Remember messages, or that another source has shown them; the oldest are forgotten."""
+        rows = [(*each[:4], "\n".join(each.sources)) for each in sightings]
+        if rows:
+            self._db.executemany("INSERT OR REPLACE INTO sighting VALUES (?,?,?,?,?)", rows)
+            self._db.execute("DELETE FROM sighting WHERE number<=?", (max(row[0] for row in rows) - CAPACITY,))
 
     def add_notice(self, period: int, notice: Notice) -> None:
         """Say something about the watch itself in the period's digest; the same twice is said once."""

@@ -23,8 +23,9 @@ from rich.table import Table
 
 from logwarden.model import Batch, Notice
 from logwarden.sources.file import FileSource, FileSpec
-from logwarden.sources.journal import Journal, Selection
+from logwarden.sources.journal import Journal
 from logwarden.sources.lines import BLOCK
+from logwarden.sources.sdjournal import Selection
 from logwarden.sources.tail import Tail
 
 REMOTE = "/lib/systemd/systemd-journal-remote"

@@ -1,0 +1,129 @@
+"""Many hosts' logs, consolidated by a real rsyslogd that takes TCP on loopback: each line is its own host's."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from demo.stage import Mailbox, daemon
+from test_journey import Host, host, mailbox, until  # noqa: F401 - fixtures
+
+from logwarden import header
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("rsyslogd", path="/usr/sbin:/usr/bin") is None, reason="needs rsyslogd"),
+]
+
+CONFIG = """
+global(workDirectory="{place}" preserveFQDN="on")
+module(load="imtcp")
+template(name="hosts" type="string" string="{place}/hosts/%HOSTNAME%.log")
+input(type="imtcp" address="127.0.0.1" port="0" listenPortFileName="{place}/port")
+action(type="omfile" dynaFile="hosts" template="{template}" fileCreateMode="0644" dirCreateMode="0755")
+action(type="omfile" file="{place}/all.log" template="{template}" fileCreateMode="0644")
+"""
+TEMPLATES = ("RSYSLOG_FileFormat", "RSYSLOG_TraditionalFileFormat", "RSYSLOG_SyslogProtocol23Format")
+
+
+class Relay:
+    """A central rsyslogd: a file for each host, and one for all."""
+
+    def __init__(self, place: Path, template: str) -> None:
+        self.place = place
+        place.mkdir()
+        (place / "conf").write_text(CONFIG.format(place=place, template=template))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        argv = ["/usr/sbin/rsyslogd", "-n", "-f", str(self.place / "conf"), "-i", str(self.place / "pid")]
+        port = self.place / "port"
+        with subprocess.Popen(argv) as process:
+            try:
+                until(lambda: port.exists() and port.read_text().isdigit())
+                with socket.create_connection(("127.0.0.1", int(port.read_text()))) as self._socket:
+                    yield
+            finally:
+                process.terminate()
+
+    def send(self, *messages: str) -> None:
+        self._socket.sendall("".join(message + "\n" for message in messages).encode())
+
+    def lines(self, name: str) -> list[bytes]:
+        path = self.place / name
+        return path.read_bytes().splitlines() if path.exists() else []
+
+
+def messages(port: int) -> list[str]:
+    """What five hosts and routers send of one moment, each in its own manner."""
+    now = datetime.now(UTC)
+    old = now.astimezone().strftime("%b %e %H:%M:%S")
+    iso = now.isoformat(timespec="microseconds")
+    attack = f"Failed password for root from 203.0.113.9 port {port} ssh2"
+    return [
+        f"<38>{old} web1 sshd[42]: {attack}",
+        f"<38>1 {iso} web2.example.com sshd 43 - - {attack}",
+        f"<38>{iso} web3 sshd[44]: {attack}",
+        f"<189>{old} 192.0.2.1 45: *{old}: %SYS-5-CONFIG_I: Configured from console {port}",
+        f"<189>{old} 192.0.2.2 %ASA-6-302013: Built inbound TCP connection {port}",
+        f"<189>{old} router1 firewall,info input: in:ether1 out:(none) {port}",
+        f"<38>{old} web1 app: normal {port}",
+    ]
+
+
+HOSTS = {"web1", "web2.example.com", "web3", "192.0.2.1", "192.0.2.2", "router1"}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_host_the_program_and_the_message_come_from_the_line(template: str, tmp_path: Path) -> None:
+    relay = Relay(tmp_path / "relay", template)
+    with relay.running():
+        relay.send(*messages(1))
+        until(lambda: len(relay.lines("all.log")) == sum(len(relay.lines(f"hosts/{name}.log")) for name in HOSTS) == 7)
+    now = datetime.now(UTC).timestamp()
+    events = [header.parse(line, None, now) for line in relay.lines("all.log")]
+    assert {event.host for event in events} == HOSTS
+    assert all(event.time is not None and abs(event.time - now) < 60 for event in events)
+    attacks = [(event.program, event.pid, event.message) for event in events[:3]]
+    assert attacks == [("sshd", pid, "Failed password for root from 203.0.113.9 port 1 ssh2") for pid in (42, 43, 44)]
+    for name in HOSTS:
+        (path,) = (relay.place / "hosts").glob(f"{name}.log")
+        assert {header.parse(line, None, now).host for line in path.read_bytes().splitlines()} == {name}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_central_log_is_accounted_for_host_by_host_and_what_two_files_hold_counts_once(
+    template: str,
+    host: Host,  # noqa: F811
+    mailbox: Mailbox,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    relay = Relay(tmp_path / "relay", template)
+    config = host.config.read_text()
+    files = f"[{{path: {relay.place}/hosts/*.log}}, {{path: {relay.place}/all.log}}]"
+    host.config.write_text(config.replace(f"[{{path: {host.place}/log/*.log, from_start: true}}]", files))
+    with daemon(host.config), relay.running():
+        relay.send(*messages(1))
+        until(lambda: host.read() == 14)
+        relay.send(*messages(2))
+        until(lambda: host.read() == 28)
+        host.run("digest", "--now")
+        told = mailbox.next().get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    with sqlite3.connect(f"file:{host.place}/state/state.db?mode=ro", uri=True) as db:
+        kept = db.execute("SELECT host, outcome, count(*) FROM entry GROUP BY 1, 2 ORDER BY 1").fetchall()
+    assert kept == [
+        ("192.0.2.1", "unexplained", 2),
+        ("192.0.2.2", "unexplained", 2),
+        ("router1", "unexplained", 2 if "23" in template else 4),  # 4: naming no program, it says too little
+        ("web1", "attack", 2),
+        ("web2.example.com", "attack", 2),
+        ("web3", "attack", 2),
+    ]
+    assert "router1" in told
