@@ -63,7 +63,7 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
         },
         "waiting": len(daemon.inbox),
         "problems": [str(refusal) for refusal in daemon.watch.refused]
-        + [f"{notice.about}: {notice.text}" for notice in daemon.troubles],
+        + [f"{notice.about}: {notice.text}" for notice in daemon.notices.latest],
         "outbox": daemon.state.undelivered(),
     }
 
@@ -169,7 +169,7 @@ def preview(daemon: Daemon, _: Arguments) -> dict[str, Any]:
 def digest(daemon: Daemon, _: Arguments) -> dict[str, Any]:
     """Close the period and send its digest."""
     now = daemon.clock()
-    subject = daemon.mailing.close_period(daemon.watch.config, daemon.watch.refused, now)
+    subject = daemon.close_period(now)
     daemon.mailing.dispatch(daemon.watch.config, now)
     return {"subject": subject}
 

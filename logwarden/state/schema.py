@@ -27,5 +27,11 @@ MIGRATIONS = (
         attempts INTEGER NOT NULL DEFAULT 0, next REAL NOT NULL, delivered REAL, error TEXT);
     CREATE TABLE memory (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE reading (period INTEGER NOT NULL, source TEXT NOT NULL, lines INTEGER NOT NULL,
+        PRIMARY KEY (period, source)) WITHOUT ROWID;
+    INSERT INTO reading SELECT period, source, sum(lines) FROM tally GROUP BY period, source;
+    ALTER TABLE outbox ADD COLUMN given_up REAL;
+    """,
 )
 """Each runs once, in order; PRAGMA user_version counts those that have run."""
