@@ -24,7 +24,7 @@ OWED = 1_000
 
 
 class Notices:
-    """`latest` are shown by `status`; `owed` wait for the database; `faults`: what is wrong now, by what it is about."""
+    """`latest` are shown by `status`; `owed` wait for the database; `faults` is what is wrong now, by subject."""
 
     def __init__(self, state: State) -> None:
         self._state = state

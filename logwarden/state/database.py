@@ -30,7 +30,6 @@ FILE, LOCK = "state.db", "lock"
 IN_USE, DAMAGED = "in use", "damaged: "
 """What a run writes into the lock file: while it lives, and when it met damage. After `close` the file is empty."""
 PRAGMAS = (
-    "auto_vacuum=INCREMENTAL",  # before anything is written: it cannot be had later
     "journal_mode=WAL",
     "synchronous=NORMAL",
     "temp_store=MEMORY",
@@ -76,11 +75,8 @@ class State:
             damage = sqlite3.DatabaseError(last.removeprefix(DAMAGED))
             damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise damage
-        db = sqlite3.connect(self._file, isolation_level=None, timeout=5.0)
+        db = _connect(self._file)
         try:
-            db.row_factory = sqlite3.Row
-            for pragma in PRAGMAS:
-                db.execute(f"PRAGMA {pragma}")
             if last:
                 repair.check(db)
             self._migrate(db)
@@ -113,7 +109,7 @@ class State:
             )
         for number in range(version, len(MIGRATIONS)):
             db.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;")
-        if db.execute("PRAGMA auto_vacuum").fetchone() == (0,):  # made before files were ever made shorter
+        if not db.execute("PRAGMA auto_vacuum").fetchone()[0]:  # made before files were ever made shorter
             db.execute("VACUUM")
 
     def close(self) -> None:
@@ -289,6 +285,31 @@ class State:
         rows = self._rows("SELECT value FROM memory WHERE name=?", name)
         with self._answering():
             return json.loads(rows[0]["value"]) if rows else None
+
+
+def _connect(file: str) -> sqlite3.Connection:
+    """On a full disk there is no room for the index of the log; it is then held in memory, for us alone."""
+    try:
+        return _connection(file, "locking_mode=NORMAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN):
+            raise
+        return _connection(file, "locking_mode=EXCLUSIVE")
+
+
+def _connection(file: str, locking: str) -> sqlite3.Connection:
+    db = sqlite3.connect(file, isolation_level=None, timeout=5.0)
+    try:
+        db.execute(f"PRAGMA {locking}")
+        if not db.execute("PRAGMA page_count").fetchone()[0]:
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before anything is written: it cannot be had later
+        for pragma in PRAGMAS:
+            db.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        db.close()
+        raise
+    db.row_factory = sqlite3.Row
+    return db
 
 
 def _lock(path: str) -> int:
