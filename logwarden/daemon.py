@@ -79,6 +79,8 @@ class Daemon:
         self.next_digest = next_digest(settings, self.since)
         self._next_round = self.since + ROUND
         self.next_hour = self.since + upkeep.HOUR
+        self.shrunk: float | None = None
+        """When unused pages of the database were last given back."""
         self._heartbeat = systemd.watchdog_interval()
         self._next_heartbeat = self.since
         self._feed = Feed((), self.inbox)
@@ -172,7 +174,7 @@ class Daemon:
             case Request():
                 self._answer(item)
             case Attempt():
-                self.edge(NoticeKind.STATE, lambda: self.mailing.settle(item, self.clock()))
+                self.edge(NoticeKind.STATE, lambda: self.mailing.settle(self.watch.config, item, self.clock()))
             case Rebuilt():
                 self._swap(item)
             case Crashed():

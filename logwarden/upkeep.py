@@ -103,8 +103,14 @@ def _keep(daemon: Daemon, now: float) -> None:
     if now >= daemon.next_hour:
         daemon.next_hour = now + HOUR
         _name_deaf(daemon, now)
-        daemon.state.shrink()
+        daemon.mailing.forget(daemon.watch.config, now)
+        _shrink(daemon, now)
     make_room(daemon, now)
+
+
+def _shrink(daemon: Daemon, now: float) -> None:
+    daemon.state.shrink()
+    daemon.shrunk = now
 
 
 def leave(daemon: Daemon) -> None:
@@ -128,7 +134,7 @@ def make_room(daemon: Daemon, now: float) -> None:
             deleted = tx.forget_oldest(STEP)
         if not deleted or daemon.state.size()[0] <= FULL * limit:
             break
-    daemon.state.shrink()
+    _shrink(daemon, now)
     if deleted:
         return
     tallies = daemon.state.tallies(daemon.state.period()[0]) if daemon.state.period() else {}  # type: ignore[index]

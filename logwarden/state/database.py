@@ -276,7 +276,8 @@ class State:
     def undelivered(self) -> list[dict[str, Any]]:
         """Subject, age and last error of every message that the mail server has not; `given_up`: when, or None."""
         query = (
-            "SELECT subject, created, attempts, next, error, given_up FROM outbox WHERE delivered IS NULL ORDER BY id"
+            "SELECT message_id, subject, created, attempts, next, error, given_up FROM outbox"
+            " WHERE delivered IS NULL ORDER BY id"
         )
         return [dict(row) for row in self._rows(query)]
 
