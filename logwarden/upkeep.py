@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import duration, firewall
 from .errors import EdgeError, StateError
+from .inbox import SLOTS
 from .model import Ban, Notice, NoticeKind, Outcome
 from .silence import Expected, Roll
 
@@ -87,7 +88,7 @@ def round_(daemon: Daemon, now: float) -> None:
     """Reconcile the kernel, forget what is over, call the roll, keep the copies, make room."""
     reconcile(daemon, now)
     daemon.pipeline.tracker.expire(now)
-    if not daemon.pipeline.owes and not len(daemon.inbox):
+    if not daemon.pipeline.owes and len(daemon.inbox) < SLOTS // 2:  # nobody is silent who waits to be read
         for notice in daemon.roll.call(now):
             daemon.note(notice)
     daemon.edge(NoticeKind.STATE, lambda: _keep(daemon, now))
