@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, address
+from . import __version__, address, undeliverable
 from .control import Request
 from .errors import AddressError, EdgeError, LogwardenError
 from .model import Ban, Notice, NoticeKind, Outcome
@@ -62,10 +62,27 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
             for source, counts in sorted(tallies.items())
         },
         "waiting": len(daemon.inbox),
+        "lag": daemon.pipeline.lag(),
+        "uncommitted": {
+            "batches": len(daemon.pipeline.uncommitted),
+            "adrift": daemon.pipeline.adrift,
+            "why": daemon.pipeline.stalled,
+        },
+        "database": {
+            **dict(zip(("used", "taken"), daemon.state.size(), strict=True)),
+            "limit": config.retention.size,
+            "shrunk": daemon.shrunk,
+        },
         "problems": [str(refusal) for refusal in daemon.watch.refused]
-        + [f"{notice.about}: {notice.text}" for notice in daemon.troubles],
-        "outbox": daemon.state.undelivered(),
+        + list(daemon.notices.faults.values())
+        + [f"{notice.about}: {notice.text}" for notice in daemon.notices.latest],
+        "outbox": [{**each, "file": _file(config.state, each)} for each in daemon.state.undelivered()],
     }
+
+
+def _file(state: str, message: Mapping[str, Any]) -> str | None:
+    """Where a message is kept that was given up."""
+    return str(undeliverable.path(state, message["message_id"])) if message["given_up"] is not None else None
 
 
 def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
@@ -169,7 +186,7 @@ def preview(daemon: Daemon, _: Arguments) -> dict[str, Any]:
 def digest(daemon: Daemon, _: Arguments) -> dict[str, Any]:
     """Close the period and send its digest."""
     now = daemon.clock()
-    subject = daemon.mailing.close_period(daemon.watch.config, daemon.watch.refused, now)
+    subject = daemon.close_period(now)
     daemon.mailing.dispatch(daemon.watch.config, now)
     return {"subject": subject}
 

@@ -26,6 +26,8 @@ from .schedule import Schedule
 
 DEFAULT_PATH = "/etc/logwarden/logwarden.yaml"
 
+SMALLEST = 16_000_000
+"""Bytes that the database must at least be allowed."""
 JOURNAL_DIRECTORIES = ("/run/log/journal", "/var/log/journal")
 USUAL_FILES = ("/var/log/syslog", "/var/log/messages", "/var/log/auth.log", "/var/log/secure", "/var/log/mail.log")
 """What is read where no source is named and there is no journal: what rsyslog writes on Debian and on Fedora."""
@@ -36,6 +38,7 @@ class JournalConfig:
     units: tuple[str, ...] = ()
     priority: int = 7
     directories: tuple[str, ...] = ()
+    every: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,21 @@ class FileConfig:
     program: str | None = None
     continues: str | None = None
     from_start: bool = False
+    every: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SourcesConfig:
     journal: JournalConfig | None
     files: tuple[FileConfig, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    """Seconds and bytes."""
+
+    age: float
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,7 @@ class MailConfig:
     password_file: str | None
     sendmail: tuple[str, ...]
     timeout: float
+    lifetime: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,10 @@ class Config:
     host: str
     state: str
     socket: str
+    retention: RetentionConfig
     sources: SourcesConfig
+    programs: Mapping[str, float]
+    """How often each of these programs is expected to say something, in seconds."""
     rules: RulesConfig
     logcheck: LogcheckConfig
     bans: BansConfig
@@ -182,7 +198,7 @@ def _find(data: Any, path: document.Path, place: document.Path = ()) -> Iterator
         items = enumerate(data) if isinstance(data, list) else data.items()
         for key, value in items:
             yield from _find(value, rest, (*place, key))
-    elif step in data:
+    elif isinstance(data, dict) and step in data:
         yield from _find(data[step], rest, (*place, step))
 
 
@@ -205,6 +221,16 @@ def _mail(mail: Mapping[str, Any]) -> None:
         Smtp(**given)
 
 
+def _bytes(text: str) -> int:
+    """`512MB` in bytes."""
+    return int(text[:-2]) * {"MB": 1_000_000, "GB": 1_000_000_000}[text[-2:]]
+
+
+def _room(text: str) -> None:
+    if _bytes(text) < SMALLEST:
+        raise ValueError(f"expected {SMALLEST // 1_000_000}MB at least")
+
+
 _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
     ("sources", "files", "*", "continues"): _regex,
     ("bans", "window"): _positive,
@@ -214,7 +240,13 @@ _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
     ("bans", "allowlist", "*"): address.prefix,
     ("digest", "schedule"): Schedule.parse,
     ("digest", "jitter"): duration.parse,
+    ("retention", "age"): _positive,
+    ("retention", "size"): _room,
+    ("sources", "journal", "expect", "every"): _positive,
+    ("sources", "files", "*", "expect", "every"): _positive,
+    ("programs", "*", "expect", "every"): _positive,
     ("mail", "timeout"): _positive,
+    ("mail", "lifetime"): _positive,
     ("mail",): _mail,
 }
 """What is asked of a value that the schema has found to be of the right type."""
@@ -228,7 +260,9 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
         host=host,
         state=filled["state"],
         socket=filled["socket"],
+        retention=RetentionConfig(duration.parse(filled["retention"]["age"]), _bytes(filled["retention"]["size"])),
         sources=_sources(filled["sources"], named="sources" in given),
+        programs={name: duration.parse(known["expect"]["every"]) for name, known in filled["programs"].items()},
         rules=RulesConfig(rules["level"], tuple(rules["ignore"]), tuple(rules["attack"]), rules["aggressive"]),
         logcheck=LogcheckConfig(**filled["logcheck"]),
         bans=BansConfig(
@@ -247,7 +281,14 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
             sender=digest["from"] or f"logwarden@{host}",
             templates=digest["templates"],
         ),
-        mail=MailConfig(**{**mail, "sendmail": tuple(mail["sendmail"]), "timeout": duration.parse(mail["timeout"])}),
+        mail=MailConfig(
+            **{
+                **mail,
+                "sendmail": tuple(mail["sendmail"]),
+                "timeout": duration.parse(mail["timeout"]),
+                "lifetime": duration.parse(mail["lifetime"]),
+            }
+        ),
     )
 
 
@@ -260,9 +301,18 @@ def _sources(filled: Mapping[str, Any], *, named: bool) -> SourcesConfig:
         if any(map(os.path.isdir, JOURNAL_DIRECTORIES)) and importlib.util.find_spec("systemd"):
             return SourcesConfig(JournalConfig(), ())
         return SourcesConfig(None, tuple(FileConfig(path) for path in USUAL_FILES))
-    files = tuple(FileConfig(**item) for item in filled["files"])
+    files = tuple(FileConfig(**{**_without_expect(item), "every": _every(item)}) for item in filled["files"])
     journal = filled["journal"]
     if isinstance(journal, bool):
         return SourcesConfig(JournalConfig() if journal else None, files)
     units, directories = tuple(journal.get("units", ())), tuple(journal.get("directories", ()))
-    return SourcesConfig(JournalConfig(units, journal.get("priority", 7), directories), files)
+    return SourcesConfig(JournalConfig(units, journal.get("priority", 7), directories, _every(journal)), files)
+
+
+def _every(item: Mapping[str, Any]) -> float | None:
+    expect = item.get("expect")
+    return duration.parse(expect["every"]) if expect else None
+
+
+def _without_expect(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key != "expect"}

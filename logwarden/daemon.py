@@ -13,45 +13,58 @@ import logging
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
-from . import __version__, answers, firewall, systemd, watch
+from . import __version__, adoption, answers, systemd, upkeep, watch
+from .clock import Clock
 from .config import Config
 from .control import Request, Server
 from .errors import EdgeError, LogwardenError, StateError
 from .feed import Feed
 from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, next_digest
-from .model import Batch, Notice, NoticeKind
+from .model import Ban, Batch, Notice, NoticeKind
+from .notices import Notices
 from .outbox import Attempt, Courier
-from .pipeline import Pipeline
+from .pipeline import RETRY, Pipeline
 from .reload import Rebuilt, Reloader, Reply
 from .rulewatch import RuleWatch
+from .silence import Roll
 from .sources import Source
 from .state import State
-from .watch import Watch
 
 log = logging.getLogger("logwarden")
 
 ROUND = 60.0
-"""Seconds between two rounds: reconcile the firewall, forget what is old."""
-TROUBLES = 20
-"""The latest notices that `status` shows."""
-RETENTION = 30 * 86400.0
-"""Seconds that what a digest has told stays in the database."""
+"""Seconds between two rounds of upkeep."""
 COALESCE = 262_144
 """Bytes after which no more batches share a transaction: small ones are cheaper together, and none waits long."""
 
 
-class Daemon:
-    """One running logwarden. `clock` gives POSIX seconds."""
+def _since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    def __init__(self, settings: Config, clock: Callable[[], float] = time.time) -> None:
+
+def _boot() -> str:
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+    return ""
+
+
+class Daemon:
+    """One running logwarden. `clock` gives POSIX seconds; `since_boot` seconds on a clock that nobody can set."""
+
+    def __init__(
+        self,
+        settings: Config,
+        clock: Callable[[], float] = time.time,
+        since_boot: Callable[[], float] = _since_boot,
+    ) -> None:
         self.clock = clock
+        self.watched = Clock(clock, since_boot, _boot())
+        self.owed_shift = 0.0  # seconds that the clock has jumped and the times in state have not
         self.since = clock()
         self.state = State(settings.state)
         self.watch = watch.build(settings)
@@ -59,17 +72,20 @@ class Daemon:
         self.pipeline: Pipeline  # made by `start`, once the bans are in force
         self.inbox = Inbox()
         self.courier = Courier(self.inbox.put)
-        self.mailing = Mailing(self.state, self.courier, self._mail_trouble)
-        self.troubles: deque[Notice] = deque(maxlen=TROUBLES)
+        self.notices = Notices(self.state)
+        self.mailing = Mailing(self.state, self.courier, lambda text: self.notices.of_mail(text, self.clock()))
+        self.roll = Roll(self.since)
         self.control = Server(settings.socket, self.inbox.put)
         self.next_digest = next_digest(settings, self.since)
         self._next_round = self.since + ROUND
+        self.next_hour = self.since + upkeep.HOUR
+        self.shrunk: float | None = None
+        """When unused pages of the database were last given back."""
         self._heartbeat = systemd.watchdog_interval()
         self._next_heartbeat = self.since
         self._feed = Feed((), self.inbox)
         self._edits = self._listen()
         self._held: list[Batch] = []
-        self._owed = 0  # slots of batches that are judged, but not yet committed
         self._reloader = Reloader(self.inbox.put)
         self._started = self._stopping = False
 
@@ -84,6 +100,8 @@ class Daemon:
             self.start()
             while not self._stopping:
                 self.step()
+                if self.state.damaged:
+                    raise StateError(f"the database is damaged; the next start repairs it: {self.state.damaged}")
             self._flush()
         finally:
             self.stop()
@@ -92,10 +110,14 @@ class Daemon:
         """Put everything in force, then say READY."""
         now = self.clock()
         self.control.start()  # first of all: it fails where another daemon has the socket
-        self.reconcile(now, expected=True)
+        upkeep.take_up(self, now)
+        upkeep.recover(self, now)
+        upkeep.reconcile(self, now, expected=True)
         tracker = watch.tracker(self.watch, self.state, now)
         echoes = watch.echoes(self.watch.config, self.state)
-        self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall, echoes)
+        self.pipeline = Pipeline(
+            self.watch.matcher, tracker, self.state, self.firewall, self.roll, self.notices.owed, echoes
+        )
         self.notice_refusals(now)
         for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
@@ -116,14 +138,17 @@ class Daemon:
         self._edits.stop()
         self._feed.stop()
         if self._started and self.watch.config.bans.on_stop == "remove":
-            self._edge(NoticeKind.FIREWALL, self.firewall.fini)
+            self.edge(NoticeKind.FIREWALL, self.firewall.fini)
         self.courier.stop()
+        if self._started:
+            upkeep.leave(self)
         self.state.close()
 
     def step(self) -> None:
         """Do what is due, then take what the inbox holds; wait for either."""
         self._timers()
         item = self.inbox.get(self._patience())
+        upkeep.mind_clock(self)
         while item is not None:
             self._take(item)
             if sum(len(batch.block) for batch in self._held) >= COALESCE:
@@ -139,6 +164,8 @@ class Daemon:
             due += [time for time in [self.state.next_delivery()] if time is not None and time > now]
         if self._heartbeat:
             due.append(self._next_heartbeat)
+        if self.pipeline.stalled:
+            due.append(self.pipeline.next_try)
         return max(0.0, min(min(due) - now, ROUND))
 
     def _take(self, item: object) -> None:
@@ -150,7 +177,7 @@ class Daemon:
             case Request():
                 self._answer(item)
             case Attempt():
-                self._edge(NoticeKind.STATE, lambda: self.mailing.settle(item, self.clock()))
+                self.edge(NoticeKind.STATE, lambda: self.mailing.settle(self.watch.config, item, self.clock()))
             case Rebuilt():
                 self._swap(item)
             case Crashed():
@@ -167,39 +194,48 @@ class Daemon:
     # --- the journey ----------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Process the batches in hand. What the database does not take waits, with its slots, for the next round."""
-        if not self._held and not self.pipeline.uncommitted:
+        """Process the batches in hand. What the database does not take waits for the next time."""
+        if not self._held and not self.pipeline.owes:
             return
         batches, self._held = self._held, []
-        self._owed += len(batches)
+        now = self.clock()
+        if not upkeep.settle_clock(self):
+            self.pipeline.next_try = now + RETRY  # times from before the jump and after it must not meet
         try:
             if batches:
-                self.pipeline.process(batches, self.clock())
+                self.pipeline.process(batches, now)
             else:
-                self.pipeline.commit(self.clock())
+                self.pipeline.commit(now)
         except StateError as error:
             log.error("%s", error)
-            return
         except EdgeError as error:
-            self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(error), self.clock()))
-        if not self.pipeline.uncommitted:
-            self.inbox.release(self._owed)
-            self._owed = 0
+            self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(error), now))
+        self.inbox.release(len(batches))
+        if self.pipeline.adrift and not self.pipeline.stalled:
+            self.edge(NoticeKind.STATE, self._land)
+
+    def _land(self) -> None:
+        """The database takes everything again: go back to what it has, and read from there."""
+        tracker = watch.tracker(self.watch, self.state, self.clock())
+        self._feed.stop()
+        waiting = []
+        while (item := self.inbox.get(0)) is not None:
+            if isinstance(item, Batch):
+                self.inbox.release(1)  # it is read once more
+            else:
+                waiting.append(item)
+        for item in waiting:
+            self.inbox.put(item)
+        self.pipeline.landed(tracker)
+        self._start_sources()
+
+    def unwritten(self) -> list[Ban]:
+        """The bans in force of which the database does not know yet."""
+        return self.pipeline.unwritten() if self._started else []
 
     def note(self, notice: Notice) -> None:
         """Put a notice into the open period's digest, into `status`, and into our own log."""
-        self.troubles.append(notice)
-        log.warning("%s: %s", notice.about, notice.text)
-        try:
-            with self.state.transaction() as tx:
-                tx.add_notice(tx.open_period(notice.time), notice)
-        except StateError as error:
-            log.error("%s", error)
-
-    def _mail_trouble(self, text: str) -> None:
-        """Trouble with the mail itself is no news for a mail: each would be the reason for the next."""
-        self.troubles.append(Notice(NoticeKind.MAIL, "mail", text, self.clock()))
-        log.warning("mail: %s", text)
+        self.notices.say(notice)
 
     def notice_refusals(self, now: float) -> None:
         """Say that there are rules not in force: once for all, since each digest and `status` list them."""
@@ -208,7 +244,7 @@ class Daemon:
             text = f"{len(refused)} rules or rule files are not in force, the first of them {refused[0]}"
             self.note(Notice(NoticeKind.REFUSED, "rules", text, now))
 
-    def _edge(self, kind: NoticeKind, act: Callable[[], object]) -> bool:
+    def edge(self, kind: NoticeKind, act: Callable[[], object]) -> bool:
         """Do `act`; trouble at the edge becomes a notice."""
         try:
             act()
@@ -220,39 +256,30 @@ class Daemon:
     # --- timers ---------------------------------------------------------------------------------------------
 
     def _timers(self) -> None:
+        upkeep.mind_clock(self)
         now = self.clock()
         if self._heartbeat and not self._next_heartbeat - self._heartbeat <= now < self._next_heartbeat:
             self._next_heartbeat = now + self._heartbeat
             systemd.notify(WATCHDOG=1)
         if now >= self.next_digest:
-            self.next_digest = next_digest(self.watch.config, now)
-            self._edge(NoticeKind.STATE, lambda: self._close_period(now))
-        if now >= self._next_round or self._next_round > now + 2 * ROUND:  # the clock may have jumped back
+            closed = self.edge(NoticeKind.STATE, lambda: self.close_period(now))
+            self.next_digest = next_digest(self.watch.config, now) if closed else now + ROUND
+        if now >= self._next_round:
             self._next_round = now + ROUND
-            self._round(now)
-        self._edge(NoticeKind.STATE, lambda: self.mailing.dispatch(self.watch.config, now))
+            self._flush()
+            upkeep.round_(self, now)
+            systemd.notify(STATUS=self.summary())
+        self.edge(NoticeKind.STATE, lambda: self.mailing.dispatch(self.watch.config, now))
 
-    def _close_period(self, now: float) -> None:
-        self.mailing.close_period(self.watch.config, self.watch.refused, now)
-        with self.state.transaction() as tx:
-            tx.forget(now - RETENTION)
+    def reschedule(self, now: float) -> None:
+        """The clock has jumped to `now`: what is due when?"""
+        self.next_digest = next_digest(self.watch.config, now)
+        self._next_round = self._next_heartbeat = now
+        self.next_hour = now + upkeep.HOUR
 
-    def _round(self, now: float) -> None:
-        self._flush()
-        self.reconcile(now)
-        self.pipeline.tracker.expire(now)
-        self.next_digest = min(self.next_digest, next_digest(self.watch.config, now))  # the clock may have jumped back
-        systemd.notify(STATUS=self.summary())
-
-    def reconcile(self, now: float, *, expected: bool = False) -> None:
-        """Make the kernel's sets what SQLite says. A difference is news, unless it was `expected`."""
-
-        def act() -> None:
-            repairs = firewall.reconcile(self.firewall, self.state.bans(now), now)
-            if repairs and not expected:
-                self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(repairs), now))
-
-        self._edge(NoticeKind.FIREWALL, act)
+    def close_period(self, now: float) -> str | None:
+        """Close the open period and put its digest into the outbox; returns its subject, None: nothing to say."""
+        return self.mailing.close_period(self.watch.config, self.watch.refused, now)
 
     # --- reload ---------------------------------------------------------------------------------------------
 
@@ -265,7 +292,7 @@ class Daemon:
         self._flush()
         answer: dict[str, Any]
         try:
-            self._adopt(rebuilt.built(), self.clock())
+            adoption.adopt(self, rebuilt.built(), self.clock())
             answer = {"ok": True, "problems": list(map(str, self.watch.refused)), "rules": answers.rules(self)}
         except LogwardenError as error:
             text = f"the reload failed, and what was in force stays in force: {error}"
@@ -276,41 +303,14 @@ class Daemon:
             reply.set_result(answer)
         self._reloader.finished()
 
-    def _adopt(self, new: Watch, now: float) -> None:
-        """Put `new` in force. Where the database refuses, nothing has changed; trouble at other edges is a notice."""
-        tracker = watch.tracker(new, self.state, now)
-        old, self.watch = self.watch, self._keeping_places(new, now)
-        self.pipeline.matcher, self.pipeline.tracker = new.matcher, tracker
-        self.next_digest = next_digest(new.config, now)
-        self.notice_refusals(now)
-        if new.config.bans != old.config.bans:
-            self._change_firewall(old.config, new.config)
-        self._edge(NoticeKind.STATE, lambda: answers.lift_protected(self))
-        if watch.rule_directories(new.config) != watch.rule_directories(old.config):
-            self._edits.stop()
-            self._edits = self._listen()
-            self._edits.start()
-        if new.config.sources != old.config.sources:
-            self._edge(NoticeKind.STATE, self._restart_sources)
-        log.info("reloaded: %s", self.summary())
-
-    def _keeping_places(self, new: Watch, now: float) -> Watch:
-        """`new`, but with the state directory and the socket that are open: those change with a restart alone."""
-        held = self.watch.config
-        for key, ours, theirs in (("state", held.state, new.config.state), ("socket", held.socket, new.config.socket)):
-            if ours != theirs:
-                text = f"{theirs} comes into use at the next restart; until then it is {ours}"
-                self.note(Notice(NoticeKind.RELOAD, key, text, now))
-        return replace(new, config=replace(new.config, state=held.state, socket=held.socket))
+    def listen_anew(self) -> None:
+        """Hear of edits in the rule directories of the config in force, and of no others."""
+        self._edits.stop()
+        self._edits = self._listen()
+        self._edits.start()
 
     def _listen(self) -> RuleWatch:
         return RuleWatch(watch.rule_directories(self.watch.config), lambda: self.inbox.put(Edited()))
-
-    def _change_firewall(self, old: Config, new: Config) -> None:
-        if old.bans.effective_backend != new.bans.effective_backend:
-            self._edge(NoticeKind.FIREWALL, self.firewall.fini)
-            self.firewall = self.pipeline.firewall = watch.firewall(new)
-        self.reconcile(self.clock(), expected=True)
 
     def _start_sources(self) -> None:
         """Where their last batch ended that is committed, or waits to be."""
@@ -321,7 +321,7 @@ class Daemon:
     def _source_trouble(self, source: Source, error: EdgeError) -> None:
         self.note(Notice(NoticeKind.SOURCE, source.name, str(error), self.clock()))
 
-    def _restart_sources(self) -> None:
+    def restart_sources(self) -> None:
         """End the sources of the old config, judge what they had read, and start the new ones there."""
         self._feed.stop()
         while (item := self.inbox.get(0)) is not None:

@@ -1,6 +1,7 @@
 """The digest's way out: built from state, put into the outbox as its period closes, carried, and crossed off.
 
-Owns: when a digest is due, and that it leaves the outbox only when the mail server took it.
+Owns: when a digest is due, and that it leaves the outbox only when the mail server took it, or when it has been tried
+for `mail.lifetime`: it is then undeliverable, kept as a file, and named in the next digest and in `status`.
 Never: sends (the courier's thread does).
 Fails: with StateError, and then the period is still open and the next try makes its digest.
 """
@@ -9,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
-from . import digest
+from . import digest, duration, undeliverable
 from .config import Config
 from .digest import Rendered, Shapes
 from .digest.message import identity
 from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
-from .model import Message, Refusal
+from .model import Message, Notice, NoticeKind, Refusal
 from .outbox import Attempt, Courier, backoff
 from .schedule import jitter
 from .state import State
@@ -48,6 +50,7 @@ class Mailing:
         self._state = state
         self._courier = courier
         self._trouble = trouble
+        self._unsettled: dict[int, Attempt] = {}
 
     def preview(self, config: Config, refused: Sequence[Refusal], now: float) -> Rendered | None:
         """The digest of the open period as it would be now; None where there is nothing to say."""
@@ -84,6 +87,7 @@ class Mailing:
             bans=self._state.bans_made(period),
             notices=self._state.notices(period),
             counts=self._state.tallies(period),
+            read=self._state.read(period),
             hits=self._state.rule_hits(period),
             refused=refused,
         )
@@ -97,19 +101,46 @@ class Mailing:
         return rendered
 
     def dispatch(self, config: Config, now: float) -> None:
-        """Give the courier what is due."""
+        """Give the courier what is due, once all attempts that came back are written down."""
+        for attempt in list(self._unsettled.values()):
+            self.settle(config, attempt, now)
         for message in self._state.due(now):
             self._courier.carry(message, partial(_deliver, config))
 
-    def settle(self, attempt: Attempt, now: float) -> None:
-        """Write down what became of an attempt."""
+    def settle(self, config: Config, attempt: Attempt, now: float) -> None:
+        """Write down what became of an attempt. One that failed is the last where the message has had its lifetime."""
         message = attempt.message
+        self._unsettled[message.id] = attempt  # until it is written down: a message is not sent again for a full disk
+        notice = None
+        if attempt.error is not None and now - message.created >= config.mail.lifetime:
+            notice = _given_up(config, attempt, undeliverable.keep(config.state, message), now)
         with self._state.transaction() as tx:
             if attempt.error is None:
                 tx.delivered(message.id, now)
             else:
                 tx.not_delivered(message.id, attempt.error, now + backoff(message.attempts), attempt.refused or None)
+            if notice:
+                tx.give_up(message.id, now)
+                tx.add_notice(tx.open_period(now), notice)
+        del self._unsettled[message.id]
         self._courier.done(message)
+        if notice:
+            self._trouble(notice.text)
+
+    def forget(self, config: Config, now: float) -> None:
+        """Remove files of messages that were given up longer ago than anything is kept."""
+        known = [str(each["message_id"]) for each in self._state.undelivered()]
+        undeliverable.forget(config.state, known, now - config.retention.age)
+
+
+def _given_up(config: Config, attempt: Attempt, kept: Path, now: float) -> Notice:
+    message = attempt.message
+    to = ", ".join(attempt.refused or message.recipients)
+    text = (
+        f"'{message.subject}' could not be delivered to {to} in {duration.format(config.mail.lifetime)}"
+        f" ({attempt.error}); it is kept as {kept}"
+    )
+    return Notice(NoticeKind.MAIL, "undeliverable", text, now)
 
 
 def _deliver(config: Config, message: Message) -> None:

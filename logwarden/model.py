@@ -92,6 +92,8 @@ class NoticeKind(enum.StrEnum):
     STATE = "state"
     SOURCE = "source"
     MAIL = "mail"
+    CLOCK = "clock"
+    SILENCE = "silence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,7 @@ class Ban:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A mail in the outbox: RFC 5322 bytes and its envelope."""
+    """A mail in the outbox: RFC 5322 bytes and its envelope. `created` is when it was put there."""
 
     id: int
     message_id: str
@@ -275,6 +277,7 @@ class Message:
     content: bytes
     attempts: int = 0
     subject: str = ""
+    created: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Takes messages from the outbox to the mail server, in a thread of its own, so that no line ever waits for mail.
 
 Owns: one attempt at a time, and when the next one is due. Never: touches the database (the daemon does, when the
-result comes back through its inbox), gives up, or drops anything.
+result comes back through its inbox), gives up (`mailing` does), or drops anything.
 """
 
 from __future__ import annotations

@@ -3,77 +3,174 @@
 Owns: the order of things. What a batch does and the cursor behind it commit together; then the firewall is told.
 Never: waits for anything remote.
 Fails: with StateError where the database does not commit (a full disk). The bans are in force all the same, and what
-was not committed waits in `uncommitted` for `commit`: nothing is judged twice.
+was not committed waits in `uncommitted` for `commit`: nothing is judged twice. What waits is bounded by HELD bytes.
+Past them the pipeline is `adrift`: it goes on to judge and to ban, and keeps of each batch nothing but its bans, so
+that the cursor stays where it is. Once the database takes everything again, the sources go back to it (`landed`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from . import header
 from .echo import Echoes, Sighting
+from .errors import StateError
 from .firewall import Firewall
 from .matcher import Matcher
 from .model import Ban, Batch, Classified, Notice, NoticeKind, Outcome
+from .silence import Roll, speakers
 from .state import State, Transaction
 from .tracker import Spared, Tracker, counts
+
+HELD = 16_777_216
+"""Bytes, as `Judged.weight` estimates them, that may wait for the database."""
+BANS = 100_000
+"""Bans that are remembered while adrift. Of more, the oldest last until the kernel's set is next reconciled."""
+HEAD = 256
+"""Bytes of a source's last line that are kept: its header is in them."""
+RETRY = 5.0
+"""Seconds until the next try after the database did not commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A batch after the matcher and the tracker: all that is to be written down of it."""
+    """A batch after the matcher and the tracker: all that is to be written down of it. `read` counts its newlines."""
 
     source: str
     cursor: str
+    read: int
     classified: Classified
     bans: tuple[Ban, ...]
     notices: tuple[Notice, ...]
     sightings: tuple[Sighting, ...] = ()
 
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that it takes, roughly."""
+        lines = self.classified.verdicts
+        return 1_000 + 100 * len(self.classified.hits) + sum(600 + 2 * len(line.event.raw) for line in lines)
+
 
 class Pipeline:
     """The stages in force. A reload replaces `matcher`, `tracker` and `echoes` between two batches.
 
-    `echoes` is None where no two sources can show the same message.
+    `echoes` is None where no two sources can show the same message. `notices` are owed to the open period's digest:
+    the next commit takes them along. `latest` has of each source its last line, cut, the program that the batch named,
+    and when it was judged.
     """
 
     def __init__(
-        self, matcher: Matcher, tracker: Tracker, state: State, firewall: Firewall, echoes: Echoes | None = None
+        self,
+        matcher: Matcher,
+        tracker: Tracker,
+        state: State,
+        firewall: Firewall,
+        roll: Roll,
+        notices: list[Notice],
+        echoes: Echoes | None = None,
     ) -> None:
         self.matcher = matcher
         self.tracker = tracker
         self.state = state
         self.firewall = firewall
+        self.roll = roll
+        self.notices = notices
         self.echoes = echoes
         self.uncommitted: list[Judged] = []
+        self.adrift = False
+        self.stalled: str | None = None
+        """Why the database does not commit, while it does not."""
+        self.next_try = 0.0
+        self.latest: dict[str, tuple[bytes, str | None, float]] = {}
+        self._weight = 0
+        self._bans: list[Ban] = []
 
     def process(self, batches: Sequence[Batch], now: float) -> None:
         """Account for every line of `batches`, and ban whom they convict."""
         judged = [self._judge(batch, now) for batch in batches]
-        self.uncommitted += judged
+        self._hold(judged)
         try:
             self.commit(now)
         finally:
             self.firewall.apply([ban for each in judged for ban in each.bans], now)
 
     def commit(self, now: float) -> None:
-        """Write down what waits, all or nothing."""
-        with self.state.transaction() as tx:
-            period = tx.open_period(now)
-            for judged in self.uncommitted:
-                _write(tx, period, judged, now)
+        """Write down what waits, all or nothing. After a failure there is none but every RETRY seconds."""
+        if self.next_try - RETRY <= now < self.next_try:
+            return
+        try:
+            with self.state.transaction() as tx:
+                period = tx.open_period(now)
+                for judged in self.uncommitted:
+                    _write(tx, period, judged, now)
+                for ban in self._bans:
+                    tx.add_ban(period, ban)
+                for notice in self.notices:
+                    tx.add_notice(period, notice)
+        except StateError as error:
+            self.stalled, self.next_try = str(error), now + RETRY
+            raise
+        self.stalled, self.next_try, self._weight = None, 0.0, 0
         self.uncommitted.clear()
+        self._bans.clear()
+        self.notices.clear()
+
+    @property
+    def owes(self) -> bool:
+        """Whether something waits for the database."""
+        return bool(self.uncommitted or self._bans or self.notices or self.adrift)
+
+    def unwritten(self) -> list[Ban]:
+        """The bans in force of which the database does not know yet."""
+        return [*self._bans, *(ban for judged in self.uncommitted for ban in judged.bans)]
+
+    def lag(self) -> dict[str, float]:
+        """By source, the seconds that its last line had been written when it was judged; not where it has no time."""
+        found = {}
+        for source, (line, program, judged) in self.latest.items():
+            written = header.parse(line, program, judged).time
+            if written is not None:
+                found[source] = max(0.0, judged - written)
+        return found
+
+    def landed(self, tracker: Tracker) -> None:
+        """The sources go back to the committed cursors, and `tracker` knows what is committed: nothing counts twice."""
+        for ban in self.unwritten():
+            tracker.note_ban(ban)
+        self.tracker, self.adrift = tracker, False
+
+    def shift(self, by: float) -> None:
+        """The clock has jumped by so many seconds: what is remembered keeps its age, and a ban its length."""
+        self.tracker.shift(by)
+        self.roll.shift(by)
+        self.next_try = 0.0
+        self.uncommitted[:] = [replace(each, bans=tuple(_moved(each.bans, by))) for each in self.uncommitted]
+        self._bans[:] = _moved(self._bans, by)
+
+    def _hold(self, judged: Sequence[Judged]) -> None:
+        for each in judged:
+            self.adrift = self.adrift or (self._weight > 0 and self._weight + each.weight > HELD)
+            if self.adrift:
+                self._bans[:] = [*self._bans, *each.bans][-BANS:]
+            else:
+                self._weight += each.weight
+                self.uncommitted.append(each)
 
     def _judge(self, batch: Batch, now: float) -> Judged:
         classified = self.matcher.classify(batch, now)
         sightings: tuple[Sighting, ...] = ()
         if self.echoes is not None:
             classified, sightings = self.echoes.sift(batch.source, classified)
+        self.roll.hear(batch.source, speakers(batch, classified.verdicts, self.roll.wanted, now), now)
         decisions = list(self._decisions(classified, now))
         bans = tuple(each for each in decisions if isinstance(each, Ban))
         spared = (each for each in decisions if isinstance(each, Spared))
         notices = tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
-        return Judged(batch.source, batch.cursor, classified, bans, classified.notices + notices, sightings)
+        read = batch.block.count(b"\n")
+        if read:
+            self.latest[batch.source] = (_last_line(batch.block), batch.program, now)
+        return Judged(batch.source, batch.cursor, read, classified, bans, classified.notices + notices, sightings)
 
     def _decisions(self, classified: Classified, now: float) -> Iterator[Ban | Spared | None]:
         for verdict in classified.verdicts:
@@ -82,7 +179,8 @@ class Pipeline:
 
 
 def _write(tx: Transaction, period: int, judged: Judged, now: float) -> None:
-    tx.count(period, judged.source, judged.classified, now)
+    if judged.read or judged.classified.counts:
+        tx.count(period, judged.source, judged.read, judged.classified, now)
     for verdict in judged.classified.verdicts:
         if verdict.reported:
             tx.add_entry(period, verdict, now)
@@ -94,3 +192,12 @@ def _write(tx: Transaction, period: int, judged: Judged, now: float) -> None:
         tx.add_notice(period, notice)
     tx.add_sightings(judged.sightings)
     tx.set_cursor(judged.source, judged.cursor, now)
+
+
+def _last_line(block: bytes) -> bytes:
+    start = block.rfind(b"\n", 0, -1) + 1
+    return block[start : start + HEAD].rstrip(b"\n")
+
+
+def _moved(bans: Sequence[Ban], by: float) -> list[Ban]:
+    return [replace(ban, since=ban.since + by, until=ban.until + by) for ban in bans]

@@ -451,7 +451,8 @@ def test_what_rules_cost_in_the_slow_engine_is_told_by_rule(portable: bool) -> N
     slow, quick = ignore("", f"^{SLOW}$"), ignore("", r"^(b)\1+$")
     made = compiled(slow, quick, portable=portable)
     found = classify(made, "a" * 5_000 + "xy", "bb")
-    assert found.slow == {str(slow.where): pytest.approx(0.1, abs=0.1)}, "the quick one has nothing to tell yet"
+    assert list(found.slow) == [str(slow.where)], "the quick one has nothing to tell yet"
+    assert found.slow[str(slow.where)] > 0.05
     assert classify(made, "a" * 5_000 + "xy").slow == {}, "it is suspended"
     many = [classify(made, *["bb"] * 500).slow.get(str(quick.where), 0.0) for _ in range(20)]
     assert 0.001 <= sum(many) < 1

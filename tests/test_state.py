@@ -24,7 +24,7 @@ def unexplained(raw: str) -> Verdict:
 def test_effects_and_cursor_commit_together_or_not_at_all(state: State) -> None:
     def die_half_way() -> None:
         with state.transaction() as tx:
-            tx.count(tx.open_period(NOW), "file:/x", Classified({Outcome.IGNORED: 3}, {}, ()), NOW)
+            tx.count(tx.open_period(NOW), "file:/x", 3, Classified({Outcome.IGNORED: 3}, {}, ()), NOW)
             tx.set_cursor("file:/x", "7", NOW)
             raise ZeroDivisionError
 
@@ -37,7 +37,8 @@ def test_counts_of_a_period_add_up_and_a_new_period_starts_at_zero(state: State)
     for _ in range(2):
         with state.transaction() as tx:
             period = tx.open_period(NOW)
-            tx.count(period, "file:/x", Classified({Outcome.IGNORED: 3, Outcome.ATTACK: 1}, {"a.rules:1": 3}, ()), NOW)
+            counts = Classified({Outcome.IGNORED: 3, Outcome.ATTACK: 1}, {"a.rules:1": 3}, ())
+            tx.count(period, "file:/x", 4, counts, NOW)
     assert state.tallies(period)["file:/x"][Outcome.IGNORED] == 6
     assert state.rule_hits(period) == {"a.rules:1": 6}
     with state.transaction() as tx:
@@ -119,7 +120,7 @@ def test_totals_outlive_the_periods_that_they_are_made_of(state: State) -> None:
     for hour in range(3):
         with state.transaction() as tx:
             period = tx.open_period(NOW + hour)
-            tx.count(period, "file:/x", Classified({Outcome.IGNORED: 2}, {"a.rules:1": 2}, ()), NOW + hour)
+            tx.count(period, "file:/x", 2, Classified({Outcome.IGNORED: 2}, {"a.rules:1": 2}, ()), NOW + hour)
             tx.close_period(period, NOW + hour)
             tx.forget(NOW + hour)
     assert state.tallies()["file:/x"][Outcome.IGNORED] == 6

@@ -59,11 +59,28 @@ def status(config_file: str, *, as_json: bool) -> None:
     for source, counts in answer["sources"].items():
         lines.add_row(safe(source), *(str(counts[name]) for name in ("read", *list(counts)[1:])))
     out.print(lines)
+    out.print(_condition(answer))
     for problem in answer["problems"]:
         print_problem(out, problem)
     for message in answer["outbox"]:
-        text = f"not delivered yet: {message['subject']} ({message['attempts']} attempts): {message['error']}"
-        print_problem(out, text)
+        print_problem(out, _undelivered(message))
+
+
+def _condition(answer: dict[str, Any]) -> str:
+    """How far behind the daemon is, and what its database takes."""
+    lag, waiting, owed = answer["lag"].values(), answer["waiting"], answer["uncommitted"]
+    behind = f"lag {max(lag, default=0.0):.1f} s, {waiting} batches waiting"
+    if owed["why"]:
+        rest = ", the rest is read again later" if owed["adrift"] else ""
+        behind += f"; {owed['batches']} batches not written down yet{rest}: {owed['why']}"
+    room = answer["database"]
+    shrunk = f", shortened {clock(room['shrunk'])}" if room["shrunk"] else ""
+    return safe(f"{behind}; database {room['taken'] / 1e6:.1f} MB of {room['limit'] / 1e6:.0f} MB{shrunk}")
+
+
+def _undelivered(message: dict[str, Any]) -> str:
+    what = f"{message['subject']} ({message['attempts']} attempts): {message['error']}"
+    return f"undeliverable: {what}; kept as {message['file']}" if message["file"] else f"not delivered yet: {what}"
 
 
 @click.command()

@@ -49,7 +49,8 @@ def build(
     """Say what happened from `since` to `until` (POSIX seconds).
 
     `entries` are the lines that were kept, `bans` those made in the period. `counts` has the lines of each source by
-    outcome, `read` how many were read where something counted them apart (a difference is shown), `hits` lines by rule.
+    outcome, `hits` lines by rule, and `read` how many were read, counted apart from both: where it is given, the books
+    are checked, and what does not add up is shown.
     `shapes` learns from the unexplained lines: keep it for the next digest, for without it no line is known to be new.
     Each section lists at most `most` items and counts the others. Times are shown in `zone` (None: the process's own).
     """
@@ -57,8 +58,20 @@ def build(
     for entry in entries:
         tallies.add(entry)
     behind, rest = tallies.split(bans)
-    sources = [_source_count(name, by, read) for name, by in sorted((counts or {}).items())]
-    needs = [*_violations(tallies), *_quarantined(tallies), *_missing(sources, until), *_watch(notices)]
+    names = sorted({*(counts or {}), *(read or {})})
+    sources = [_source_count(name, (counts or {}).get(name, {}), read) for name in names]
+    faults = (
+        [] if read is None else [*_missing(sources), *_not_kept(tallies, counts or {}), *_no_rule(sources, hits or {})]
+    )
+    needs = [
+        *_violations(tallies),
+        *_quarantined(tallies),
+        *(
+            Need("accounting", visible(about, NAME), f"{text}; this is a bug in logwarden", until, until)
+            for about, text in faults
+        ),
+        *_watch(notices),
+    ]
     banned = sorted((_banned(ban, behind.get(ban, [])) for ban in bans), key=_weight, reverse=True)
     attacks = sorted(_attack_rules(rest), key=lambda each: (-each.count, each.rule))
     newest = math.inf if shapes is None else since
@@ -146,11 +159,33 @@ def _need(title: str, about: str, tally: Tally, address: str = "", limit: int = 
     )
 
 
-def _missing(sources: Iterable[SourceCount], until: float) -> Iterator[Need]:
+# --- what must be so: each yields what it is about, and what is wrong there -----------------------------------
+
+
+def _missing(sources: Iterable[SourceCount]) -> Iterator[tuple[str, str]]:
+    """Every line that was read has one outcome."""
     for each in sources:
-        if each.missing:
-            text = f"{each.missing:,} of {each.read:,} lines have no outcome; this is a bug in logwarden"
-            yield Need("accounting", each.source, text, until, until)
+        if each.missing > 0:
+            yield each.source, f"{each.missing:,} of {each.read:,} lines have no outcome"
+        elif each.missing:
+            yield each.source, f"{-each.missing:,} outcomes have no line: {each.read:,} were read"
+
+
+def _not_kept(tallies: Tallies, counts: Mapping[str, Mapping[Outcome, int]]) -> Iterator[tuple[str, str]]:
+    """Every line that nothing explains, and every one that could not be judged, is there to be shown."""
+    for source, by in sorted(counts.items()):
+        for outcome in (Outcome.UNEXPLAINED, Outcome.QUARANTINED):
+            counted, kept = by.get(outcome, 0), tallies.kept[source, outcome]
+            if counted != kept:
+                yield source, f"{counted:,} lines were counted as {outcome}, and {kept:,} kept"
+
+
+def _no_rule(sources: Sequence[SourceCount], hits: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """No line is ignored without a rule that ignored it."""
+    ignored = sum(each.counts[Outcome.IGNORED] for each in sources)
+    named = sum(count for rule, count in hits.items() if _IGNORE_RULE.search(rule))
+    if ignored > named:
+        yield "total", f"{ignored:,} lines were ignored, and ignore rules matched {named:,} times"
 
 
 def _watch(notices: Iterable[Notice]) -> list[Need]:

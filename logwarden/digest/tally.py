@@ -77,6 +77,8 @@ class Tallies:
     def __init__(self, shapes: Shapes) -> None:
         self._shapes = shapes
         self.lines = 0
+        self.kept: Counter[tuple[str, Outcome]] = Counter()
+        """Lines by source and outcome."""
         self.attacks: dict[Source, Tally] = {}
         self.quarantined: dict[str, Tally] = {}
         self._unexplained: dict[str, tuple[Shape, Tally]] = {}
@@ -84,6 +86,7 @@ class Tallies:
     def add(self, entry: Entry) -> None:
         """Count a line."""
         self.lines += entry.count
+        self.kept[entry.source, entry.outcome] += entry.count
         if entry.outcome is Outcome.ATTACK:
             source = Source(entry.rule or "", entry.severity or Severity.ATTACK, entry.address or "")
             tally = self.attacks.get(source) or self.attacks.setdefault(source, Tally.of(entry))

@@ -1,7 +1,7 @@
 """The portable engine: the `regex` package, line by line, each rule with a timeout.
 
-Owns: rules that Hyperscan cannot take; all rules, where there is no Hyperscan. Of these only those that may match a line
-(`dispatch`) are tried on it.
+Owns: rules that Hyperscan cannot take; all rules, where there is no Hyperscan. Of these only those that may match
+a line (`dispatch`) are tried on it.
 Never: raises for a line. A rule that takes too long is noted (`engine.Patience`) and not tried again.
 """
 

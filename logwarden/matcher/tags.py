@@ -93,7 +93,10 @@ def _bytewise(node: Node) -> Iterator[Node]:
 def _joined(nodes: Sequence[Node]) -> Iterator[Node]:
     """The reverse of `_bytewise`."""
     for is_literal, run in itertools.groupby(nodes, lambda node: isinstance(node, Literal)):
-        yield from [Literal(b"".join(each.text for each in run if isinstance(each, Literal)))] if is_literal else run
+        if is_literal:
+            yield Literal(b"".join(each.text for each in run if isinstance(each, Literal)))
+        else:
+            yield from run
 
 
 def _advance(node: Node, states: States) -> States:

@@ -2,6 +2,8 @@
 
 database     opening it, its lock, and every question
 transaction  every change
+repair       a damaged one is set aside, and a new one begun
+copy         the cursors, beside the database
 schema       the tables, and the steps that lead to them
 """
 

@@ -5,7 +5,7 @@ SIGKILL a line has either all of its effects or none, and is then read again.
 Never: asks the clock, decides anything, or is used from a second thread.
 Durability: WAL with synchronous=NORMAL. A process that dies loses nothing; a machine that loses power may lose the
 last transactions, but cursor and effects together.
-Fails: with StateError; a transaction that raises is rolled back.
+Fails: with StateError; a transaction that raises is rolled back. `damaged` is set where the file is malformed.
 """
 
 from __future__ import annotations
@@ -15,47 +15,123 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..echo import Sighting
 from ..errors import StateError
 from ..model import Ban, Entry, Message, Notice, NoticeKind, Outcome, Severity
+from . import copy, repair
+from .repair import Repaired
 from .schema import MIGRATIONS
 from .transaction import Transaction
 
 FILE, LOCK = "state.db", "lock"
+IN_USE, DAMAGED = "in use", "damaged: "
+"""What a run writes into the lock file: while it lives, and when it met damage. After `close` the file is empty."""
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=NORMAL",
+    "temp_store=MEMORY",
+    "cache_size=-4096",
+    "journal_size_limit=16777216",
+)
+SHRINK = 16_384
+"""Pages (4 KiB each) that are given back to the file system at once: 64 MiB, some tenths of a second."""
+WAITING = "delivered IS NULL AND given_up IS NULL"
+"""The messages for which an attempt is due, now or later."""
 
 
 class State:
-    """One open database. `path` is its directory, made with mode 0750 where it is missing."""
+    """One open database. `path` is its directory, made with mode 0750 where it is missing.
+
+    A damaged one is set aside and a new one begun (`repair`): `repaired` says so. Damage that shows itself later is in
+    `damaged`: the process must end then, and the next start repairs it.
+    """
 
     def __init__(self, path: str) -> None:
+        self.damaged: str | None = None
+        self.repaired: Repaired | None = None
+        self._directory = path
+        self._file = os.path.join(path, FILE)
         try:
             Path(path).mkdir(mode=0o750, parents=True, exist_ok=True)
             self._lock = _lock(os.path.join(path, LOCK))
-            self._db = sqlite3.connect(os.path.join(path, FILE), isolation_level=None, timeout=5.0)
-            self._db.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "temp_store=MEMORY", "cache_size=-4096"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._migrate(path)
+            last = os.pread(self._lock, 500, 0).decode("utf-8", "replace")
+            self._mark(IN_USE)
+            try:
+                self._db = self._open(last)
+            except sqlite3.DatabaseError as error:
+                if not repair.is_damage(error):
+                    raise
+                self._db = self._begin_anew(str(error))
         except (OSError, sqlite3.Error) as error:
             raise StateError(f"{path}: the database cannot be opened: {error}") from error
+        self._copied = copy.load(path)
 
-    def _migrate(self, path: str) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+    def _open(self, last: str) -> sqlite3.Connection:
+        """Connect, and bring the schema up to date. `last` is the mark that the last run left."""
+        if last.startswith(DAMAGED):
+            damage = sqlite3.DatabaseError(last.removeprefix(DAMAGED))
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damage
+        db = _connect(self._file)
+        try:
+            if last:
+                repair.check(db)
+            self._migrate(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _begin_anew(self, why: str) -> sqlite3.Connection:
+        """Set the damaged database aside, and make a new one of what can be recovered."""
+        aside = repair.set_aside(Path(self._file))
+        db = self._open("")
+        cursors, messages = copy.load(self._directory), list(repair.salvage(aside))
+        db.execute("BEGIN")
+        db.executemany("INSERT INTO cursor VALUES (?,?,0)", (cursors or {}).items())
+        db.executemany(
+            "INSERT OR IGNORE INTO outbox (message_id, created, sender, recipients, subject, content, attempts, next,"
+            " error) VALUES (?,?,?,?,?,?,?,?,?)",
+            messages,
+        )
+        db.execute("COMMIT")
+        self.repaired = Repaired(why, aside.name, None if cursors is None else len(cursors), len(messages))
+        return db
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise StateError(
-                f"{path}: the database (schema {version}) is newer than this logwarden ({len(MIGRATIONS)})"
+                f"{self._directory}: the database (schema {version}) is newer than this logwarden ({len(MIGRATIONS)})"
             )
         for number in range(version, len(MIGRATIONS)):
-            self._db.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;")
+            db.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;")
+        if not db.execute("PRAGMA auto_vacuum").fetchone()[0]:  # made before files were ever made shorter
+            db.execute("VACUUM")
 
     def close(self) -> None:
         """Fold the write-ahead log into the database and let go of it."""
         self._db.close()
+        if not self.damaged:
+            self._mark("")
         os.close(self._lock)
+
+    def _mark(self, text: str) -> None:
+        """Leave word for the next start, for as long as nothing else is written there."""
+        with suppress(OSError):  # a full disk: then the next start checks once too often, or not at all
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, text.encode()[:500], 0)
+
+    def _trouble(self, error: Exception, what: str) -> StateError:
+        """The error to raise; where the file is damaged, that is remembered, here and for the next start."""
+        if (repair.is_damage(error) or isinstance(error, ValueError)) and not self.damaged:
+            self.damaged = str(error)
+            self._mark(DAMAGED + self.damaged)
+        return StateError(f"{what}: {error}")
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -63,16 +139,42 @@ class State:
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise StateError(f"the database takes no transaction: {error}") from error
+            raise self._trouble(error, "the database takes no transaction") from error
         try:
             yield Transaction(self._db)
             self._db.execute("COMMIT")
         except BaseException as error:
-            if self._db.in_transaction:
+            with suppress(sqlite3.Error):  # SQLite rolls some back by itself
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                raise StateError(f"the database did not commit: {error}") from error
+                raise self._trouble(error, "the database did not commit") from error
             raise
+
+    # --- upkeep ---------------------------------------------------------------------------------------------
+
+    def copy_cursors(self) -> None:
+        """Bring the side copy of the cursors up to date. Raises StateError."""
+        cursors = self.cursors()
+        if cursors == self._copied:
+            return
+        try:
+            copy.save(self._directory, cursors)
+        except OSError as error:
+            raise StateError(f"the cursors cannot be copied: {error}") from error
+        self._copied = cursors
+
+    def size(self) -> tuple[int, int]:
+        """Bytes in use, and bytes that the files take."""
+        (pages,), (free,), (page,) = (
+            self._rows(f"PRAGMA {name}")[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        taken = sum(os.path.getsize(path) for path in (self._file, f"{self._file}-wal") if os.path.exists(path))
+        return (pages - free) * page, taken
+
+    def shrink(self, pages: int = SHRINK) -> None:
+        """Give up to so many unused pages back to the file system. Raises StateError."""
+        self._rows(f"PRAGMA incremental_vacuum({pages})")
+        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # --- questions ------------------------------------------------------------------------------------------
 
@@ -80,7 +182,15 @@ class State:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise StateError(f"the database does not answer: {error}") from error
+            raise self._trouble(error, "the database does not answer") from error
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Raises StateError for rows that cannot be read: one that holds what was never written there is damage too."""
+        try:
+            yield
+        except (sqlite3.Error, ValueError) as error:
+            raise self._trouble(error, "the database does not answer") from error
 
     def cursors(self) -> dict[str, str]:
         """Where each source stands, by source."""
@@ -97,9 +207,15 @@ class State:
             "SELECT source, outcome, sum(lines) AS n FROM tally WHERE ?1 IS NULL OR period=?1 GROUP BY source, outcome"
         )
         counts: dict[str, dict[Outcome, int]] = {}
-        for row in self._rows(query, period):
-            counts.setdefault(row["source"], dict.fromkeys(Outcome, 0))[Outcome(row["outcome"])] = row["n"]
+        with self._answering():
+            for row in self._rows(query, period):
+                counts.setdefault(row["source"], dict.fromkeys(Outcome, 0))[Outcome(row["outcome"])] = row["n"]
         return counts
+
+    def read(self, period: int | None = None) -> dict[str, int]:
+        """Lines that were read, by source: counted apart from what became of them."""
+        query = "SELECT source, sum(lines) AS n FROM reading WHERE ?1 IS NULL OR period=?1 GROUP BY source"
+        return {row["source"]: row["n"] for row in self._rows(query, period)}
 
     def rule_hits(self, period: int) -> dict[str, int]:
         """Lines by rule in a period, busiest first."""
@@ -118,15 +234,14 @@ class State:
 
     def entries(self, period: int) -> Iterator[Entry]:
         """The lines that the period's digest is made of, oldest first, never all of them in memory."""
-        try:
+        with self._answering():
             yield from map(_entry, self._db.execute("SELECT * FROM entry WHERE period=? ORDER BY id", (period,)))
-        except sqlite3.Error as error:
-            raise StateError(f"the database does not answer: {error}") from error
 
     def notices(self, period: int) -> list[Notice]:
         """What happened to the watch itself in a period, oldest first."""
         rows = self._rows("SELECT * FROM notice WHERE period=? ORDER BY id", period)
-        return [Notice(NoticeKind(row["kind"]), row["about"], row["text"], row["time"]) for row in rows]
+        with self._answering():
+            return [Notice(NoticeKind(row["kind"]), row["about"], row["text"], row["time"]) for row in rows]
 
     def bans(self, now: float) -> list[Ban]:
         """The bans in force at `now`, oldest first; of several on one prefix, the longest."""
@@ -156,16 +271,20 @@ class State:
 
     def due(self, now: float) -> list[Message]:
         """Messages in the outbox whose next attempt is due, oldest first."""
-        rows = self._rows("SELECT * FROM outbox WHERE delivered IS NULL AND next<=? ORDER BY id", now)
-        return [_message(row) for row in rows]
+        rows = self._rows(f"SELECT * FROM outbox WHERE {WAITING} AND next<=? ORDER BY id", now)
+        with self._answering():
+            return [_message(row) for row in rows]
 
     def next_delivery(self) -> float | None:
         """When the next attempt for a message in the outbox is due; None where the outbox is empty."""
-        return self._rows("SELECT min(next) AS n FROM outbox WHERE delivered IS NULL")[0]["n"]  # type: ignore[no-any-return]
+        return self._rows(f"SELECT min(next) AS n FROM outbox WHERE {WAITING}")[0]["n"]  # type: ignore[no-any-return]
 
     def undelivered(self) -> list[dict[str, Any]]:
-        """Subject, age and last error of every message that waits in the outbox."""
-        query = "SELECT subject, created, attempts, next, error FROM outbox WHERE delivered IS NULL ORDER BY id"
+        """Subject, age and last error of every message that the mail server has not; `given_up`: when, or None."""
+        query = (
+            "SELECT message_id, subject, created, attempts, next, error, given_up FROM outbox"
+            " WHERE delivered IS NULL ORDER BY id"
+        )
         return [dict(row) for row in self._rows(query)]
 
     def sightings(self) -> list[Sighting]:
@@ -179,7 +298,33 @@ class State:
     def recall(self, name: str) -> Any:
         """What was remembered under `name` (plain JSON data), or None."""
         rows = self._rows("SELECT value FROM memory WHERE name=?", name)
-        return json.loads(rows[0]["value"]) if rows else None
+        with self._answering():
+            return json.loads(rows[0]["value"]) if rows else None
+
+
+def _connect(file: str) -> sqlite3.Connection:
+    """On a full disk there is no room for the index of the log; it is then held in memory, for us alone."""
+    try:
+        return _connection(file, "locking_mode=NORMAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN):
+            raise
+        return _connection(file, "locking_mode=EXCLUSIVE")
+
+
+def _connection(file: str, locking: str) -> sqlite3.Connection:
+    db = sqlite3.connect(file, isolation_level=None, timeout=5.0)
+    try:
+        db.execute(f"PRAGMA {locking}")
+        if not db.execute("PRAGMA page_count").fetchone()[0]:
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before anything is written: it cannot be had later
+        for pragma in PRAGMAS:
+            db.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        db.close()
+        raise
+    db.row_factory = sqlite3.Row
+    return db
 
 
 def _lock(path: str) -> int:
@@ -221,4 +366,5 @@ def _message(row: sqlite3.Row) -> Message:
         content=row["content"],
         attempts=row["attempts"],
         subject=row["subject"],
+        created=row["created"],
     )

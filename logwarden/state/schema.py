@@ -34,5 +34,11 @@ MIGRATIONS = (
     CREATE TABLE sighting (number INTEGER PRIMARY KEY, key BLOB NOT NULL, pid INTEGER, time REAL NOT NULL,
         sources TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE reading (period INTEGER NOT NULL, source TEXT NOT NULL, lines INTEGER NOT NULL,
+        PRIMARY KEY (period, source)) WITHOUT ROWID;
+    INSERT INTO reading SELECT period, source, sum(lines) FROM tally GROUP BY period, source;
+    ALTER TABLE outbox ADD COLUMN given_up REAL;
+    """,
 )
 """Each runs once, in order; PRAGMA user_version counts those that have run."""

@@ -15,6 +15,17 @@ from ..model import Ban, Classified, Message, Notice, Verdict
 
 FOLDED = 0
 """The period in whose name the counts of forgotten ones are kept."""
+ATTACKS = 100_000
+"""Attack lines that stay whatever room they take: as many as the tracker has windows."""
+_TIMES = {
+    "cursor": ("time",),
+    "period": ("opened", "closed"),
+    "hit": ("last",),
+    "attack": ("time",),
+    "ban": ("since", "until", "lifted"),
+    "outbox": ("created", "next", "delivered", "given_up"),
+}
+"""The columns, by table, that hold POSIX seconds of ours, or that are compared with them."""
 
 
 class Transaction:
@@ -35,8 +46,12 @@ class Transaction:
         self._db.execute("UPDATE period SET closed=? WHERE id=?", (now, period))
         self._db.execute("INSERT INTO period (opened) VALUES (?)", (now,))
 
-    def count(self, period: int, source: str, classified: Classified, now: float) -> None:
-        """Add a batch's lines to the tally, and its rules' hits to theirs."""
+    def count(self, period: int, source: str, read: int, classified: Classified, now: float) -> None:
+        """Add a batch's lines to the tally, its rules' hits to theirs, and the `read` lines apart from both."""
+        self._db.execute(
+            "INSERT INTO reading VALUES (?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
+            (period, source, read),
+        )
         self._db.executemany(
             "INSERT INTO tally VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
             [(period, source, outcome, lines) for outcome, lines in classified.counts.items() if lines],
@@ -147,6 +162,10 @@ class Transaction:
         if recipients is not None:
             self._db.execute("UPDATE outbox SET recipients=? WHERE id=?", (json.dumps(list(recipients)), message))
 
+    def give_up(self, message: int, now: float) -> None:
+        """No further attempt is made for this message."""
+        self._db.execute("UPDATE outbox SET given_up=? WHERE id=?", (now, message))
+
     def remember(self, name: str, value: Any) -> None:
         """Keep plain JSON data under `name`, in place of what was there."""
         self._db.execute(
@@ -154,32 +173,52 @@ class Transaction:
         )
 
     def forget(self, before: float) -> None:
-        """Delete what is older than `before`; bans in force and messages not delivered stay.
+        """Delete what is older than `before`; bans in force and messages that may still be delivered stay.
 
         The counts of old periods are added up in one, FOLDED, so that totals stay what they are.
         """
         old = "(SELECT id FROM period WHERE closed<?)"
-        self._db.execute(
-            f"INSERT INTO tally SELECT {FOLDED}, source, outcome, sum(lines) FROM tally WHERE period IN {old}"  # noqa: S608
-            " GROUP BY source, outcome ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
-            (before,),
-        )
-        self._db.execute(
-            f"INSERT INTO hit SELECT {FOLDED}, rule, sum(lines), max(last) FROM hit WHERE period IN {old}"  # noqa: S608
-            " GROUP BY rule ON CONFLICT DO UPDATE SET lines=lines+excluded.lines, last=max(last, excluded.last)",
-            (before,),
-        )
         for query in (
-            "DELETE FROM tally WHERE period IN (SELECT id FROM period WHERE closed<?)",
-            "DELETE FROM hit WHERE period IN (SELECT id FROM period WHERE closed<?)",
-            "DELETE FROM entry WHERE period IN (SELECT id FROM period WHERE closed<?)",
-            "DELETE FROM notice WHERE period IN (SELECT id FROM period WHERE closed<?)",
+            f"INSERT INTO tally SELECT {FOLDED}, source, outcome, sum(lines) FROM tally WHERE period IN {old}"
+            " GROUP BY source, outcome ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
+            f"INSERT INTO reading SELECT {FOLDED}, source, sum(lines) FROM reading WHERE period IN {old}"
+            " GROUP BY source ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
+            f"INSERT INTO hit SELECT {FOLDED}, rule, sum(lines), max(last) FROM hit WHERE period IN {old}"
+            " GROUP BY rule ON CONFLICT DO UPDATE SET lines=lines+excluded.lines, last=max(last, excluded.last)",
+            *(f"DELETE FROM {table} WHERE period IN {old}" for table in ("tally", "reading", "hit", "entry", "notice")),
             "DELETE FROM attack WHERE time<?",
-            "DELETE FROM ban WHERE until<?",
-            "DELETE FROM outbox WHERE delivered<?",
+            "DELETE FROM ban WHERE min(until, coalesce(lifted, until))<?",
+            "DELETE FROM outbox WHERE coalesce(delivered, given_up)<?",
             "DELETE FROM period WHERE closed<?",
         ):
             self._db.execute(query, (before,))
+
+    def forget_oldest(self, rows: int) -> int:
+        """Delete up to so many of the oldest raw lines of each kind, and return how many it were.
+
+        Counts stay, and so do the open period's lines, which its digest will show, and the latest ATTACKS attack lines,
+        which the windows may need.
+        """
+        return sum(
+            self._db.execute(query, (rows,)).rowcount
+            for query in (
+                "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE period IN"
+                " (SELECT id FROM period WHERE closed IS NOT NULL) ORDER BY id LIMIT ?)",
+                f"DELETE FROM attack WHERE id IN (SELECT id FROM attack WHERE id <="
+                f" (SELECT max(id) FROM attack) - {ATTACKS} ORDER BY id LIMIT ?)",
+                "DELETE FROM outbox WHERE id IN"
+                " (SELECT id FROM outbox WHERE delivered IS NOT NULL ORDER BY id LIMIT ?)",
+            )
+        )
+
+    def shift(self, by: float) -> None:
+        """Move every time at which we did something by so many seconds: the clock that told it has jumped.
+
+        What the time of a log line was is not touched: only whether it counts against somebody depends on its age.
+        """
+        for table, columns in _TIMES.items():
+            moved = ", ".join(f"{column}={column}+?1" for column in columns)
+            self._db.execute(f"UPDATE {table} SET {moved}", (by,))
 
 
 def _text(text: str | None) -> str:

@@ -216,6 +216,15 @@ class Tracker:
         if self._neighbours:
             self._neighbours.expire(now)
 
+    def shift(self, by: float) -> None:
+        """The clock has jumped by so many seconds: what is remembered keeps its age, and a ban its length."""
+        self._windows.shift(by)
+        self._bans.shift(by)
+        self._spared.shift(by)
+        self._history.shift(by)
+        if self._neighbours:
+            self._neighbours.shift(by)
+
 
 def _is_ipv4_host(text: str) -> bool:
     """Told from the text alone, for a restart with 100,000 bans has two seconds."""

@@ -87,6 +87,12 @@ class History:
         for text in [text for text, past in self._past.items() if self._is_forgiven(past, now)]:
             del self._past[text]
 
+    def shift(self, by: float) -> None:
+        """Move every past ban by so many seconds."""
+        for past in self._past.values():
+            past.until += by
+            past.recent = tuple(since + by for since in past.recent)
+
     def _is_repeated(self, past: _Past, rule: Policy, now: float) -> bool:
         return 1 + sum(since > now - rule.window for since in past.recent) >= rule.threshold
 
@@ -125,3 +131,8 @@ class Neighbours:
         horizon = now - self._rule.window
         for wide in [wide for wide, since in self._since.items() if max(since.values()) <= horizon]:
             del self._since[wide]
+
+    def shift(self, by: float) -> None:
+        """Move every past ban by so many seconds."""
+        for since in self._since.values():
+            since.update({text: time + by for text, time in since.items()})

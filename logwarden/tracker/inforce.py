@@ -44,6 +44,11 @@ class Deadlines(Generic[K]):
         for key in [key for key, until in self._until.items() if until <= now]:
             del self._until[key]
 
+    def shift(self, by: float) -> None:
+        """Move every end by so many seconds."""
+        for key in self._until:
+            self._until[key] += by
+
 
 class BansInForce:
     """Which prefixes are banned, and until when."""
@@ -78,6 +83,11 @@ class BansInForce:
         """Forget what is over."""
         self._exact.expire(now)
         self._wide.expire(now)
+
+    def shift(self, by: float) -> None:
+        """Move every end by so many seconds."""
+        self._exact.shift(by)
+        self._wide.shift(by)
 
     def wide_count(self) -> int:
         """How many wide prefixes are banned, those that ended since the last `expire` included."""

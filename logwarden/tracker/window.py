@@ -53,6 +53,12 @@ class Windows:
         for key in [key for key, value in items if is_over(value[-1], value[0], now)]:
             self.forget(key)
 
+    def shift(self, by: float) -> None:
+        """Move every hit by so many seconds."""
+        for keys in self._levels.values():
+            for key, (window, *times) in keys.items():
+                keys[key] = (window, *(time + by for time in times))
+
     def _put(self, key: Key, value: Times) -> None:
         if len(self) >= self._capacity:
             self.forget(next(iter(self._levels[min(self._levels)])))

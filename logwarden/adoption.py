@@ -1,0 +1,58 @@
+"""Puts a new Watch in force in the place of the old one, between two batches.
+
+Each takes the daemon. Where the database refuses, nothing has changed; trouble at another edge is a notice.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import answers, upkeep, watch
+from .mailing import next_digest
+from .model import Notice, NoticeKind
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .daemon import Daemon
+
+log = logging.getLogger("logwarden")
+
+
+def adopt(daemon: Daemon, new: Watch, now: float) -> None:
+    """Put `new` in force. Raises StateError, and then the old watch is."""
+    tracker = watch.tracker(new, daemon.state, now)
+    for ban in daemon.pipeline.unwritten():
+        tracker.note_ban(ban)
+    old, daemon.watch = daemon.watch, _keeping_places(daemon, new, now)
+    daemon.pipeline.matcher, daemon.pipeline.tracker = new.matcher, tracker
+    daemon.roll.expected = upkeep.expected(new.config)
+    daemon.next_digest = next_digest(new.config, now)
+    daemon.notice_refusals(now)
+    if new.config.bans != old.config.bans:
+        _change_firewall(daemon, old.config, new.config)
+    daemon.edge(NoticeKind.STATE, lambda: answers.lift_protected(daemon))
+    if watch.rule_directories(new.config) != watch.rule_directories(old.config):
+        daemon.listen_anew()
+    if new.config.sources != old.config.sources:
+        daemon.edge(NoticeKind.STATE, daemon.restart_sources)
+    log.info("reloaded: %s", daemon.summary())
+
+
+def _keeping_places(daemon: Daemon, new: Watch, now: float) -> Watch:
+    """`new`, but with the state directory and the socket that are open: those change with a restart alone."""
+    held = daemon.watch.config
+    for key, ours, theirs in (("state", held.state, new.config.state), ("socket", held.socket, new.config.socket)):
+        if ours != theirs:
+            text = f"{theirs} comes into use at the next restart; until then it is {ours}"
+            daemon.note(Notice(NoticeKind.RELOAD, key, text, now))
+    return replace(new, config=replace(new.config, state=held.state, socket=held.socket))
+
+
+def _change_firewall(daemon: Daemon, old: Config, new: Config) -> None:
+    if old.bans.effective_backend != new.bans.effective_backend:
+        daemon.edge(NoticeKind.FIREWALL, daemon.firewall.fini)
+        daemon.firewall = daemon.pipeline.firewall = watch.firewall(new)
+    upkeep.reconcile(daemon, daemon.clock(), expected=True)

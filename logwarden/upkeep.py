@@ -1,0 +1,213 @@
+"""What the daemon does beside the lines: a jump of the clock, the minute's round, room on the disk, repair.
+
+Each takes the daemon. Trouble at an edge is a notice, and the next round tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from . import duration, firewall
+from .errors import EdgeError, StateError
+from .inbox import SLOTS
+from .model import Ban, Notice, NoticeKind, Outcome
+from .silence import Expected, Roll
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .daemon import Daemon
+
+CLOCK, ROLL = "clock", "roll"
+"""Where state remembers the clocks as they stood last, and who speaks how often."""
+HOUR = 3600.0
+FULL = 0.9
+"""What is left of the room for the database once the oldest lines had to go."""
+STEP, STEPS = 20_000, 10
+"""Lines that are deleted in one transaction, and transactions of one round: some tenths of a second each."""
+
+
+# --- the clock ----------------------------------------------------------------------------------------------
+
+
+def take_up(daemon: Daemon, now: float) -> None:
+    """At the start: move what state holds where the clock has jumped meanwhile, and learn who used to speak."""
+    by = daemon.watched.jump_since(daemon.state.recall(CLOCK))
+    if by:
+        daemon.owed_shift = by
+        daemon.note(_jumped(by, now))
+    settle_clock(daemon)
+    daemon.roll = Roll.load(daemon.state.recall(ROLL), now)
+    daemon.roll.expected = expected(daemon.watch.config)
+
+
+def mind_clock(daemon: Daemon) -> None:
+    """Where the clock has jumped, let every ban keep its length and everything its age."""
+    by = daemon.watched.jump()
+    if by == 0.0:
+        return
+    now = daemon.clock()
+    daemon.owed_shift += by
+    daemon.pipeline.shift(by)
+    daemon.reschedule(now)
+    settle_clock(daemon)
+    daemon.note(_jumped(by, now))
+    reconcile(daemon, now, expected=True)
+
+
+def settle_clock(daemon: Daemon) -> bool:
+    """Move the times in state as far as the clock has jumped, once for each jump; False: the database does not take it.
+
+    The mark that tells the next start of a jump is written in the same transaction.
+    """
+    if not daemon.owed_shift:
+        return True
+    try:
+        with daemon.state.transaction() as tx:
+            tx.shift(daemon.owed_shift)
+            tx.remember(CLOCK, daemon.watched.mark())
+    except StateError:
+        return False
+    daemon.owed_shift = 0.0
+    return True
+
+
+def _jumped(by: float, now: float) -> Notice:
+    text = (
+        f"the clock was set {duration.format(abs(by))} {'ahead' if by > 0 else 'back'}; bans keep their length, and the"
+        " times of lines from before stand as they were written"
+    )
+    return Notice(NoticeKind.CLOCK, "clock", text, now)
+
+
+# --- the minute's round -------------------------------------------------------------------------------------
+
+
+def round_(daemon: Daemon, now: float) -> None:
+    """Reconcile the kernel, forget what is over, call the roll, keep the copies, make room."""
+    reconcile(daemon, now)
+    daemon.pipeline.tracker.expire(now)
+    if not daemon.pipeline.owes and len(daemon.inbox) < SLOTS // 2:  # nobody is silent who waits to be read
+        for notice in daemon.roll.call(now):
+            daemon.note(notice)
+    daemon.edge(NoticeKind.STATE, lambda: _keep(daemon, now))
+
+
+def _keep(daemon: Daemon, now: float) -> None:
+    with daemon.state.transaction() as tx:
+        tx.remember(CLOCK, daemon.watched.mark())
+        if now >= daemon.next_hour:
+            tx.remember(ROLL, daemon.roll.dump(now))
+            tx.forget(now - daemon.watch.config.retention.age)
+    daemon.state.copy_cursors()
+    if now >= daemon.next_hour:
+        daemon.next_hour = now + HOUR
+        _name_deaf(daemon, now)
+        daemon.mailing.forget(daemon.watch.config, now)
+        _shrink(daemon, now)
+    make_room(daemon, now)
+
+
+def _shrink(daemon: Daemon, now: float) -> None:
+    daemon.state.shrink()
+    daemon.shrunk = now
+
+
+def leave(daemon: Daemon) -> None:
+    """At the stop: remember the clocks and who speaks, and copy the cursors."""
+    with suppress(StateError):
+        if settle_clock(daemon):
+            with daemon.state.transaction() as tx:
+                tx.remember(CLOCK, daemon.watched.mark())
+                tx.remember(ROLL, daemon.roll.dump(daemon.clock()))
+        daemon.state.copy_cursors()
+
+
+def make_room(daemon: Daemon, now: float) -> None:
+    """Where the database has outgrown its limit, let the oldest lines go; those not told yet are told now."""
+    limit = daemon.watch.config.retention.size
+    if daemon.state.size()[0] <= limit:
+        daemon.notices.faults.pop("room", None)
+        return
+    for _ in range(STEPS):
+        with daemon.state.transaction() as tx:
+            deleted = tx.forget_oldest(STEP)
+        if not deleted or daemon.state.size()[0] <= FULL * limit:
+            break
+    _shrink(daemon, now)
+    if deleted:
+        return
+    tallies = daemon.state.tallies(daemon.state.period()[0]) if daemon.state.period() else {}  # type: ignore[index]
+    if any(counts[Outcome.UNEXPLAINED] + counts[Outcome.ATTACK] for counts in tallies.values()):
+        text = f"the period ends before its time: its lines fill the {limit // 1_000_000} MB that the database may take"
+        daemon.note(Notice(NoticeKind.STATE, "retention", text, now))
+        daemon.close_period(now)
+    else:
+        daemon.notices.faults["room"] = (
+            f"the database takes more than retention.size, {limit // 1_000_000} MB, for what must stay"
+        )
+
+
+# --- silence ------------------------------------------------------------------------------------------------
+
+
+def expected(config: Config) -> tuple[Expected, ...]:
+    """What the config wants to hear of."""
+    return tuple(_expected(config))
+
+
+def _expected(config: Config) -> Iterator[Expected]:
+    for file in config.sources.files:
+        if file.every is not None:
+            yield Expected(file.every, source=f"file:{file.path}")
+    journal = config.sources.journal
+    if journal and journal.every is not None:
+        yield Expected(journal.every, source="journal*")
+    for program, every in config.programs.items():
+        yield Expected(every, program=program)
+
+
+def _name_deaf(daemon: Daemon, now: float) -> None:
+    files: dict[str, set[str]] = {}
+    for rule in daemon.watch.rules.attack:
+        files.setdefault(rule.file, set()).update(rule.programs)
+    matched = {name.partition("#")[0] for name in daemon.state.rule_totals() if "#" in name}
+    for notice in daemon.roll.deaf(files, matched, now):
+        daemon.note(notice)
+
+
+# --- repair -------------------------------------------------------------------------------------------------
+
+
+def recover(daemon: Daemon, now: float) -> None:
+    """After the database was damaged: take the bans in force from the kernel's set, and say what happened."""
+    repaired = daemon.state.repaired
+    if repaired is None:
+        return
+    recovered = 0
+    try:
+        daemon.firewall.init()
+        held = daemon.firewall.list(now)
+        with daemon.state.transaction() as tx:
+            period = tx.open_period(now)
+            for prefix, left in held.items():
+                why = "recovered from the kernel's set after the database was damaged"
+                tx.add_ban(period, Ban(prefix, now, now + left, "recovered", why))
+        recovered = len(held)
+    except EdgeError as error:
+        daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(error), now))
+    daemon.note(Notice(NoticeKind.STATE, "state", f"{repaired}. Bans recovered from the kernel: {recovered}", now))
+
+
+def reconcile(daemon: Daemon, now: float, *, expected: bool = False) -> None:
+    """Make the kernel's sets what SQLite says. A difference is news, unless it was `expected`."""
+    if not settle_clock(daemon):  # until state has moved with the clock, it does not know when a ban ends
+        return
+
+    def act() -> None:
+        repairs = firewall.reconcile(daemon.firewall, [*daemon.state.bans(now), *daemon.unwritten()], now)
+        if repairs and not expected:
+            daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(repairs), now))
+
+    daemon.edge(NoticeKind.FIREWALL, act)

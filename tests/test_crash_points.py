@@ -1,0 +1,149 @@
+"""Killed before and after each thing that matters: each line counts once, each ban is in force, each digest comes."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import crash
+import pytest
+from namespaces import Namespace, run
+from small import Small
+from test_mailer import Server, serving
+
+from logwarden.state import FILE
+
+pytestmark = pytest.mark.slow
+
+COUNTS = {"commit": (1, 3, 4, 6, 8, 10, 12), "apply": (1,), "send": (1, 2), "copy": (1,)}
+CASES = [(point, count) for point in crash.POINTS for count in COUNTS[point.split()[1]]]
+
+
+class Scene:
+    """A host whose daemon dies, and the mailbox that outlives it."""
+
+    def __init__(self, place: Path, backend: str, mailbox: Server, port: int) -> None:
+        self.mailbox, self.place = mailbox, place
+        host = Small(place, backend=backend, port=port)
+        self.log = place / "app.log"
+        self.log.touch()
+        source = f"files: [{{path: {self.log}, from_start: true}}]"
+        host.config.write_text(host.config.read_text().replace("files: []", source))
+        self.config = host.config
+
+    def run(self, point: str = "never", count: int = 1) -> int:
+        argv = [sys.executable, crash.__file__, str(self.config), point, str(count), str(self.log)]
+        paths = os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": paths}
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
+        assert done.returncode in (0, crash.DEAD), done.stderr
+        return done.returncode
+
+    def query(self, text: str) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(f"file:{self.place}/state/state.db?mode=ro", uri=True)) as db:
+            return list(db.execute(text))
+
+    def check(self) -> None:
+        """Everything once."""
+        counts = dict(self.query("SELECT outcome, sum(lines) FROM tally GROUP BY outcome"))
+        assert counts == dict.fromkeys(("ignored", "unexplained", "attack"), crash.CHUNKS)
+        strange = [message for (message,) in self.query("SELECT message FROM entry WHERE outcome='unexplained'")]
+        assert sorted(strange) == [f"strange-{number}" for number in range(crash.CHUNKS)]
+        assert self.query("SELECT prefix FROM ban") == [(f"{crash.ATTACKER}/32",)]
+        assert self.query("SELECT count(*) FROM attack") == [(crash.CHUNKS,)]
+        self._check_mail()
+
+    def _check_mail(self) -> None:
+        told: dict[str, set[str]] = {}
+        for taken in self.mailbox.taken:
+            mail = email.message_from_bytes(taken.content or b"", policy=email.policy.default)  # type: ignore[arg-type]
+            body = mail.get_body(("plain",))
+            assert body is not None
+            told.setdefault(mail["Message-ID"], set()).add(body.get_content())
+        assert all(len(texts) == 1 for texts in told.values()), "sent again, it is the same mail"
+        assert len(told) == len(crash.CLOSED_AFTER)
+        shown = "".join(text for texts in told.values() for text in texts)
+        assert all(f"{lines} lines of 1 kind" in shown for lines in (4, 2))
+
+    def check_kernel(self) -> None:
+        """The attacker is in the kernel's set, and nobody else."""
+        members = run("ipset list logwarden4").partition("Members:\n")[2].splitlines()
+        assert [member.split()[0] for member in members] == [crash.ATTACKER]
+
+
+@pytest.fixture
+def mailbox() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def scene(tmp_path: Path, mailbox: Server) -> Iterator[Scene]:
+    with serving(mailbox) as port:
+        yield Scene(tmp_path, "dry-run", mailbox, port)
+
+
+@pytest.fixture
+def kernel_scene(tmp_path: Path, mailbox: Server) -> Iterator[Scene]:
+    """The same with a kernel, whose sets outlive the daemon."""
+    with closing(Namespace()) as namespace, namespace.inside(), serving(mailbox) as port:
+        yield Scene(tmp_path, "ipset", mailbox, port)
+
+
+@pytest.mark.parametrize(("point", "count"), CASES, ids=lambda value: str(value).replace(" ", "-"))
+def test_a_daemon_killed_there_loses_and_repeats_nothing(scene: Scene, point: str, count: int) -> None:
+    assert scene.run(point, count) == crash.DEAD
+    assert scene.run() == 0
+    scene.check()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("point", ["before apply", "after apply"])
+def test_a_ban_is_in_the_kernel_though_the_daemon_was_killed_around_it(kernel_scene: Scene, point: str) -> None:
+    assert kernel_scene.run(point) == crash.DEAD
+    assert kernel_scene.run() == 0
+    kernel_scene.check()
+    kernel_scene.check_kernel()
+
+
+def test_a_daemon_that_is_not_killed_does_the_same(scene: Scene) -> None:
+    assert scene.run() == 0
+    scene.check()
+    assert len(scene.mailbox.taken) == len(crash.CLOSED_AFTER)
+
+
+def test_a_daemon_killed_again_and_again_gets_there_in_the_end(scene: Scene) -> None:
+    deaths = 0
+    while scene.run("after commit", 3) == crash.DEAD:
+        deaths += 1
+    assert deaths >= 3
+    scene.check()
+
+
+@pytest.mark.root
+def test_a_database_that_is_damaged_costs_no_ban_and_no_line_that_was_not_told(kernel_scene: Scene) -> None:
+    """Killed after the ban, its database scribbled over: the kernel knows the ban, the copy where to read on."""
+    assert kernel_scene.run("before send", 1) == crash.DEAD
+    database = kernel_scene.place / "state" / FILE
+    with closing(sqlite3.connect(database)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with database.open("r+b") as file:
+        file.seek(0)
+        file.write(b"\xa5" * 4096)
+    assert kernel_scene.run() == 0
+    kernel_scene.check_kernel()
+    assert ("recovered",) in kernel_scene.query("SELECT attack FROM ban")
+    (said,) = kernel_scene.query("SELECT text FROM notice WHERE about='state'")
+    assert "is set aside as state.db.corrupt-" in str(said[0])
+    assert "Bans recovered from the kernel: 1" in str(said[0])
+    assert any(
+        b"is set aside as" in (taken.content or b"").replace(b"=\r\n", b"") for taken in kernel_scene.mailbox.taken
+    )  # type: ignore[operator]
+    strange = [message for (message,) in kernel_scene.query("SELECT message FROM entry WHERE outcome='unexplained'")]
+    assert sorted(strange) == [f"strange-{number}" for number in range(crash.CHUNKS)]

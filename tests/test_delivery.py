@@ -1,0 +1,200 @@
+"""A digest leaves the outbox when a mail server has it, and not before; and none is dropped in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from small import Small
+from test_mailer import Server, serving
+
+from logwarden import config
+from logwarden.model import Notice, NoticeKind
+
+DAY = 86_400.0
+ADMIN, OPS = "admin@web1.example", "ops@web1.example"
+
+
+class Post(Server):
+    """A mail server that may die when it has taken a message, before it says so."""
+
+    dies = False
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        answer = await super().handle_DATA(server, session, envelope)
+        if self.dies:
+            assert isinstance(server.transport, asyncio.Transport)
+            server.transport.abort()
+        return answer
+
+    def identities(self) -> list[str]:
+        return [email.message_from_bytes(taken.content or b"")["Message-ID"] for taken in self.taken]  # type: ignore[arg-type]
+
+
+@contextmanager
+def host_with(place: Path, post: Post, extra: str = "lifetime: 7d") -> Iterator[Small]:
+    with serving(post) as port:
+        host = Small(place, port=port)
+        host.config.write_text(host.config.read_text().replace("lifetime: 7d", extra))
+        with host.running():
+            yield host
+
+
+def send(host: Small, message: str = "never seen before") -> None:
+    """Close the period, and wait for what becomes of the first attempt."""
+    host.write(message)
+    host.daemon.close_period(host.hands.wall)
+    host.daemon.step()
+
+
+def retry(host: Small) -> float:
+    """Wait until the next attempt is due and was made; return the seconds until then."""
+    due = host.daemon.state.next_delivery()
+    assert due is not None
+    wait = due - host.hands.wall
+    host.hands.pass_by(wait)
+    host.daemon.step()
+    return wait
+
+
+@pytest.fixture
+def post() -> Post:
+    return Post()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"MAIL": "451 later"},
+        {"MAIL": "553 not you"},
+        {ADMIN: "450 later", OPS: "450 later"},
+        {ADMIN: "550 nobody", OPS: "550 nobody"},
+        {"DATA": "452 full"},
+        {"DATA": "554 no"},
+        {"DATA": "hang up"},
+    ],
+    ids=str,
+)
+def test_whatever_the_server_answers_the_digest_comes_when_it_is_well_again(
+    tmp_path: Path, post: Post, answers: dict[str, str]
+) -> None:
+    with host_with(tmp_path, post) as host:
+        post.answers = answers
+        send(host)
+        assert post.taken == []
+        retry(host)
+        post.answers = {}
+        retry(host)
+        assert [taken.rcpt_tos for taken in post.taken] == [[ADMIN, OPS]]
+        assert host.daemon.state.undelivered() == []
+        assert host.daemon.state.next_delivery() is None
+
+
+def test_a_server_that_dies_after_it_took_the_message_gets_it_again_with_the_same_identity(
+    tmp_path: Path, post: Post
+) -> None:
+    with host_with(tmp_path, post) as host:
+        post.dies = True
+        send(host)
+        assert len(host.daemon.state.undelivered()) == 1
+        post.dies = False
+        retry(host)
+        assert host.daemon.state.undelivered() == []
+        first, second = post.identities()
+        assert first == second
+
+
+def test_of_two_recipients_the_refused_one_alone_is_tried_again(tmp_path: Path, post: Post) -> None:
+    with host_with(tmp_path, post, "lifetime: 1h") as host:
+        post.answers = {OPS: "450 greylisted"}
+        send(host)
+        retry(host)
+        assert [taken.rcpt_tos for taken in post.taken] == [[ADMIN]]
+        post.answers = {}
+        retry(host)
+        assert [taken.rcpt_tos for taken in post.taken] == [[ADMIN], [OPS]]
+        assert len(set(post.identities())) == 1
+        post.answers = {OPS: "550 gone"}
+        send(host, "another line")
+        while host.daemon.state.next_delivery() is not None:
+            retry(host)
+        assert f"could not be delivered to {OPS} in 1h" in " ".join(host.preview().split())
+
+
+def test_attempts_back_off_to_an_hour_and_end_with_the_messages_lifetime(tmp_path: Path, post: Post) -> None:
+    with host_with(tmp_path, post, "lifetime: 1d") as host:
+        post.answers = {"DATA": "452 full"}
+        send(host)
+        begun, waits = host.hands.wall, []
+        while host.daemon.state.next_delivery() is not None:
+            waits.append(retry(host))
+        assert waits[:7] == [60, 120, 240, 480, 960, 1_920, 3_600]
+        assert set(waits[7:]) == {3_600}
+        assert DAY <= host.hands.wall - begun < DAY + 3_600
+        (lost,) = host.daemon.state.undelivered()
+        assert lost["given_up"] == host.hands.wall
+        (kept,) = (tmp_path / "state" / "undeliverable").glob("*.eml")
+        mail = email.message_from_bytes(kept.read_bytes())
+        assert mail["Message-ID"] == lost["message_id"]
+        text = " ".join(host.preview().split())
+        assert f"'{lost['subject']}' could not be delivered" in text
+        post.answers = {}
+        send(host, "another line")
+        assert len(post.taken) == 1, "what was given up is not tried again, and the next digest goes out"
+
+
+def test_a_week_is_how_long_a_message_is_tried_by_default(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("")
+    assert config.load(str(tmp_path / "empty.yaml")).mail.lifetime == 7 * DAY
+
+
+def test_no_line_and_no_ban_waits_for_a_server_that_hangs(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        host = Small(tmp_path, port=silent.getsockname()[1])
+        host.config.write_text(host.config.read_text().replace("timeout: 2s", "timeout: 1s"))
+        with host.running():
+            host.write("never seen before")
+            host.daemon.close_period(host.hands.wall)
+            host.attack("203.0.113.9", 3)  # the courier is on its way by now
+            assert list(host.bans()) == ["203.0.113.9/32"]
+            host.daemon.step()
+            assert "timed out" in str(host.daemon.state.undelivered()[0]["error"])
+
+
+def test_a_message_that_the_server_has_is_not_sent_again_because_the_disk_is_full(tmp_path: Path, post: Post) -> None:
+    with host_with(tmp_path, post) as host:
+        host.write("never seen before")
+        host.daemon.close_period(host.hands.wall)
+        host.daemon.state._db.execute("PRAGMA query_only=1")  # takes nothing at all
+        host.daemon.step()
+        assert len(post.taken) == 1
+        host.hands.pass_by(DAY / 48)
+        host.daemon.inbox.put(Notice(NoticeKind.STATE, "x", "wakes it", host.hands.wall))
+        host.daemon.step()
+        host.daemon.state._db.execute("PRAGMA query_only=0")
+        host.write("normal 1")
+        assert host.daemon.state.undelivered() == []
+        assert len(post.taken) == 1
+
+
+def test_old_files_of_undeliverable_mail_go_when_their_time_is_over(tmp_path: Path, post: Post) -> None:
+    with host_with(tmp_path, post, "lifetime: 1h") as host:
+        post.answers = {"DATA": "452 full"}
+        send(host)
+        while host.daemon.state.next_delivery() is not None:
+            retry(host)
+        files = tmp_path / "state" / "undeliverable"
+        config = host.daemon.watch.config
+        host.daemon.mailing.forget(config, host.hands.wall + 365 * DAY)
+        assert len(list(files.iterdir())) == 1, "state still knows it"
+        with host.daemon.state.transaction() as tx:
+            tx.forget(host.hands.wall + DAY)
+        host.daemon.mailing.forget(config, host.hands.wall - DAY)
+        host.daemon.mailing.forget(config, 4e9)
+        assert list(files.iterdir()) == []

@@ -1,0 +1,189 @@
+"""A database that is damaged: set aside, never trusted, and a new one begun from what can be recovered."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from logwarden.errors import StateError
+from logwarden.model import Event, Message, Outcome, Verdict
+from logwarden.state import FILE, LOCK, State, repair
+from logwarden.state.copy import NAME
+
+NOW = 1_790_000_000.0
+PAGE = 4096
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def filled(place: Path, lines: int = 400) -> State:
+    """A database of some pages, with a cursor that is copied, one that is not yet, and mail that waits."""
+    state = State(str(place))
+    with state.transaction() as tx:
+        period = tx.open_period(NOW)
+        tx.set_cursor("file:/x", "7", NOW)
+        tx.post(Message(0, "<1@h>", "a@h", ("b@h",), b"digest"), NOW)
+    state.copy_cursors()
+    with state.transaction() as tx:
+        for number in range(lines):
+            raw = f"line {number} " + "x" * 200
+            tx.add_entry(period, Verdict("file:/x", Event(NOW, "h", "app", 1, raw, raw), Outcome.UNEXPLAINED), NOW)
+        tx.set_cursor("file:/x", "8", NOW)
+    return state
+
+
+def kill(state: State) -> None:
+    """End the process that has it open: what close() would do is not done."""
+    state._db.close()  # folds the log in, so that the damage below is all there is
+    os.close(state._lock)
+
+
+def scribble(file: Path, page: int = -8) -> None:
+    """Overwrite four pages; a negative one counts from the end, where the lines are."""
+    with file.open("r+b") as database:
+        database.seek((page + file.stat().st_size // PAGE if page < 0 else page) * PAGE)
+        database.write(b"\xa5" * 4 * PAGE)
+
+
+def asides(place: Path) -> list[str]:
+    return sorted(path.name for path in place.glob(f"{FILE}.corrupt-*Z"))
+
+
+def test_after_a_clean_stop_nothing_is_checked_and_after_a_kill_everything_is(place: Path) -> None:
+    filled(place).close()
+    assert (place / LOCK).read_text() == ""
+    scribble(place / FILE)
+    state = State(str(place))
+    assert state.repaired is None, "a clean stop: a start looks at nothing that it does not need"
+    kill(state)
+    state = State(str(place))
+    assert state.repaired is not None
+    assert asides(place) == [state.repaired.aside]
+    state.close()
+
+
+@pytest.mark.parametrize("damage", ["pages", "header", "no database", "truncated"])
+def test_a_damaged_database_is_set_aside_and_a_new_one_begun(place: Path, damage: str) -> None:
+    kill(filled(place))
+    file = place / FILE
+    if damage == "pages":
+        scribble(file)
+    elif damage == "header":
+        scribble(file, page=0)
+    elif damage == "no database":
+        file.write_bytes(b"\0" * 10_000)
+    else:
+        file.write_bytes(file.read_bytes()[: 5 * PAGE])
+    state = State(str(place))
+    assert state.repaired is not None
+    assert "is set aside as state.db.corrupt-" in str(state.repaired)
+    assert state.cursors() == {"file:/x": "7"}, "the side copy: lines are read again rather than lost"
+    assert state.period() is None
+    state.close()
+    again = State(str(place))
+    assert again.repaired is None
+    assert again.cursors() == {"file:/x": "7"}
+    again.close()
+
+
+def test_mail_that_waits_is_recovered_from_the_damaged_file_where_it_can_be_read(place: Path) -> None:
+    kill(filled(place))
+    scribble(place / FILE)  # lines, far behind the outbox
+    state = State(str(place))
+    assert [(message.message_id, message.content) for message in state.due(NOW)] == [("<1@h>", b"digest")]
+    assert state.repaired is not None
+    assert state.repaired.messages == 1
+    state.close()
+
+
+def test_a_damaged_message_is_not_recovered(place: Path) -> None:
+    state = filled(place)
+    state._db.execute("UPDATE outbox SET recipients='{not json'")
+    kill(state)
+    scribble(place / FILE)
+    state = State(str(place))
+    assert state.due(NOW) == []
+    state.close()
+
+
+@pytest.mark.parametrize("copy", [None, "", "[1]", '{"file:/x": 7}'])
+def test_without_a_readable_copy_of_the_cursors_the_digest_says_so(place: Path, copy: str | None) -> None:
+    kill(filled(place))
+    scribble(place / FILE, page=0)
+    (place / NAME).unlink() if copy is None else (place / NAME).write_text(copy)
+    state = State(str(place))
+    assert state.cursors() == {}
+    assert "none were copied" in str(state.repaired)
+    state.close()
+
+
+def test_damage_met_while_running_is_remembered_for_the_next_start(place: Path) -> None:
+    filled(place).close()
+    scribble(place / FILE)
+    state = State(str(place))
+    with pytest.raises(StateError, match="malformed"):
+        list(state.entries(1))
+    assert state.damaged is not None
+    state.close()
+    state = State(str(place))
+    assert state.repaired is not None
+    assert "malformed" in state.repaired.why
+    state.close()
+
+
+def test_a_row_that_was_never_written_so_is_damage(place: Path) -> None:
+    state = filled(place)
+    state._db.execute("INSERT INTO tally VALUES (1, 'file:/x', 'explained', 1)")
+    with pytest.raises(StateError, match="explained"):
+        state.tallies()
+    assert state.damaged is not None
+    state.close()
+
+
+def test_a_full_disk_or_a_second_writer_is_no_damage(place: Path) -> None:
+    state = filled(place)
+    state._db.execute("PRAGMA max_page_count=1")
+
+    def post_much() -> None:
+        with state.transaction() as tx:
+            tx.post(Message(0, "<2@h>", "a@h", ("b@h",), b"x" * 1_000_000), NOW)
+
+    with pytest.raises(StateError, match="full"):
+        post_much()
+    assert state.damaged is None
+    state.close()
+
+
+def test_no_more_than_a_few_damaged_databases_are_kept(place: Path) -> None:
+    for day in range(4):
+        kill(filled(place))
+        scribble(place / FILE, page=0)
+        os.utime(place / FILE, (NOW + day * 86_400, NOW + day * 86_400))
+    State(str(place)).close()
+    assert [name[-16:-8] for name in asides(place)] == ["20260923", "20260924"]
+
+
+def test_a_check_that_takes_too_long_does_not_hold_up_the_start(place: Path) -> None:
+    kill(filled(place, lines=5_000))
+    scribble(place / FILE)
+    with closing(sqlite3.connect(place / FILE)) as db:
+        db.set_trace_callback(lambda _: db.interrupt())  # as the timer does, but at once
+        repair.check(db)
+        db.set_trace_callback(None)
+        with pytest.raises(sqlite3.DatabaseError):
+            repair.check(db)
+
+
+def test_the_copy_of_the_cursors_is_written_only_where_one_has_moved(place: Path) -> None:
+    state = filled(place)
+    state.copy_cursors()
+    written = (place / NAME).stat().st_mtime_ns
+    state.copy_cursors()
+    assert (place / NAME).stat().st_mtime_ns == written
+    assert (place / NAME).read_text() == '{"file:/x": "8"}'
+    state.close()
