@@ -29,6 +29,7 @@ from logwarden.model import (
     Verdict,
 )
 from logwarden.pipeline import Pipeline
+from logwarden.silence import Roll
 from logwarden.state import State
 from logwarden.tracker import Tracker
 
@@ -156,7 +157,7 @@ def test_however_two_sources_interleave_each_message_is_new_once(said: list[tupl
 def pipeline(state: State) -> Pipeline:
     tracker = Tracker(Policy(3, 600.0, 3600.0), {}, Guard(permit_documentation=True))
     echoes = Echoes(state.sightings())
-    return Pipeline(compile_rules(RULES, portable=True), tracker, state, BACKENDS["dry-run"](None), echoes)
+    return Pipeline(compile_rules(RULES, portable=True), tracker, state, BACKENDS["dry-run"](None), Roll(NOW), [], echoes)
 
 
 def batch(source: str, *texts: str) -> Batch:

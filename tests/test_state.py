@@ -52,7 +52,7 @@ def test_the_time_of_slow_rules_adds_up_the_slowest_first(state: State) -> None:
     for _ in range(2):
         with state.transaction() as tx:
             classified = Classified({Outcome.IGNORED: 1}, {}, (), slow={"a.rules:1": 0.25, "b.rules:7": 1.5})
-            tx.count(tx.open_period(NOW), "file:/x", classified, NOW)
+            tx.count(tx.open_period(NOW), "file:/x", 1, classified, NOW)
     assert list(state.slow_rules().items()) == [("b.rules:7", 3.0), ("a.rules:1", 0.5)]
 
 
