@@ -437,6 +437,24 @@ def test_a_rule_that_takes_too_long_is_suspended_and_its_line_quarantined(portab
 
 
 @BOTH
+@pytest.mark.parametrize(
+    "regex",
+    [
+        "(a+)+$", "(a|aa)+$", "(.*)*x", "(a*)*b", "([a-z]+)*[0-9]", "(a?){50}a{50}b", "(.*)*(.*)*(.*)*x$",
+        r"(.*)(.*)(.*)\1\2\3x", r"(a*)*\1b", r"((a|aa)+)\1\1\1!b", r"(\w+\s?)*\1!b",
+    ],
+)  # fmt: skip
+def test_no_rule_holds_the_daemon(portable: bool, regex: str) -> None:
+    """Two lines of 30,000 bytes, and a second for both: a rule is suspended after 0.1 s."""
+    made = compiled(ignore("", f"^{regex}"), ignore("", "^quiet$"), portable=portable)
+    before = time.process_time()
+    found = classify(made, "a" * 30_000 + "!", "quiet", "a" * 30_000 + "!")
+    assert time.process_time() - before < 1
+    assert found.verdicts[1].outcome is Outcome.IGNORED
+    assert sum(found.counts.values()) == 3
+
+
+@BOTH
 def test_one_long_line_does_not_switch_an_attack_rule_off(portable: bool) -> None:
     made = compiled(attack("su", f"{SLOW} from <ADDR>"), portable=portable)
     head = "Nov 22 17:00:00 mail su: "

@@ -13,10 +13,12 @@ import pytest
 from grep_oracle import example, mutate
 
 from logwarden import ere, matcher, rules
+from logwarden.ere import nodes
 from logwarden.matcher import prefix
 from logwarden.model import Batch, Dialect, Location, Outcome, Severity, Verdict
 from logwarden.rules import logcheck
 
+DATABASE = Path("/etc/logcheck")
 HEADER = r"^\w{3} [ :[:digit:]]{11} [._[:alnum:]-]+ "
 
 TREE = {
@@ -159,6 +161,31 @@ def test_a_malformed_rule_costs_itself_alone(tmp_path: Path) -> None:
     assert [each.where.line for each in found.refused] == [2, 3]
 
 
+@pytest.mark.parametrize("stamp", [r"\w{3} [ :[:digit:]]{11}", r"\w{3} [ :0-9]{11}", r"[[:alpha:]]{3} [ :0-9]{11}"])
+@pytest.mark.parametrize("other", ["", "|[0-9T:.+-]{32}", "|[-0-9T:.+]{32}"])
+@pytest.mark.parametrize("host", ["[._[:alnum:]-]+", "[-._[:alnum:]]+", "[^ ]+", "[^[:space:]]+", r"\S+"])
+def test_a_standard_header_is_known_however_it_is_spelt(stamp: str, other: str, host: str) -> None:
+    rule = f"^({stamp}{other}) {host} cron: x$"
+    assert prefix.rest(ere.parse(rule.encode())) == ere.parse(b"cron: x$")
+
+
+@pytest.mark.parametrize("rule", ["^.* cron: x$", r"^\w{3} cron: x$", r"^\w{3} [ :0-9]{11} .* x$", "cron: x$"])
+def test_what_matches_more_than_headers_is_no_header(rule: str) -> None:
+    assert prefix.rest(ere.parse(rule.encode())) is None
+
+
+@pytest.mark.slow
+def test_every_spelling_of_the_header_in_the_database_is_known() -> None:
+    """But where an alternation stands beside it, or no blank behind the host: those rules mean their own stamps."""
+    if not DATABASE.is_dir():
+        pytest.skip("the Debian package logcheck-database is not installed")
+    trees = {rule.regex: ere.parse(rule.regex.encode()) for rule in rules.load(logcheck=str(DATABASE)).ignore}
+    begin = [text for text in trees if re.match(r"\^\(?(\\w|\[\[:alpha:\]\])\{3\} ", text)]
+    unknown = [text for text in begin if not isinstance(trees[text], nodes.Alt) and prefix.rest(trees[text]) is None]
+    assert len(begin) > 1_000
+    assert [text for text in unknown if not re.match(r".{40,70}\]\+\[\[:space:\]\]\+:", text)] == []
+
+
 # --- what it comes to ---------------------------------------------------------------------------------------
 
 
@@ -192,7 +219,6 @@ def test_a_tree_of_every_pairing_is_reported_as_logcheck_reports_it(
 
 STAMP = b"Jan  1 00:00:00 host "
 LIKE_A_STAMP = re.compile(rb"([0-9A-Za-z_]{3} [ :0-9]{11}|[0-9T:.+-]{32}) ")
-DATABASE = Path("/etc/logcheck")
 
 
 @pytest.mark.slow
