@@ -8,12 +8,12 @@ Fails: with ConfigError where the text is no YAML at all; `problems` returns eve
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema
 import yaml
 
 from .errors import ConfigError
@@ -48,7 +48,7 @@ class Document:
 
     def problems(self, schema: Mapping[str, Any]) -> list[Refusal]:
         """Everything in which the document departs from `schema`, in the order of the file."""
-        validator = _VALIDATOR(schema)
+        validator = _validator()(schema)
         found = {refusal for error in validator.iter_errors(self.data) for refusal in self._refusals(error)}
         return sorted(found, key=lambda refusal: (refusal.where.line, refusal.why))
 
@@ -74,10 +74,14 @@ def _is_whole(_checker: object, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-_VALIDATOR = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
-    jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole),
-)
+@functools.cache
+def _validator() -> Any:
+    """The class of validators, loaded when there is something to judge: it takes 6 MB, and a warm start has nothing."""
+    import jsonschema
+
+    draft = jsonschema.Draft202012Validator
+    whole = draft.TYPE_CHECKER.redefine("integer", _is_whole)
+    return jsonschema.validators.extend(draft, type_checker=whole)  # type: ignore[no-untyped-call]
 
 
 def _expectation(error: Any) -> str:

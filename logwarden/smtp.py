@@ -1,0 +1,94 @@
+"""One conversation with a mail server, by smtplib.
+
+Owns: TLS with certificate checks, AUTH, and what a server's answer means: 5xx to MAIL, RCPT or DATA is for good; a
+wrong password or certificate is for the administrator to mend, and the message can wait.
+Fails with MailError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import MailError
+from .model import Message
+
+if TYPE_CHECKING:
+    from .mailer import Smtp
+
+_Refusals = dict[str, tuple[int, bytes]]
+
+
+def deliver(to: Smtp, message: Message) -> None:
+    """Hand one message over. Raises MailError; its `refused` is the rest where some recipients were taken."""
+    try:
+        server = _connect(to)
+    except smtplib.SMTPException as error:
+        raise MailError(f"{to.host}:{to.port}: {_said(error)}") from error
+    except OSError as error:  # ssl.SSLError is one: a certificate that does not hold
+        raise MailError(f"{to.host}:{to.port}: {error.strerror or error}") from error
+    except ValueError as error:  # UnicodeError is one: a host name, user or password that cannot be sent
+        raise MailError(f"{to.host}:{to.port}: {error}") from error
+    with contextlib.closing(server):
+        _send(to, server, message)
+        with contextlib.suppress(smtplib.SMTPException, OSError):
+            server.quit()  # the message is theirs; how they say goodbye no longer matters
+
+
+def _connect(to: Smtp) -> smtplib.SMTP:
+    """Greeting, TLS, AUTH; the connection is closed where one of them fails."""
+    context = ssl.create_default_context(cafile=to.ca_file) if to.tls != "none" else None
+    server: smtplib.SMTP
+    if to.tls == "tls":
+        server = smtplib.SMTP_SSL(to.host, to.port, timeout=to.timeout, context=context)
+    else:
+        server = smtplib.SMTP(to.host, to.port, timeout=to.timeout)
+    with contextlib.ExitStack() as undo:
+        undo.callback(server.close)
+        if to.tls == "starttls":
+            server.starttls(context=context)
+        if to.user is not None and to.password_file is not None:
+            server.login(to.user, Path(to.password_file).read_text("utf-8").rstrip("\r\n"))
+        undo.pop_all()
+    return server
+
+
+def _send(to: Smtp, server: smtplib.SMTP, message: Message) -> None:
+    where = f"{to.host}:{to.port}"
+    try:
+        refused = server.sendmail(message.sender, message.recipients, message.content)
+    except smtplib.SMTPRecipientsRefused as error:
+        raise MailError(f"{where}: {_answers(error.recipients)}", permanent=_for_good(error.recipients)) from error
+    except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+        raise MailError(f"{where}: {_said(error)}", permanent=error.smtp_code >= 500) from error
+    except smtplib.SMTPException as error:
+        raise MailError(f"{where}: {_said(error)}") from error
+    except OSError as error:
+        raise MailError(f"{where}: {error.strerror or error}") from error
+    if refused:
+        each = {recipient: _answer(*answer) for recipient, answer in refused.items()}
+        raise MailError(f"{where}: {_answers(refused)}", permanent=_for_good(refused), refused=each)
+
+
+def _said(error: smtplib.SMTPException) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        text = error.smtp_error
+        return _answer(error.smtp_code, text if isinstance(text, bytes) else str(text).encode())
+    return str(error)
+
+
+def _answer(code: int, text: bytes) -> str:
+    """A server's answer on one line, in ASCII: it comes from outside and goes into a log."""
+    words = " ".join(text.decode("ascii", "backslashreplace").split())
+    return f"{code} " + "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in words)[:300]
+
+
+def _answers(refused: _Refusals) -> str:
+    return "; ".join(f"{recipient}: {_answer(*answer)}" for recipient, answer in refused.items())
+
+
+def _for_good(refused: _Refusals) -> bool:
+    return all(code >= 500 for code, _ in refused.values())
