@@ -10,7 +10,6 @@ Never: runs a rule, or leaves out one that matches. It keeps nothing of the line
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -20,8 +19,8 @@ from ..ere import Node
 from ..ere.nodes import Alt, Assertion, At, Capture, Cat, Group
 from .openings import Openings, openings
 
-_SIZES = (16, 12, 9, 7, 5, 4, 3, 2, 1, 0)
-"""Lengths of first bytes under which rules are filed: a line looks into one file of each that is in use."""
+_OPENING = 16
+"""First bytes under which rules are filed."""
 _SHORTEST = 3
 """Bytes of a text that is worth being looked for: `: ` is in every line."""
 _LONGEST = 32
@@ -53,8 +52,8 @@ def _signs(tree: Node, *, anywhere: bool) -> Signs:
 
 
 def _cut(texts: Openings) -> Openings:
-    """The same openings at sizes in use, none of which begins with another."""
-    cut = {text[: next(size for size in _SIZES if size <= len(text))] for text in texts}
+    """The same openings, none of which begins with another."""
+    cut = {text[:_OPENING] for text in texts}
     return frozenset(text for text in cut if not any(text[:size] in cut for size in range(len(text))))
 
 
@@ -74,52 +73,48 @@ class Prefilter:
     """Rules by their signs."""
 
     def __init__(self, rules: Iterable[tuple[int, Sequence[Signs]]]) -> None:
-        self._files: dict[bytes, _File] = {}
+        self._entries: dict[bytes, list[_Entry]] = {b"": []}
         for id_, cases in rules:
             for begins, texts in cases:
                 for opening in begins:
-                    self._files.setdefault(opening, _File()).add(id_, texts)
-        self._sizes = sorted(set(map(len, self._files)))
+                    self._entries.setdefault(opening, []).append((texts[0] if texts else b"", texts[1:], id_))
+        self._opening = re.compile(_trie(self._entries, longest=True)).match
+        self._files: dict[bytes, _File] = {}
 
     def candidates(self, text: bytes) -> list[int]:
         """The ids of the rules that may match `text`, none twice."""
-        found: list[int] = []
-        for size in self._sizes:
-            if size > len(text):
-                break
-            if file := self._files.get(text[:size]):
-                found += file.candidates(text)
-        return found if len(found) < 2 else list(dict.fromkeys(found))
-
-
-class _File:
-    """Rules under the same first bytes, each with a text that it needs, and the others."""
-
-    def __init__(self) -> None:
-        self._entries: list[tuple[bytes, tuple[bytes, ...], int]] = []
-
-    def add(self, id_: int, texts: tuple[bytes, ...]) -> None:
-        self._entries.append((texts[0] if texts else b"", texts[1:], id_))
-
-    def candidates(self, text: bytes) -> list[int]:
-        if self._any and not self._any.search(text):
+        opening = self._opening(text)[0]  # type: ignore[index]  # one of them is empty
+        entries, any_of = self._files.get(opening) or self._file(opening)
+        if any_of is not None and not any_of.search(text):
             return []
-        found = [entry for entry in self._entries if entry[0] in text]
-        return [id_ for _, others, id_ in found if all(other in text for other in others)] if found else []
+        found = [entry for entry in entries if entry[0] in text]
+        if not found:
+            return []
+        ids = [id_ for _, others, id_ in found if not others or all([other in text for other in others])]
+        return ids if len(ids) < 2 else list(dict.fromkeys(ids))
 
-    @functools.cached_property
-    def _any(self) -> re.Pattern[bytes] | None:
-        """What finds out at once that none of many entries applies: any of their texts, as one regex."""
-        texts = {text[:_LONGEST] for text, _, _ in self._entries}
-        return re.compile(_any_of(texts)) if len(texts) > _MANY and b"" not in texts else None
+    def _file(self, opening: bytes) -> _File:
+        """The file of texts for which `opening` is the longest of all that they begin with."""
+        shorter = [opening[:size] for size in range(len(opening) + 1)]
+        entries = [entry for each in shorter for entry in self._entries.get(each, ())]
+        texts = {text[:_LONGEST] for text, _, _ in entries}
+        any_of = re.compile(_trie(texts, longest=False)) if len(texts) > _MANY and b"" not in texts else None
+        return self._files.setdefault(opening, (entries, any_of))
 
 
-def _any_of(texts: Iterable[bytes]) -> bytes:
-    """A regex of any of some texts as a tree of bytes, in which no place of a line is looked at twice in vain."""
+_Entry = tuple[bytes, tuple[bytes, ...], int]
+"""A text that a rule needs, the others, and the rule's id."""
+_File = tuple[list[_Entry], re.Pattern[bytes] | None]
+"""Entries, and what finds out at once that none of them applies, where they are many: any of their texts."""
+
+
+def _trie(texts: Iterable[bytes], *, longest: bool) -> bytes:
+    """A regex of the longest (else the shortest) of some texts, as a tree of bytes: it looks at no byte twice."""
     tails: dict[int, set[bytes]] = {}
     for text in texts:
-        if not text:
-            return b""
-        tails.setdefault(text[0], set()).add(text[1:])
-    branches = [re.escape(bytes([first])) + _any_of(rest) for first, rest in tails.items()]
-    return branches[0] if len(branches) == 1 else b"(?:%s)" % b"|".join(branches)
+        tails.setdefault(text[0] if text else -1, set()).add(text[1:])
+    ends = tails.pop(-1, None) is not None
+    if not tails or (ends and not longest):
+        return b""
+    branches = [re.escape(bytes([first])) + _trie(rest, longest=longest) for first, rest in tails.items()]
+    return b"(?:%s)%s" % (b"|".join(branches), b"?" if ends else b"")
