@@ -135,14 +135,7 @@ class Pattern:
         return Outline(None, signs(tree, anywhere=self.scope is Scope.LINE))
 
     def _run(self, how: Literal["fullmatch", "search", "match"], text: bytes | None) -> bool:
-        """Whether the regex matches `text`, which has to hold what it has to hold."""
-        if text is None or self._needs not in text:
-            return False
-        return getattr(self._regex, how)(text, timeout=TIMEOUT) is not None
-
-    @functools.cached_property
-    def _needs(self) -> bytes:
-        return ere.required_text(Analysis(text_of(self.rule)).tree)
+        return text is not None and getattr(self._regex, how)(text, timeout=TIMEOUT) is not None
 
     @property
     def captures(self) -> bool:

@@ -90,7 +90,7 @@ class Prefilter:
         found = [entry for entry in entries if entry[0] in text]
         if not found:
             return []
-        ids = [id_ for _, others, id_ in found if not others or all([other in text for other in others])]
+        ids = [id_ for _, others, id_ in found if not others or all(other in text for other in others)]
         return ids if len(ids) < 2 else list(dict.fromkeys(ids))
 
     def _file(self, opening: bytes) -> _File:

@@ -1,0 +1,135 @@
+"""Of the rules of the `regex` engine only some are tried on a line: the answer is as if all were."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from grep_oracle import example, mutate
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logwarden import ere
+from logwarden.errors import RuleError
+from logwarden.matcher import lines, openings, prefilter, tags
+from logwarden.matcher.dispatch import Dispatch
+from logwarden.matcher.engine import Patience
+from logwarden.matcher.patterns import Analysis, Pattern, text_of
+from logwarden.matcher.regex_engine import RegexEngine, try_one
+from logwarden.model import Dialect, IgnoreRule, Location
+
+HEAD = r"^(\w{3} [ :[:digit:]]{11}|[0-9T:.+-]{32}) [._[:alnum:]-]+ "
+HEADER = b"Nov 22 17:00:00 mail "
+PROGRAMS = ["sshd", "sshd*", "*", "su", "[a-s]*d", "s?", "CRON"]
+
+
+def pattern(regex: str, *programs: str) -> Pattern:
+    rule = IgnoreRule(Location("x.rules", 1), regex, programs, Dialect.IGNORE if programs else Dialect.GREP)
+    return Pattern(rule, 0, Analysis(text_of(rule)).facts)
+
+
+def readable(regex: str, *programs: str) -> Pattern | None:
+    try:
+        return pattern(regex, *programs)
+    except RuleError:  # a backreference to another group than its own
+        return None
+
+
+names = st.sampled_from(
+    ["sshd", "su", "s[su]", "(CRON|cron)", "sshd(-session)?", "[[:alpha:]]+", "su(: )?x", "(su)?", ""]
+)
+pids = st.sampled_from(
+    [r"\[[0-9]+\]", r"(\[[0-9]+\])?", "", r"(-x\[1\])?", r"\[[^]]*\]", r"(\[1\]|:x)?", "(: )?", "[[1]"]
+)
+colons = st.sampled_from([": ", ":", ":? ", ": *", ":[[:space:]]+", "(: )", ": {2}"])
+pieces = st.sampled_from(
+    ["abc", "a", "b*", "[ab]", "(abc|bcd)", "(a|)", r"\<a", ".*", "7+", "(ab)?", "^", "$", " y", "|", r"(ab)\1"]
+)  # fmt: skip
+messages = st.lists(pieces, max_size=6).map("".join)
+rules = st.one_of(
+    st.tuples(names, pids, colons, messages).map(lambda parts: readable(HEAD + "".join(parts))),
+    st.tuples(st.sampled_from(["", "^", "^Nov", ".*"]), messages).map(lambda parts: readable("".join(parts))),
+    st.tuples(messages, st.lists(st.sampled_from(PROGRAMS), min_size=1)).map(
+        lambda parts: readable(parts[0], *parts[1])
+    ),
+).filter(bool)
+texts = st.lists(
+    st.sampled_from(["abc", "bcd", "a", "b", " ", "x", "xx", "7", "sshd", "su", ": ", ":", "[1]", "[", "cron", "\xff"])
+).map(lambda parts: "".join(parts).encode("latin-1"))  # fmt: skip
+
+
+def lines_for(rule: Pattern, random: Random) -> list[bytes]:
+    """Lines that a rule matches, and near misses."""
+    analysis = Analysis(text_of(rule.rule))
+    made = [example(analysis.tree, random) for _ in range(3)]
+    heads = {"line": b"", "rest": HEADER, "message": HEADER + random.choice([b"sshd: ", b"su[7]: ", b"CRON: ", b""])}
+    lines = [heads[rule.scope] + text for text in made]
+    return [line.replace(b"\n", b"") for line in (*lines, *(mutate(line, random) for line in lines))]
+
+
+@given(st.lists(rules, min_size=1, max_size=6), st.lists(texts, max_size=4), st.integers(0, 2**32))
+def test_what_is_found_is_what_trying_every_rule_finds(made: list[Pattern], more: list[bytes], seed: int) -> None:
+    random = Random(seed)
+    engine = RegexEngine(made, Patience())
+    own = [line for rule in made for line in lines_for(rule, random)]
+    for line in [*own, *more, *(HEADER + text for text in more), *(HEADER + b"sshd[1]: " + text for text in more)]:
+        view = lines.view(line)
+        found = sorted(engine.try_all(view, len(line)))
+        assert found == [(n, True) for n, rule in enumerate(made) if try_one(Patience(), rule, view, len(line))]
+        alone = lines.View(None, None, random.choice([None, b"*", b"su"]), line)
+        found = sorted(engine.try_all(alone, len(line)))
+        assert found == [(n, True) for n, rule in enumerate(made) if try_one(Patience(), rule, alone, len(line))]
+
+
+@given(messages.filter(lambda regex: "1" not in regex), st.integers(0, 2**32))
+def test_every_text_begins_with_one_of_its_openings(regex: str, seed: int) -> None:
+    tree = ere.parse(regex.encode())
+    begins, all_of_it, random = openings.openings(tree), openings.spelled_out(tree), Random(seed)
+    for text in (example(tree, random) for _ in range(20)):
+        assert text.startswith(tuple(begins))
+        assert all_of_it is None or text in all_of_it
+
+
+@pytest.mark.parametrize(
+    ("rest", "programs", "message"),
+    [
+        (r"sshd\[[0-9]+\]: Accepted .*", {b"sshd"}, "Accepted .*"),
+        (r"(CRON|cron)(\[[0-9]+\])?: x", {b"CRON", b"cron"}, "x"),
+        (r"kernel: \[ *[0-9.]+\] x", {b"kernel"}, r"\[ *[0-9.]+\] x"),
+        (r"sshd(-session)?: x", {b"sshd", b"sshd-session"}, "x"),
+    ],
+)
+def test_a_rule_for_the_lines_of_a_program_is_divided_as_they_are(
+    rest: str, programs: set[bytes], message: str
+) -> None:
+    found = tags.split(ere.parse(rest.encode()))
+    assert found is not None
+    assert (found.programs, ere.emit(found.message, "regex")) == (
+        programs,
+        ere.emit(ere.parse(message.encode()), "regex"),
+    )
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["last message", "su: *x", ".*: x", "su(: )?x: y", r"su(-x\[1\])?: y", "su x: y", "(su:) x", r"su(\[1\])?-x: y"],
+)
+def test_what_may_be_of_another_program_is_not_divided(rest: str) -> None:
+    assert tags.split(ere.parse(rest.encode())) is None
+
+
+def test_a_rule_is_a_candidate_where_the_line_shows_its_signs_alone() -> None:
+    made = [pattern(HEAD + r"sshd\[[0-9]+\]: Accepted .* for root"), pattern("one line|other"), pattern("x+", "su")]
+    dispatch = Dispatch(dict(enumerate(made)))
+    assert dispatch.candidates(lines.view(HEADER + b"sshd[1]: Accepted key for root")) == [0]
+    assert dispatch.candidates(lines.view(HEADER + b"sshd[1]: Accepted key for ada")) == []
+    assert dispatch.candidates(lines.view(HEADER + b"sshd-session[1]: Accepted key for root")) == []
+    assert dispatch.candidates(lines.view(b"an other one line")) == [1]
+    assert dispatch.candidates(lines.view(HEADER + b"su: xx")) == [2]
+
+
+def test_a_rule_of_ten_thousand_letters_is_filed_like_any_other() -> None:
+    long = [pattern(f"{n}{'a' * 10_000}") for n in range(20)]
+    dispatch = Dispatch(dict(enumerate(long)))
+    assert dispatch.candidates(lines.view(b"7" + b"a" * 10_000)) == [7]
+    assert len(prefilter.signs(ere.parse(b"|".join(b"%d" % n for n in range(500))), anywhere=False)) == 1
