@@ -46,9 +46,12 @@ def signs(tree: Node, *, anywhere: bool) -> list[Signs]:
 def _signs(tree: Node, *, anywhere: bool) -> Signs:
     floats = anywhere and not (isinstance(tree, Cat) and tree.parts[:1] == (Assertion(At.LINE_START),))
     begins = frozenset({b""}) if floats else _cut(openings(tree))
-    texts = {text for text in ere.required_texts(tree) if len(text) >= _SHORTEST}
-    news = [text for text in texts if not all(text in opening for opening in begins)]
+    news = [text for text in _texts(tree) if not all(text in opening for opening in begins)]
     return Signs(begins, tuple(sorted(news, key=len, reverse=True)[:_MOST_TEXTS]))
+
+
+def _texts(tree: Node) -> set[bytes]:
+    return {text for text in ere.required_texts(tree) if len(text) >= _SHORTEST}
 
 
 def _cut(texts: Openings) -> Openings:
@@ -64,9 +67,22 @@ def _cases(node: Node) -> list[Node]:
             cases = [case for branch in branches for case in _cases(branch)]
         case Group(_, inner) | Capture(_, inner):
             cases = _cases(inner)
+        case Cat(parts):
+            return _combined(parts)
         case _:
             return [node]
     return cases if len(cases) <= _MOST_CASES else [node]
+
+
+def _combined(parts: Sequence[Node]) -> list[Node]:
+    """The cases of one part after the other, of those whose every case has a text to look for."""
+    cases: list[tuple[Node, ...]] = [()]
+    for part in parts:
+        each = _cases(part)
+        if len(cases) * len(each) > _MOST_CASES or not all(map(_texts, each)):
+            each = [part]
+        cases = [(*before, one) for before in cases for one in each]
+    return [Cat(case) for case in cases]
 
 
 class Prefilter:
@@ -84,28 +100,39 @@ class Prefilter:
     def candidates(self, text: bytes) -> list[int]:
         """The ids of the rules that may match `text`, none twice."""
         opening = self._opening(text)[0]  # type: ignore[index]  # one of them is empty
-        entries, any_of = self._files.get(opening) or self._file(opening)
-        if any_of is not None and not any_of.search(text):
-            return []
-        found = [entry for entry in entries if entry[0] in text]
-        if not found:
-            return []
-        ids = [id_ for _, others, id_ in found if not others or all(other in text for other in others)]
-        return ids if len(ids) < 2 else list(dict.fromkeys(ids))
+        file = self._files.get(opening) or self._file(opening)
+        found = list(file.always)
+        if file.any_of is None or file.any_of.search(text):
+            for one, others, id_ in file.entries:
+                if one in text:
+                    for other in others:
+                        if other not in text:
+                            break
+                    else:
+                        found.append(id_)
+        return found if len(found) < 2 else list(dict.fromkeys(found))
 
     def _file(self, opening: bytes) -> _File:
         """The file of texts for which `opening` is the longest of all that they begin with."""
         shorter = [opening[:size] for size in range(len(opening) + 1)]
         entries = [entry for each in shorter for entry in self._entries.get(each, ())]
-        texts = {text[:_LONGEST] for text, _, _ in entries}
-        any_of = re.compile(_trie(texts, longest=False)) if len(texts) > _MANY and b"" not in texts else None
-        return self._files.setdefault(opening, (entries, any_of))
+        always = [id_ for text, _, id_ in entries if not text]
+        texts = {text[:_LONGEST] for text, _, _ in entries if text}
+        any_of = re.compile(_trie(texts, longest=False)) if len(texts) > _MANY else None
+        return self._files.setdefault(opening, _File(always, [entry for entry in entries if entry[0]], any_of))
 
 
 _Entry = tuple[bytes, tuple[bytes, ...], int]
 """A text that a rule needs, the others, and the rule's id."""
-_File = tuple[list[_Entry], re.Pattern[bytes] | None]
-"""Entries, and what finds out at once that none of them applies, where they are many: any of their texts."""
+
+
+class _File(NamedTuple):
+    """Rules: those of which nothing more is known, and the others. `any_of` finds any of the first texts of these,
+    where they are many, so that it takes one look to know that none applies."""
+
+    always: list[int]
+    entries: list[_Entry]
+    any_of: re.Pattern[bytes] | None
 
 
 def _trie(texts: Iterable[bytes], *, longest: bool) -> bytes:
