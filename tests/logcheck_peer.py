@@ -57,7 +57,9 @@ def report(rules: Path, log: bytes, level: str, place: Path) -> Mapping[str, set
         "LOCKDIR": f"{place}/lock",
         "LOCKFILE": f"{place}/lock/logcheck",
         "LOGTAIL": shutil.which("logtail2", path=environment["PATH"]),
-        "SUPPORT_CRACKING_IGNORE": "1" if "SUPPORT" in _read(rules / "logcheck.conf") else "0",
+        "SUPPORT_CRACKING_IGNORE": "1"
+        if "\nSUPPORT_CRACKING_IGNORE=1" in "\n" + _read(rules / "logcheck.conf")
+        else "0",
     }
     (place / "conf").write_text("".join(f'{name}="{value}"\n' for name, value in settings.items()))
     program = shutil.which("logcheck", path=environment["PATH"]) or "logcheck"

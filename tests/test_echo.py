@@ -157,7 +157,9 @@ def test_however_two_sources_interleave_each_message_is_new_once(said: list[tupl
 def pipeline(state: State) -> Pipeline:
     tracker = Tracker(Policy(3, 600.0, 3600.0), {}, Guard(permit_documentation=True))
     echoes = Echoes(state.sightings())
-    return Pipeline(compile_rules(RULES, portable=True), tracker, state, BACKENDS["dry-run"](None), Roll(NOW), [], echoes)
+    return Pipeline(
+        compile_rules(RULES, portable=True), tracker, state, BACKENDS["dry-run"](None), Roll(NOW), [], echoes
+    )
 
 
 def batch(source: str, *texts: str) -> Batch:
