@@ -157,7 +157,9 @@ def test_however_two_sources_interleave_each_message_is_new_once(said: list[tupl
 def pipeline(state: State) -> Pipeline:
     tracker = Tracker(Policy(3, 600.0, 3600.0), {}, Guard(permit_documentation=True))
     echoes = Echoes(state.sightings())
-    return Pipeline(compile_rules(RULES, portable=True), tracker, state, BACKENDS["dry-run"](None), Roll(NOW), [], echoes)
+    return Pipeline(
+        compile_rules(RULES, portable=True), tracker, state, BACKENDS["dry-run"](None), Roll(NOW), [], echoes
+    )
 
 
 def batch(source: str, *texts: str) -> Batch:
@@ -208,7 +210,7 @@ def test_echoes_are_listened_for_where_there_can_be_any(
     sources = SourcesConfig(JournalConfig() if journal else None, tuple(map(FileConfig, files)))
     config = replace(load_nothing(tmp_path), sources=sources)
     state = State(str(tmp_path))
-    assert (watch.echoes(config, state) is not None) == at_work
+    assert (watch.echoes(config, ()) is not None) == at_work
     assert bool(watch.read_twice(config)) == advised
     state.close()
 
