@@ -52,7 +52,7 @@ class Server:
         self._submit = submit
         self._timeout = timeout
         self._clients = threading.BoundedSemaphore(CLIENTS)
-        self._server: socketserver.ThreadingUnixStreamServer | None = None
+        self._server: _Listener | None = None
 
     def start(self) -> None:
         """Bind and listen. A socket that a dead daemon left is replaced; a living one's is an EdgeError."""
