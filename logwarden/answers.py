@@ -63,6 +63,7 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
         },
         "waiting": len(daemon.inbox),
         "lag": daemon.pipeline.lag(),
+        "unread": {source: lag._asdict() for source, lag in sorted(daemon.unread().items())},
         "uncommitted": {
             "batches": len(daemon.pipeline.uncommitted),
             "adrift": daemon.pipeline.adrift,

@@ -26,6 +26,8 @@ MAX_REQUEST = 65_536
 """Bytes of a request line; a client that sends more is cut off."""
 PATIENCE = 10.0
 """Seconds that a client may take to send its line."""
+QUIET = 3600.0
+"""Seconds after which the listener wakes though nobody has come; `stop` knocks."""
 CLIENTS = 16
 """Connections served at once; more are turned away."""
 READING = frozenset({"status", "bans", "preview", "why", "events"})
@@ -50,7 +52,7 @@ class Server:
         self._submit = submit
         self._timeout = timeout
         self._clients = threading.BoundedSemaphore(CLIENTS)
-        self._server: socketserver.ThreadingUnixStreamServer | None = None
+        self._server: _Listener | None = None
 
     def start(self) -> None:
         """Bind and listen. A socket that a dead daemon left is replaced; a living one's is an EdgeError."""
@@ -70,7 +72,7 @@ class Server:
                 os.umask(mask)
         except OSError as error:
             raise EdgeError(f"{self._path}: the control socket cannot be made: {error.strerror or error}") from error
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="control", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(QUIET,), name="control", daemon=True).start()
 
     def _remove_dead(self) -> None:
         if not os.path.exists(self._path):
@@ -83,7 +85,13 @@ class Server:
     def stop(self) -> None:
         """Stop listening and remove the socket."""
         if self._server:
-            self._server.shutdown()
+            self._server.ending = True
+            ending = threading.Thread(target=self._server.shutdown, name="control-end")
+            ending.start()
+            while ending.is_alive():
+                with socket.socket(socket.AF_UNIX) as knock:
+                    knock.connect_ex(self._path)
+                ending.join(0.05)
             self._server.server_close()
             Path(self._path).unlink(missing_ok=True)
             self._server = None
@@ -125,6 +133,11 @@ class _Listener(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     block_on_close = False  # a client that sends nothing must not hold the stop up
     request_queue_size = 64
+    ending = False
+
+    def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002
+        """Who knocks so that the listener wakes and ends is sent away."""
+        return not self.ending
 
 
 def _peer(connection: socket.socket) -> int:

@@ -25,7 +25,7 @@ from .errors import EdgeError, LogwardenError, StateError
 from .feed import Feed
 from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, next_digest
-from .model import Ban, Batch, Notice, NoticeKind
+from .model import Ban, Batch, Lag, Notice, NoticeKind
 from .notices import Notices
 from .outbox import Attempt, Courier
 from .pipeline import RETRY, Pipeline
@@ -114,10 +114,7 @@ class Daemon:
         upkeep.recover(self, now)
         upkeep.reconcile(self, now, expected=True)
         tracker = watch.tracker(self.watch, self.state, now)
-        echoes = watch.echoes(self.watch.config, self.state)
-        self.pipeline = Pipeline(
-            self.watch.matcher, tracker, self.state, self.firewall, self.roll, self.notices.owed, echoes
-        )
+        self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall, self.roll, self.notices.owed)
         self.notice_refusals(now)
         for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
@@ -229,6 +226,10 @@ class Daemon:
         self.pipeline.landed(tracker)
         self._start_sources()
 
+    def unread(self) -> dict[str, Lag]:
+        """How far the sources are behind, those that are."""
+        return {source: lag for source, lag in self._feed.lag().items() if lag.bytes or lag.entries}
+
     def unwritten(self) -> list[Ban]:
         """The bans in force of which the database does not know yet."""
         return self.pipeline.unwritten() if self._started else []
@@ -315,6 +316,8 @@ class Daemon:
     def _start_sources(self) -> None:
         """Where their last batch ended that is committed, or waits to be."""
         waiting = {judged.source: judged.cursor for judged in self.pipeline.uncommitted}
+        shown = [*self.state.sightings(), *(each for judged in self.pipeline.uncommitted for each in judged.sightings)]
+        self.pipeline.echoes = watch.echoes(self.watch.config, shown)
         self._feed = Feed(watch.sources(self.watch.config), self.inbox)
         self._feed.start(self.state.cursors() | waiting, self._source_trouble)
 
@@ -327,7 +330,6 @@ class Daemon:
         while (item := self.inbox.get(0)) is not None:
             self._take(item)
         self._flush()
-        self.pipeline.echoes = watch.echoes(self.watch.config, self.state)
         self._start_sources()
 
     # --- requests -------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from typing import Any
 
 from .model import Batch
 
-SLOTS = 16
-"""Batches (256 KiB each) that may wait: 4 MiB."""
+SLOTS = 8
+"""Batches (256 KiB each) that may wait: 2 MiB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import address, host, matcher, process, rules
 from .address import Guard
 from .config import Config, JournalConfig
-from .echo import Echoes
+from .echo import Echoes, Sighting
 from .errors import CommandError, EdgeError
 from .firewall import BACKENDS, Firewall
 from .matcher import Matcher
@@ -128,12 +128,12 @@ def _journal(given: JournalConfig) -> JournalSource:
     return JournalSource(selection, directories=given.directories)
 
 
-def echoes(config: Config, state: State) -> Echoes | None:
-    """Where several sources are read, which may show the same message: those that were shown lately."""
+def echoes(config: Config, shown: Iterable[Sighting]) -> Echoes | None:
+    """Where several sources are read, which may show the same message: what they have `shown` lately."""
     files, journal = config.sources.files, config.sources.journal
     ways = len(files) + any(glob.has_magic(file.path) for file in files)
     ways += max(1, len(journal.directories)) if journal else 0
-    return Echoes(state.sightings()) if ways > 1 else None
+    return Echoes({each.number: each for each in shown}.values()) if ways > 1 else None
 
 
 def read_twice(config: Config) -> list[str]:

@@ -210,7 +210,7 @@ def test_echoes_are_listened_for_where_there_can_be_any(
     sources = SourcesConfig(JournalConfig() if journal else None, tuple(map(FileConfig, files)))
     config = replace(load_nothing(tmp_path), sources=sources)
     state = State(str(tmp_path))
-    assert (watch.echoes(config, state) is not None) == at_work
+    assert (watch.echoes(config, ()) is not None) == at_work
     assert bool(watch.read_twice(config)) == advised
     state.close()
 

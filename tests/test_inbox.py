@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from logwarden import systemd
+from logwarden.cli import ask
 from logwarden.errors import EdgeError, MailError
 from logwarden.feed import Feed, Gate
 from logwarden.inbox import Inbox
@@ -76,6 +77,12 @@ class Behind:
 def test_a_feed_knows_the_lag_of_all_its_sources() -> None:
     feed = Feed([Behind("file:a", Lag(5, 1.0)), Behind("journal", Lag(0, 2.0, 3))], Inbox())
     assert feed.lag() == {"file:a": Lag(5, 1.0), "journal": Lag(0, 2.0, 3)}
+
+
+def test_status_says_what_is_unread_and_nothing_where_all_is_read() -> None:
+    assert ask._unread([]) == ""
+    lags = [Lag(1_500_000, 3.0)._asdict(), Lag(0, 40.0, 1200)._asdict()]
+    assert ask._unread(lags) == ", unread 1.5 MB of files and 1,200 entries of journals, behind for 40 s"
 
 
 def test_retries_back_off_to_an_hour() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import click
@@ -69,13 +70,20 @@ def status(config_file: str, *, as_json: bool) -> None:
 def _condition(answer: dict[str, Any]) -> str:
     """How far behind the daemon is, and what its database takes."""
     lag, waiting, owed = answer["lag"].values(), answer["waiting"], answer["uncommitted"]
-    behind = f"lag {max(lag, default=0.0):.1f} s, {waiting} batches waiting"
+    behind = f"lag {max(lag, default=0.0):.1f} s, {waiting} batches waiting{_unread(answer['unread'].values())}"
     if owed["why"]:
         rest = ", the rest is read again later" if owed["adrift"] else ""
         behind += f"; {owed['batches']} batches not written down yet{rest}: {owed['why']}"
     room = answer["database"]
     shrunk = f", shortened {clock(room['shrunk'])}" if room["shrunk"] else ""
     return safe(f"{behind}; database {room['taken'] / 1e6:.1f} MB of {room['limit'] / 1e6:.0f} MB{shrunk}")
+
+
+def _unread(sources: Collection[dict[str, Any]]) -> str:
+    size, entries = sum(each["bytes"] for each in sources), sum(each["entries"] for each in sources)
+    since = max((each["seconds"] for each in sources), default=0.0)
+    amounts = [f"{size / 1e6:.1f} MB of files"] * bool(size) + [f"{entries:,} entries of journals"] * bool(entries)
+    return f", unread {' and '.join(amounts)}, behind for {since:.0f} s" if amounts else ""
 
 
 def _undelivered(message: dict[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """How fast lines come in, and what waiting for them costs: `python -m tests.bench.sources [--idle SECONDS]`.
 
 Files: from bytes on disk to batches, against reading the same bytes with the same block size. The journal: from a real
-journal file to batches, against python-systemd's own loops over it. Idle: the processor time of a FileSource over 100
-quiet files, and how often its threads woke. Medians of rounds; in a round each contestant runs once.
+journal file to batches, against python-systemd's own loops over it. Medians of rounds; in a round each contestant runs
+once. Catching up: a real daemon, from a file to committed state, and its memory, against the matcher alone on the same
+lines. Idle: the processor time of a daemon over 100 quiet files, and how often its threads woke.
 """
 
 from __future__ import annotations
@@ -10,23 +11,29 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import sqlite3
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from logwarden.model import Batch, Notice
-from logwarden.sources.file import FileSource, FileSpec
+from logwarden import watch
+from logwarden.config import load
+from logwarden.model import Batch
 from logwarden.sources.journal import Journal
 from logwarden.sources.lines import BLOCK
 from logwarden.sources.sdjournal import Selection
 from logwarden.sources.tail import Tail
+
+from ..demo import stage
+from . import corpus
 
 REMOTE = "/lib/systemd/systemd-journal-remote"
 LINE = b"2026-11-22T17:00:00.%06d+00:00 host sshd[%d]: Accepted publickey for alice from 192.0.2.7 port 4242 ssh2\n"
@@ -57,6 +64,14 @@ MESSAGE=Accepted publickey for alice from 192.0.2.7 port %d ssh2
 
 """
 """An entry with the fields that a journald of Debian 12 gives to one of a service."""
+CONFIG = """\
+state: {place}/state
+socket: {place}/control.sock
+sources: {{files: [{files}]}}
+rules: {{ignore: [{place}/ignore.d], attack: [{place}/attack.d]}}
+bans: {{backend: dry-run}}
+digest: {{schedule: yearly, to: [you@web1.example]}}
+"""
 ROUNDS = 5
 IDLE_FILES = 100
 
@@ -151,35 +166,92 @@ def journal(place: Path, entries: int) -> None:
     show(f"journal: {entries:,} entries of 22 fields", rates(contestants))
 
 
+def prepare(place: Path, paths: Sequence[Path], rules: Sequence[str]) -> Path:
+    """A daemon's config: these files from their beginning, these ignore rules, no mail and no bans."""
+    (place / "ignore.d").mkdir()
+    (place / "ignore.d" / "bench.rules").write_text("".join(rule + "\n" for rule in rules))
+    (place / "attack.d").mkdir()
+    files = ", ".join(f"{{path: {path}, from_start: true}}" for path in paths)
+    config = place / "logwarden.yaml"
+    config.write_text(CONFIG.format(place=place, files=files))
+    return config
+
+
+def committed(place: Path) -> int:
+    """Lines that the daemon has accounted for."""
+    with sqlite3.connect(f"file:{place}/state/state.db?mode=ro", uri=True) as db:
+        return int(db.execute("SELECT coalesce(sum(lines), 0) FROM tally").fetchone()[0])
+
+
+def catching_up(place: Path, lines: int) -> None:
+    """The first tenth is not measured: it holds the start."""
+    sample = corpus.lines(min(lines, 200_000))
+    log, times = place / "backlog.log", lines // len(sample)
+    with log.open("wb") as file:
+        for _ in range(times):
+            file.writelines(sample)
+    lines = times * len(sample)
+    config = prepare(place, [log], [rule.regex for rule in corpus.rules()])
+    pause = threading.Event().wait
+    argv = [str(stage.LOGWARDEN), "check", "--config", str(config)]
+    subprocess.run(argv, check=False, capture_output=True)  # compiles: the daemon that does so itself stays larger
+    with stage.daemon(config) as process:
+        while (before := committed(place)) < lines // 10:
+            pause(0.002)
+        begun, spent = time.monotonic(), _spent(process.pid)
+        while (done := committed(place)) < lines:
+            pause(0.01)
+        rate = (done - before) / (time.monotonic() - begun)
+        work = (done - before) / (_spent(process.pid) - spent)
+        memory = _status(process.pid, "VmHWM"), _status(process.pid, "VmRSS")
+    watched = watch.build(load(str(config)))
+    blocks = _blocks(sample)
+    begun, spent = time.monotonic(), time.process_time()
+    for block in blocks:
+        watched.matcher.classify(Batch("bench", block, block.count(b"\n"), ""), time.time())
+    alone, effort = (len(sample) / each for each in (time.monotonic() - begun, time.process_time() - spent))
+    title = f"{lines:,} lines behind, {os.path.getsize(log) >> 20} MB"
+    show(f"{title}, by the clock", {"the matcher alone": alone, "file to commit": rate})
+    show(f"{title}, by processor time", {"the matcher alone": effort, "file to commit": work})
+    console.print(f"memory: at most {memory[0] / 1024:.1f} MB, in the end {memory[1] / 1024:.1f} MB")
+
+
+def _blocks(lines: Sequence[bytes]) -> list[bytes]:
+    return [b"".join(lines[start : start + 2000]) for start in range(0, len(lines), 2000)]
+
+
+def _status(pid: int, name: str) -> int:
+    """A number of /proc/PID/status, all threads' own where it counts switches."""
+    return int(Path(f"/proc/{pid}/status").read_text().split(f"\n{name}:")[1].split()[0])
+
+
 def idle(place: Path, seconds: float) -> None:
-    specs = []
-    for number in range(IDLE_FILES):
-        path = place / f"{number}.log"
+    paths = [place / f"{number}.log" for number in range(IDLE_FILES)]
+    for path in paths:
         path.write_text("a line\n")
-        specs.append(FileSpec(str(path)))
-    begun = threading.Event()
-
-    def emit(item: Batch | Notice) -> None:
-        if isinstance(item, Batch) and item.source == "files":
-            begun.set()
-
-    source = FileSource(specs)
-    source.start(emit, {})
-    begun.wait(10.0)
-    wakes, spent = _switches(), time.process_time()
-    threading.Event().wait(seconds)
-    spent, wakes = time.process_time() - spent, _switches() - wakes
-    source.stop()
-    share = 100 * spent / seconds
+    config = prepare(place, paths, ["*: nothing"])
+    pause = threading.Event().wait
+    with stage.daemon(config) as process:
+        while committed(place) < IDLE_FILES:
+            pause(0.01)
+        pause(2.0)
+        wakes, spent = _switches(process.pid), _spent(process.pid)
+        pause(seconds)
+        wakes, spent = _switches(process.pid) - wakes, _spent(process.pid) - spent
     console.print(
-        f"idle: {IDLE_FILES} files for {seconds:g} s: {share:.3f}% of a core, {wakes} wake-ups of its threads"
+        f"idle: {IDLE_FILES} files for {seconds:g} s: {100 * spent / seconds:.3f}% of a core, {wakes} wake-ups"
     )
 
 
-def _switches() -> int:
-    """Voluntary context switches of all threads but the main one: how often one of them went to sleep again."""
-    tasks = [task for task in os.listdir("/proc/self/task") if task != str(os.getpid())]
-    statuses = [Path(f"/proc/self/task/{task}/status").read_text() for task in tasks]
+def _spent(pid: int) -> float:
+    """Processor time of a process, seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _switches(pid: int) -> int:
+    """How often any thread of a process went to sleep again."""
+    statuses = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/status")]
     return sum(int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for status in statuses)
 
 
@@ -187,13 +259,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--entries", type=int, default=200_000)
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="lines that a daemon has to catch up")
     parser.add_argument("--idle", type=float, default=90.0, help="seconds")
+    parser.add_argument("--only", choices=BENCHES, action="append", help="run only these")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        files(place, given.lines)
-        journal(place, given.entries)
-        idle(place, given.idle)
+    numbers = {"files": given.lines, "journal": given.entries, "catching_up": given.backlog, "idle": given.idle}
+    for name in given.only or BENCHES:
+        with tempfile.TemporaryDirectory(prefix="logwarden-bench-") as place:
+            BENCHES[name](Path(place), numbers[name])
+
+
+BENCHES: dict[str, Callable[[Path, Any], None]] = {
+    "files": files,
+    "journal": journal,
+    "catching_up": catching_up,
+    "idle": idle,
+}
 
 
 if __name__ == "__main__":

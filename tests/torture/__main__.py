@@ -2,8 +2,8 @@
 
     python -m tests.torture [--kills N] [--seed N] [--rate N]
 
-Writers append numbered lines to a log for each of logrotate's modes and to a journald of our own; logrotate runs all
-the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start among them, and is
+Writers append numbered lines to a log for each of logrotate's modes, to a journald of our own, and to both at once;
+logrotate runs all the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start among them, and is
 started again. In the end each line must be in exactly one place, once: unexplained, attack and quarantined ones by
 their own text, ignored ones by the counts of their source and of the rule that hid them; and the mails must tell the
 same.
@@ -131,7 +131,10 @@ def run(place: Path, given: argparse.Namespace) -> bool:
     journald = None if why_not else Journald(place)
     with post.served() as port:
         prepare(place, port, journald)
-        files = [LogFile(place, name, given.seed, given.rate) for name in MODES]
+        names = [name for name in MODES if name != "twin"]
+        files = [LogFile(place, name, given.seed, given.rate) for name in names]
+        twins = [LogFile(place, "twin", given.seed, given.rate, journald.write)] if journald else []
+        files += twins
         logs: list[LogFile | JournalLog] = [
             *files,
             *([JournalLog(journald, given.seed, given.rate)] if journald else []),
@@ -146,7 +149,8 @@ def run(place: Path, given: argparse.Namespace) -> bool:
             torment(victim, given.kills, chance, lambda: journald.signal(signal.SIGUSR2) if journald else None)
             for thread in (cron, *logs):
                 thread.stop()
-            catch_up(place, victim, account, post, sum(log.ledger.written for log in logs))
+            written = sum(log.ledger.written for log in (*logs, *twins))
+            catch_up(place, victim, account, post, written)
         finally:
             for thread in (cron, *logs):
                 thread.stop()
@@ -180,7 +184,7 @@ def report(account: Account, logs: Sequence[LogFile | JournalLog], post: Post, *
     """Print the table, and what is wrong. Returns whether nothing is."""
     rows = account.rows(logs)
     show(rows)
-    wrong = account.buckets(logs) + [f"gap: {gap}" for gap in account.gaps()]
+    wrong = account.buckets(logs) + account.echoes(logs) + [f"gap: {gap}" for gap in account.gaps()]
     for row in rows:
         for what in ("missing", "repeated", "misplaced"):
             if found := getattr(row, what):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from logwarden.echo import ECHO
+
 from .lines import BUCKETS, RULES, TOKEN, Kind, Ledger
 
 JOURNALD_RULE = len(RULES.splitlines())
@@ -72,13 +74,22 @@ class Account:
 
     def buckets(self, logs: Iterable[Written]) -> list[str]:
         """The rules that hid another number of lines than were written for them."""
-        written = sum((log.ledger.buckets for log in logs), Counter())
+        ledgers = [log.ledger for log in logs] + [
+            log.ledger for log in _twins(logs)
+        ]  # each source counts what it ignores
+        written = sum((ledger.buckets for ledger in ledgers), Counter())
         hidden = Counter(dict(self._hits()))
         return [
             f"bucket {bucket}: {written[bucket]} lines written, {hidden[bucket + 1]} ignored"
             for bucket in range(BUCKETS)
             if written[bucket] != hidden[bucket + 1]
         ]
+
+    def echoes(self, logs: Iterable[Written]) -> list[str]:
+        """What is wrong with the number of lines that were known to have come another way before."""
+        expected = sum(len(log.ledger.tokens) for log in _twins(logs))
+        found = sum(int(lines) for (lines,) in self.ask(f"SELECT lines FROM hit WHERE rule='{ECHO}'"))
+        return [] if found == expected else [f"{expected} echoes expected, {found} found"]
 
     def rows(self, logs: Sequence[Written]) -> list[Row]:
         """Every log's account."""
@@ -91,6 +102,7 @@ class Account:
         for log in logs:
             row = Row(log.ledger.log, log.ledger.written, counted.get(log.source, Counter()))
             if log.source.startswith("journal"):
+                row.written += sum(twin.ledger.written for twin in _twins(logs))
                 row.counted["ignored"] -= self.own()
             for token, kind in log.ledger.tokens.items():
                 _check(row, token, kind, entries.get(token, []), attacks.get(token, []))
@@ -103,6 +115,11 @@ class Account:
             for token in TOKEN.findall(raw)[:1]:
                 seen.setdefault(token, []).append(outcome)
         return seen
+
+
+def _twins(logs: Iterable[Written]) -> list[Written]:
+    """The logs whose lines the journal holds too."""
+    return [log for log in logs if log.ledger.log == "twin"]
 
 
 def _check(row: Row, token: str, kind: Kind, entries: list[str], attacks: list[str]) -> None:

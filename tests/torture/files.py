@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import random
 import select
+import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,8 +34,10 @@ MODES = {
     "copied.delayed": "copytruncate\ncompress\ndelaycompress",
     "copied.dated": "copytruncate\ndateext\ndateformat -%Y%m%d-%s\ncompress",
     "trace": "create\ncompress",
+    "twin": "create\ncompress\ndelaycompress",
 }
-"""What logrotate is told of each log. `trace` holds events of several lines."""
+"""What logrotate is told of each log. `trace` holds events of several lines; what `twin` holds, the journal holds too."""
+HOST = socket.gethostname()
 KEPT = 30
 """Rotated files that are kept: many more than come while the daemon is dead."""
 
@@ -56,8 +60,12 @@ class Paths:
 class LogFile:
     """One log, its writer's thread, and logrotate for it."""
 
-    def __init__(self, place: Path, name: str, seed: int, rate: float) -> None:
+    def __init__(
+        self, place: Path, name: str, seed: int, rate: float, also: Callable[[str, str], None] | None = None
+    ) -> None:
+        """`also` gets each line's program and message."""
         self.name = name
+        self._also = also
         self.ledger = Ledger(name)
         self.rotations = 0
         self.path = Paths(place, name).log
@@ -116,6 +124,8 @@ class LogFile:
                 line = next(source)
                 with self._still:
                     self._append(self._text(line))
+                if self._also is not None:
+                    self._also(line.program, line.message)
                 self.ledger.enter(line)
                 self._reopen_if_asked()
             if select.select([self._asked], [], [], pause)[0]:
@@ -123,7 +133,7 @@ class LogFile:
 
     def _text(self, line: Line) -> bytes:
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")
-        text = f"{stamp} web1 {line.program}[{os.getpid()}]: {line.message}\n"
+        text = f"{stamp} {HOST} {line.program}[{os.getpid()}]: {line.message}\n"
         if self.name == "trace" and line.kind is Kind.UNEXPLAINED:
             text += "  at one\n  at two\n"
         return text.encode()
