@@ -172,12 +172,19 @@ class Transaction:
             "INSERT INTO memory VALUES (?,?) ON CONFLICT DO UPDATE SET value=excluded.value", (name, json.dumps(value))
         )
 
-    def forget(self, before: float) -> None:
+    def forget(self, before: float, rows: int = -1) -> int:
         """Delete what is older than `before`; bans in force and messages that may still be delivered stay.
 
-        The counts of old periods are added up in one, FOLDED, so that totals stay what they are.
+        At most `rows` raw lines of each kind are deleted at once; returns how many it were. When there are no more, the
+        counts of their periods are added up in one, FOLDED, so that totals stay what they are.
         """
-        old = "(SELECT id FROM period WHERE closed<?)"
+        old = "(SELECT id FROM period WHERE closed<?1)"
+        deleted = 0
+        for table, condition in (("entry", f"period IN {old}"), ("attack", "time<?1")):
+            query = f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {condition} LIMIT ?2)"
+            deleted += self._db.execute(query, (before, rows)).rowcount
+        if 0 <= rows <= deleted:
+            return deleted
         for query in (
             f"INSERT INTO tally SELECT {FOLDED}, source, outcome, sum(lines) FROM tally WHERE period IN {old}"
             " GROUP BY source, outcome ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
@@ -185,13 +192,13 @@ class Transaction:
             " GROUP BY source ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
             f"INSERT INTO hit SELECT {FOLDED}, rule, sum(lines), max(last) FROM hit WHERE period IN {old}"
             " GROUP BY rule ON CONFLICT DO UPDATE SET lines=lines+excluded.lines, last=max(last, excluded.last)",
-            *(f"DELETE FROM {table} WHERE period IN {old}" for table in ("tally", "reading", "hit", "entry", "notice")),
-            "DELETE FROM attack WHERE time<?",
-            "DELETE FROM ban WHERE min(until, coalesce(lifted, until))<?",
-            "DELETE FROM outbox WHERE coalesce(delivered, given_up)<?",
-            "DELETE FROM period WHERE closed<?",
+            *(f"DELETE FROM {table} WHERE period IN {old}" for table in ("tally", "reading", "hit", "notice")),
+            "DELETE FROM ban WHERE min(until, coalesce(lifted, until))<?1",
+            "DELETE FROM outbox WHERE coalesce(delivered, given_up)<?1",
+            "DELETE FROM period WHERE closed<?1",
         ):
             self._db.execute(query, (before,))
+        return deleted
 
     def forget_oldest(self, rows: int) -> int:
         """Delete up to so many of the oldest raw lines of each kind, and return how many it were.
