@@ -230,6 +230,7 @@ class Daemon:
         for item in waiting:
             self.inbox.put(item)
         self.pipeline.landed(tracker)
+        self.pipeline.echoes = watch.echoes(self.watch.config, self.state)
         self._start_sources()
 
     def unwritten(self) -> list[Ban]:

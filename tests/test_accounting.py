@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from small import NOW, Small
 from small_disk import PageLimit
 
 from logwarden import upkeep
+from logwarden.echo import Echoes
 from logwarden.model import Notice, NoticeKind, Outcome
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -52,6 +54,14 @@ def test_books_that_do_not_add_up_are_a_fault_in_the_digest(host: Small, tamperi
     text = digest(host)
     assert fault in text
     assert "this is a bug in logwarden" in text
+
+
+def test_the_echo_of_a_line_is_ignored_by_no_rule_and_no_fault(host: Small) -> None:
+    host.daemon.pipeline.echoes = Echoes()
+    batch = host.batch("never seen before")
+    host.daemon.pipeline.process([batch, replace(batch, source="journal")], host.hands.wall)
+    assert host.daemon.state.tallies()["journal"][Outcome.IGNORED] == 1
+    assert "ACCOUNTING" not in digest(host)
 
 
 def test_totals_still_add_up_when_old_periods_are_forgotten(host: Small) -> None:
