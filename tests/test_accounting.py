@@ -10,7 +10,7 @@ import pytest
 from small import NOW, Small
 from small_disk import PageLimit
 
-from logwarden import upkeep
+from logwarden import answers, upkeep
 from logwarden.echo import Echoes
 from logwarden.model import Notice, NoticeKind, Outcome
 
@@ -97,6 +97,23 @@ def test_a_notice_that_the_database_did_not_take_is_in_the_digest_later(host: Sm
     period = host.daemon.state.period()
     assert period is not None
     assert [notice.text[-7:] for notice in host.daemon.state.notices(period[0])] == ["4 hours"]
+
+
+def test_status_says_how_far_behind_we_are_and_what_is_not_written_down(host: Small) -> None:
+    batch = host.batch("normal 1")
+    host.hands.pass_by(90)
+    host.daemon.inbox.put_batch(batch, lambda: False)
+    host.daemon.step()
+    answer = answers.status(host.daemon, {})
+    assert answer["lag"] == {"file:/x": pytest.approx(90)}
+    assert answer["uncommitted"] == {"batches": 0, "adrift": False, "why": None}
+    assert 0 < answer["database"]["used"] <= answer["database"]["taken"]
+    disk = PageLimit(host.daemon.state)
+    disk.fill()
+    host.write(*["x" * 60_000] * 4)
+    answer = answers.status(host.daemon, {})
+    assert answer["uncommitted"]["batches"] == 1
+    assert "full" in answer["uncommitted"]["why"]
 
 
 # --- silence --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from logwarden.errors import StateError
-from logwarden.model import Event, Message, Outcome, Verdict
+from logwarden.model import Classified, Event, Message, Outcome, Verdict
 from logwarden.state import FILE, LOCK, State, repair
 from logwarden.state.copy import NAME
 
@@ -186,4 +186,23 @@ def test_the_copy_of_the_cursors_is_written_only_where_one_has_moved(place: Path
     state.copy_cursors()
     assert (place / NAME).stat().st_mtime_ns == written
     assert (place / NAME).read_text() == '{"file:/x": "8"}'
+    state.close()
+
+
+def test_a_file_whose_name_is_no_utf8_has_a_cursor_too_and_keeps_it(place: Path) -> None:
+    state, odd = State(str(place)), "file:/var/log/\udcff.log"
+    with state.transaction() as tx:
+        period = tx.open_period(NOW)
+        tx.count(period, odd, 1, Classified({Outcome.UNEXPLAINED: 1}, {}, ()), NOW)
+        tx.add_entry(period, Verdict(odd, Event(NOW, "h", "app", 1, "x", "x"), Outcome.UNEXPLAINED), NOW)
+        tx.set_cursor(odd, "7", NOW)
+    assert state.cursors() == {odd: "7"}
+    assert state.read() == {odd: 1}
+    assert state.tallies()[odd][Outcome.UNEXPLAINED] == 1
+    assert next(state.entries(period)).source == odd
+    state.copy_cursors()
+    kill(state)
+    scribble(place / FILE, page=0)
+    state = State(str(place))
+    assert state.cursors() == {odd: "7"}
     state.close()

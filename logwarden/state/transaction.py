@@ -6,6 +6,7 @@ Never: asks the clock, or commits: State.transaction does.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
@@ -50,15 +51,15 @@ class Transaction:
         """Add a batch's lines to the tally, its rules' hits to theirs, and the `read` lines apart from both."""
         self._db.execute(
             "INSERT INTO reading VALUES (?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
-            (period, source, read),
+            (period, stored(source), read),
         )
         self._db.executemany(
             "INSERT INTO tally VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
-            [(period, source, outcome, lines) for outcome, lines in classified.counts.items() if lines],
+            [(period, stored(source), outcome, lines) for outcome, lines in classified.counts.items() if lines],
         )
         self._db.executemany(
             "INSERT INTO hit VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines, last=excluded.last",
-            [(period, rule, lines, now) for rule, lines in classified.hits.items()],
+            [(period, _text(rule), lines, now) for rule, lines in classified.hits.items()],
         )
         self._db.executemany(
             "INSERT INTO slow VALUES (?,?) ON CONFLICT DO UPDATE SET seconds=seconds+excluded.seconds",
@@ -70,13 +71,13 @@ class Transaction:
         event, attack = verdict.event, verdict.attack_by
         values = (
             period,
-            verdict.source,
+            stored(verdict.source),
             event.time if event.time is not None else now,
             _text(event.host),
             _text(event.program),
             verdict.outcome,
             attack.severity if attack else None,
-            str(attack) if attack else verdict.quarantined_for,
+            _text(str(attack)) if attack else verdict.quarantined_for,
             verdict.address,
             _text(event.message),
             _text(event.raw),
@@ -95,7 +96,7 @@ class Transaction:
         time = verdict.event.time if verdict.event.time is not None else now
         self._db.execute(
             "INSERT INTO attack (time, file, rule, address, score, counted, raw) VALUES (?,?,?,?,?,?,?)",
-            (time, rule.file, str(rule), verdict.address, rule.score, counted, _text(verdict.event.raw)),
+            (time, _text(rule.file), _text(str(rule)), verdict.address, rule.score, counted, _text(verdict.event.raw)),
         )
 
     def add_ban(self, period: int, ban: Ban) -> None:
@@ -114,12 +115,12 @@ class Transaction:
         """Everything of `source` up to `cursor` is accounted for."""
         self._db.execute(
             "INSERT INTO cursor VALUES (?,?,?) ON CONFLICT DO UPDATE SET cursor=excluded.cursor, time=excluded.time",
-            (source, cursor, now),
+            (stored(source), cursor, now),
         )
 
     def add_sightings(self, sightings: Iterable[Sighting]) -> None:
         """Remember messages, or that another source has shown them; the oldest are forgotten."""
-        rows = [(*each[:4], "\n".join(each.sources)) for each in sightings]
+        rows = [(*each[:4], stored("\n".join(each.sources))) for each in sightings]
         if rows:
             self._db.executemany("INSERT OR REPLACE INTO sighting VALUES (?,?,?,?,?)", rows)
             self._db.execute("DELETE FROM sighting WHERE number<=?", (max(row[0] for row in rows) - CAPACITY,))
@@ -228,6 +229,24 @@ class Transaction:
             self._db.execute(f"UPDATE {table} SET {moved}", (by,))
 
 
+def stored(source: str) -> str | bytes:
+    """A source's name as SQLite takes it: that of a file whose name is no UTF-8 as bytes."""
+    return source if source.isascii() or _is_utf8(source) else os.fsencode(source)
+
+
+def restored(source: str | bytes) -> str:
+    """The name that was `stored`."""
+    return source if isinstance(source, str) else os.fsdecode(source)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _text(text: str | None) -> str:
     """SQLite takes no lone surrogates; nothing else is changed."""
-    return (text or "").encode("utf-8", "backslashreplace").decode("utf-8")
+    text = text or ""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
