@@ -6,6 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from demo.stage import daemon
+from test_journey import Host, until
 
 from logwarden.errors import StateError
 from logwarden.model import Classified, Event, Message, Outcome, Verdict
@@ -206,3 +208,24 @@ def test_a_file_whose_name_is_no_utf8_has_a_cursor_too_and_keeps_it(place: Path)
     state = State(str(place))
     assert state.cursors() == {odd: "7"}
     state.close()
+
+
+@pytest.mark.slow
+def test_a_daemon_whose_database_breaks_ends_and_the_next_start_repairs_it(tmp_path: Path) -> None:
+    host = Host(tmp_path, port=9)
+    file = tmp_path / "state" / FILE
+    with daemon(host.config) as process:
+        host.write(*[f"unseen {number} " + "x" * 200 for number in range(300)])
+        until(lambda: host.read() == 300)
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("CREATE TABLE other (x)")  # so that the daemon looks at the file, not at what it remembers
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for page in range(1, file.stat().st_size // PAGE - 4, 4):
+            scribble(file, page)
+        host.write("unseen again")
+        assert process.wait(20) == 1
+    assert "the next start repairs it" in (tmp_path / "daemon.err").read_text()
+    with daemon(host.config):
+        until(lambda: host.read() >= 301)
+        assert "is set aside as state.db.corrupt-" in host.run("status").replace("\n", "")
+        assert "unseen again" in host.kept()[-1]
