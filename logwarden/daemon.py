@@ -79,6 +79,7 @@ class Daemon:
         self.next_digest = next_digest(settings, self.since)
         self._next_round = self.since + ROUND
         self.next_hour = self.since + upkeep.HOUR
+        self.untidy = self.crowded = False  # lines must go from the database; for want of room
         self.shrunk: float | None = None
         """When unused pages of the database were last given back."""
         self._heartbeat = systemd.watchdog_interval()
@@ -155,6 +156,8 @@ class Daemon:
 
     def _patience(self) -> float:
         """Seconds until something is due."""
+        if self.untidy:
+            return 0.0
         now = self.clock()
         due = [self.next_digest, self._next_round]
         with suppress(StateError):
@@ -224,6 +227,7 @@ class Daemon:
         for item in waiting:
             self.inbox.put(item)
         self.pipeline.landed(tracker)
+        self.pipeline.echoes = watch.echoes(self.watch.config, self.state)
         self._start_sources()
 
     def unread(self) -> dict[str, Lag]:
@@ -270,6 +274,8 @@ class Daemon:
             self._flush()
             upkeep.round_(self, now)
             systemd.notify(STATUS=self.summary())
+        if self.untidy:
+            self.edge(NoticeKind.STATE, lambda: upkeep.tidy(self, now))
         self.edge(NoticeKind.STATE, lambda: self.mailing.dispatch(self.watch.config, now))
 
     def reschedule(self, now: float) -> None:

@@ -19,7 +19,7 @@ from .errors import StateError
 from .firewall import Firewall
 from .matcher import Matcher
 from .model import Ban, Batch, Classified, Notice, NoticeKind, Outcome
-from .silence import Roll, speakers
+from .silence import Roll, found, speakers
 from .state import State, Transaction
 from .tracker import Spared, Tracker, counts
 
@@ -27,6 +27,8 @@ HELD = 16_777_216
 """Bytes, as `Judged.weight` estimates them, that may wait for the database."""
 BANS = 100_000
 """Bans that are remembered while adrift. Of more, the oldest last until the kernel's set is next reconciled."""
+CLOSER = 0.05
+"""Seconds between two closer looks at a batch: each takes half a millisecond for a whole block."""
 HEAD = 256
 """Bytes of a source's last line that are kept: its header is in them."""
 RETRY = 5.0
@@ -35,7 +37,7 @@ RETRY = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A batch after the matcher and the tracker: all that is to be written down of it. `read` counts its newlines."""
+    """A batch after the matcher and the tracker: what is to be written down of it. `read`: its lines, counted apart."""
 
     source: str
     cursor: str
@@ -83,16 +85,22 @@ class Pipeline:
         """Why the database does not commit, while it does not."""
         self.next_try = 0.0
         self.latest: dict[str, tuple[bytes, str | None, float]] = {}
+        self._looked = 0.0
         self._weight = 0
         self._bans: list[Ban] = []
 
     def process(self, batches: Sequence[Batch], now: float) -> None:
         """Account for every line of `batches`, and ban whom they convict."""
         judged = [self._judge(batch, now) for batch in batches]
-        self._hold(judged)
+        kept = [] if self.adrift else judged
+        if self.adrift:
+            self._remember(judged)
+        self.uncommitted += kept
         try:
             self.commit(now)
         finally:
+            if self.uncommitted:
+                self._bound(kept)
             self.firewall.apply([ban for each in judged for ban in each.bans], now)
 
     def commit(self, now: float) -> None:
@@ -127,12 +135,12 @@ class Pipeline:
 
     def lag(self) -> dict[str, float]:
         """By source, the seconds that its last line had been written when it was judged; not where it has no time."""
-        found = {}
+        seconds = {}
         for source, (line, program, judged) in self.latest.items():
             written = header.parse(line, program, judged).time
             if written is not None:
-                found[source] = max(0.0, judged - written)
-        return found
+                seconds[source] = max(0.0, judged - written)
+        return seconds
 
     def landed(self, tracker: Tracker) -> None:
         """The sources go back to the committed cursors, and `tracker` knows what is committed: nothing counts twice."""
@@ -148,29 +156,42 @@ class Pipeline:
         self.uncommitted[:] = [replace(each, bans=tuple(_moved(each.bans, by))) for each in self.uncommitted]
         self._bans[:] = _moved(self._bans, by)
 
-    def _hold(self, judged: Sequence[Judged]) -> None:
-        for each in judged:
-            self.adrift = self.adrift or (self._weight > 0 and self._weight + each.weight > HELD)
-            if self.adrift:
-                self._bans[:] = [*self._bans, *each.bans][-BANS:]
-            else:
-                self._weight += each.weight
-                self.uncommitted.append(each)
+    def _bound(self, new: Sequence[Judged]) -> None:
+        """Of the `new` ones, which are the last, keep what memory may hold; of the others their bans alone."""
+        for at, each in enumerate(new, start=len(self.uncommitted) - len(new)):
+            self._weight += each.weight
+            if self._weight > HELD and at:
+                self._remember(self.uncommitted[at:])
+                del self.uncommitted[at:]
+                self.adrift = True
+                break
+
+    def _remember(self, judged: Sequence[Judged]) -> None:
+        self._bans[:] = [*self._bans, *(ban for each in judged for ban in each.bans)][-BANS:]
 
     def _judge(self, batch: Batch, now: float) -> Judged:
         classified = self.matcher.classify(batch, now)
         sightings: tuple[Sighting, ...] = ()
         if self.echoes is not None:
             classified, sightings = self.echoes.sift(batch.source, classified)
-        self.roll.hear(batch.source, speakers(batch, classified.verdicts, self.roll.wanted, now), now)
         decisions = list(self._decisions(classified, now))
         bans = tuple(each for each in decisions if isinstance(each, Ban))
         spared = (each for each in decisions if isinstance(each, Spared))
         notices = tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
-        read = batch.block.count(b"\n")
+        read = self._look_closer(batch, classified, now)
         if read:
             self.latest[batch.source] = (_last_line(batch.block), batch.program, now)
         return Judged(batch.source, batch.cursor, read, classified, bans, classified.notices + notices, sightings)
+
+    def _look_closer(self, batch: Batch, classified: Classified, now: float) -> int:
+        """Hear who speaks, and count the lines again: of every batch, or of some while a backlog is read."""
+        if not self._looked <= now < self._looked + CLOSER:
+            self._looked = now
+            self.roll.hear(batch.source, speakers(batch, classified.verdicts, self.roll.wanted, now), now)
+            return batch.block.count(b"\n")
+        if self.roll.wanted:
+            self.roll.hear(batch.source, found(batch, self.roll.wanted, now), now)
+        return batch.count
 
     def _decisions(self, classified: Classified, now: float) -> Iterator[Ban | Spared | None]:
         for verdict in classified.verdicts:

@@ -24,8 +24,10 @@ CLOCK, ROLL = "clock", "roll"
 HOUR = 3600.0
 FULL = 0.9
 """What is left of the room for the database once the oldest lines had to go."""
-STEP, STEPS = 20_000, 10
-"""Lines that are deleted in one transaction, and transactions of one round: some tenths of a second each."""
+STEP = 5_000
+"""Lines of a kind that are deleted at once, in some 40 ms: more than come in meanwhile."""
+LOOSE = 4_000_000
+"""Bytes that the files may take beyond what is in use."""
 
 
 # --- the clock ----------------------------------------------------------------------------------------------
@@ -85,7 +87,7 @@ def _jumped(by: float, now: float) -> Notice:
 
 
 def round_(daemon: Daemon, now: float) -> None:
-    """Reconcile the kernel, forget what is over, call the roll, keep the copies, make room."""
+    """Reconcile the kernel, forget what is over, call the roll, keep the copies; see whether there is room."""
     reconcile(daemon, now)
     daemon.pipeline.tracker.expire(now)
     if not daemon.pipeline.owes and len(daemon.inbox) < SLOTS // 2:  # nobody is silent who waits to be read
@@ -95,23 +97,21 @@ def round_(daemon: Daemon, now: float) -> None:
 
 
 def _keep(daemon: Daemon, now: float) -> None:
+    hour = now >= daemon.next_hour
     with daemon.state.transaction() as tx:
         tx.remember(CLOCK, daemon.watched.mark())
-        if now >= daemon.next_hour:
+        if hour:
             tx.remember(ROLL, daemon.roll.dump(now))
-            tx.forget(now - daemon.watch.config.retention.age)
     daemon.state.copy_cursors()
-    if now >= daemon.next_hour:
+    if hour:
         daemon.next_hour = now + HOUR
         _name_deaf(daemon, now)
         daemon.mailing.forget(daemon.watch.config, now)
-        _shrink(daemon, now)
-    make_room(daemon, now)
-
-
-def _shrink(daemon: Daemon, now: float) -> None:
-    daemon.state.shrink()
-    daemon.shrunk = now
+    used, taken = daemon.state.size()
+    daemon.untidy = daemon.untidy or hour or used > daemon.watch.config.retention.size
+    if taken - used > LOOSE:
+        daemon.state.shrink()
+        daemon.shrunk = now
 
 
 def leave(daemon: Daemon) -> None:
@@ -124,29 +124,41 @@ def leave(daemon: Daemon) -> None:
         daemon.state.copy_cursors()
 
 
-def make_room(daemon: Daemon, now: float) -> None:
-    """Where the database has outgrown its limit, let the oldest lines go; those not told yet are told now."""
-    limit = daemon.watch.config.retention.size
-    if daemon.state.size()[0] <= limit:
+def tidy(daemon: Daemon, now: float) -> None:
+    """One step of making room: lines that are too old, then the oldest where there are too many.
+
+    Due again, between two batches, while `untidy` is set: no ban waits for all of it.
+    """
+    room = daemon.watch.config.retention
+    daemon.untidy = False
+    with daemon.state.transaction() as tx:
+        gone = tx.forget(now - room.age, STEP)
+    if gone >= STEP:
+        daemon.untidy = True
+        return
+    if daemon.state.size()[0] <= room.size * (FULL if daemon.crowded else 1):
+        daemon.crowded = False
         daemon.notices.faults.pop("room", None)
         return
-    for _ in range(STEPS):
-        with daemon.state.transaction() as tx:
-            deleted = tx.forget_oldest(STEP)
-        if not deleted or daemon.state.size()[0] <= FULL * limit:
-            break
-    _shrink(daemon, now)
-    if deleted:
-        return
-    tallies = daemon.state.tallies(daemon.state.period()[0]) if daemon.state.period() else {}  # type: ignore[index]
-    if any(counts[Outcome.UNEXPLAINED] + counts[Outcome.ATTACK] for counts in tallies.values()):
-        text = f"the period ends before its time: its lines fill the {limit // 1_000_000} MB that the database may take"
+    with daemon.state.transaction() as tx:
+        gone = tx.forget_oldest(STEP)
+    daemon.crowded = daemon.untidy = gone > 0
+    if not gone:
+        _make_room_early(daemon, room.size // 1_000_000, now)
+
+
+def _make_room_early(daemon: Daemon, megabytes: int, now: float) -> None:
+    """Only what no digest has told yet is left: tell it now, so that it may go."""
+    period = daemon.state.period()
+    counts = daemon.state.tallies(period[0]) if period else {}
+    if any(by[Outcome.UNEXPLAINED] + by[Outcome.ATTACK] for by in counts.values()):
+        text = f"the period ends before its time: its lines fill the {megabytes} MB that the database may take"
         daemon.note(Notice(NoticeKind.STATE, "retention", text, now))
         daemon.close_period(now)
+        daemon.untidy = True
     else:
-        daemon.notices.faults["room"] = (
-            f"the database takes more than retention.size, {limit // 1_000_000} MB, for what must stay"
-        )
+        text = f"what must stay in the database takes more than retention.size, {megabytes} MB"
+        daemon.notices.faults["room"] = text
 
 
 # --- silence ------------------------------------------------------------------------------------------------

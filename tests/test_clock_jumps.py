@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from namespaces import Namespace
 from small import NOW, Small
 from test_tracker import GUARD, POLICY, hit
 
 from logwarden.errors import StateError
+from logwarden.firewall import reconcile
 from logwarden.model import Ban
 from logwarden.tracker import Aggregation, Growth, Tracker
 
@@ -95,6 +98,19 @@ def test_a_jump_while_we_were_down_is_known_where_the_machine_was_not_booted(tmp
         assert "the clock was set" in host.preview()
     with host.running():
         assert host.bans() == {"203.0.113.9/32": pytest.approx(3_000)}
+
+
+@pytest.mark.root
+@BOTH
+def test_the_kernel_keeps_each_timeout_as_it_is(tmp_path: Path, by: float) -> None:
+    with closing(Namespace()) as namespace, namespace.inside():
+        host = Small(tmp_path, backend="ipset")
+        with host.running() as daemon:
+            host.attack("203.0.113.9", 3)
+            jump(host, by)
+            assert daemon.firewall.list(host.hands.wall) == {"203.0.113.9/32": pytest.approx(3_600, abs=5)}
+            assert host.bans() == {"203.0.113.9/32": pytest.approx(3_600)}
+            assert not reconcile(daemon.firewall, daemon.state.bans(host.hands.wall), host.hands.wall)
 
 
 def test_a_shift_that_fails_leaves_every_time_as_it_was(host: Small) -> None:

@@ -6,9 +6,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from demo.stage import daemon
+from test_journey import Host, until
 
 from logwarden.errors import StateError
-from logwarden.model import Event, Message, Outcome, Verdict
+from logwarden.model import Classified, Event, Message, Outcome, Verdict
 from logwarden.state import FILE, LOCK, State, repair
 from logwarden.state.copy import NAME
 
@@ -187,3 +189,43 @@ def test_the_copy_of_the_cursors_is_written_only_where_one_has_moved(place: Path
     assert (place / NAME).stat().st_mtime_ns == written
     assert (place / NAME).read_text() == '{"file:/x": "8"}'
     state.close()
+
+
+def test_a_file_whose_name_is_no_utf8_has_a_cursor_too_and_keeps_it(place: Path) -> None:
+    state, odd = State(str(place)), "file:/var/log/\udcff.log"
+    with state.transaction() as tx:
+        period = tx.open_period(NOW)
+        tx.count(period, odd, 1, Classified({Outcome.UNEXPLAINED: 1}, {}, ()), NOW)
+        tx.add_entry(period, Verdict(odd, Event(NOW, "h", "app", 1, "x", "x"), Outcome.UNEXPLAINED), NOW)
+        tx.set_cursor(odd, "7", NOW)
+    assert state.cursors() == {odd: "7"}
+    assert state.read() == {odd: 1}
+    assert state.tallies()[odd][Outcome.UNEXPLAINED] == 1
+    assert next(state.entries(period)).source == odd
+    state.copy_cursors()
+    kill(state)
+    scribble(place / FILE, page=0)
+    state = State(str(place))
+    assert state.cursors() == {odd: "7"}
+    state.close()
+
+
+@pytest.mark.slow
+def test_a_daemon_whose_database_breaks_ends_and_the_next_start_repairs_it(tmp_path: Path) -> None:
+    host = Host(tmp_path, port=9)
+    file = tmp_path / "state" / FILE
+    with daemon(host.config) as process:
+        host.write(*[f"unseen {number} " + "x" * 200 for number in range(300)])
+        until(lambda: host.read() == 300)
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("CREATE TABLE other (x)")  # so that the daemon looks at the file, not at what it remembers
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for page in range(1, file.stat().st_size // PAGE - 4, 4):
+            scribble(file, page)
+        host.write("unseen again")
+        assert process.wait(20) == 1
+    assert "the next start repairs it" in (tmp_path / "daemon.err").read_text()
+    with daemon(host.config):
+        until(lambda: host.read() >= 301)
+        assert "is set aside as state.db.corrupt-" in host.run("status").replace("\n", "")
+        assert "unseen again" in host.kept()[-1]

@@ -181,9 +181,9 @@ def _not_kept(tallies: Tallies, counts: Mapping[str, Mapping[Outcome, int]]) -> 
 
 
 def _no_rule(sources: Sequence[SourceCount], hits: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """No line is ignored without a rule that ignored it."""
+    """No line is ignored without a rule that ignored it, or another line whose echo it is."""
     ignored = sum(each.counts[Outcome.IGNORED] for each in sources)
-    named = sum(count for rule, count in hits.items() if _IGNORE_RULE.search(rule))
+    named = sum(count for rule, count in hits.items() if "#" not in rule or _IGNORE_RULE.search(rule))
     if ignored > named:
         yield "total", f"{ignored:,} lines were ignored, and ignore rules matched {named:,} times"
 

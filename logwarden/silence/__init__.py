@@ -8,8 +8,8 @@ Never: asks the clock, or alarms for somebody it does not know well; whoever is 
 config (`expect`).
 """
 
-from .hearing import speakers
+from .hearing import found, speakers
 from .rhythm import Rhythm
 from .roll import Expected, Roll, Subject
 
-__all__ = ["Expected", "Rhythm", "Roll", "Subject", "speakers"]
+__all__ = ["Expected", "Rhythm", "Roll", "Subject", "found", "speakers"]

@@ -25,7 +25,7 @@ from ..model import Ban, Entry, Message, Notice, NoticeKind, Outcome, Severity
 from . import copy, repair
 from .repair import Repaired
 from .schema import MIGRATIONS
-from .transaction import Transaction
+from .transaction import Transaction, restored, stored
 
 FILE, LOCK = "state.db", "lock"
 IN_USE, DAMAGED = "in use", "damaged: "
@@ -37,8 +37,8 @@ PRAGMAS = (
     "cache_size=-4096",
     "journal_size_limit=16777216",
 )
-SHRINK = 16_384
-"""Pages (4 KiB each) that are given back to the file system at once: 64 MiB, some tenths of a second."""
+SHRINK = 1_024
+"""Pages (4 KiB each) that are given back to the file system at once, in a tenth of a second."""
 WAITING = "delivered IS NULL AND given_up IS NULL"
 """The messages for which an attempt is due, now or later."""
 
@@ -92,7 +92,8 @@ class State:
         db = self._open("")
         cursors, messages = copy.load(self._directory), list(repair.salvage(aside))
         db.execute("BEGIN")
-        db.executemany("INSERT INTO cursor VALUES (?,?,0)", (cursors or {}).items())
+        known = [(stored(source), cursor) for source, cursor in (cursors or {}).items()]
+        db.executemany("INSERT INTO cursor VALUES (?,?,0)", known)
         db.executemany(
             "INSERT OR IGNORE INTO outbox (message_id, created, sender, recipients, subject, content, attempts, next,"
             " error) VALUES (?,?,?,?,?,?,?,?,?)",
@@ -173,8 +174,10 @@ class State:
 
     def shrink(self, pages: int = SHRINK) -> None:
         """Give up to so many unused pages back to the file system. Raises StateError."""
-        self._rows(f"PRAGMA incremental_vacuum({pages})")
-        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        try:
+            self._db.executescript(f"PRAGMA incremental_vacuum({pages}); PRAGMA wal_checkpoint(TRUNCATE);")
+        except sqlite3.Error as error:  # `execute` would stop at the first page, for each is a row without columns
+            raise self._trouble(error, "the database cannot be made shorter") from error
 
     # --- questions ------------------------------------------------------------------------------------------
 
@@ -194,7 +197,7 @@ class State:
 
     def cursors(self) -> dict[str, str]:
         """Where each source stands, by source."""
-        return {row["source"]: row["cursor"] for row in self._rows("SELECT source, cursor FROM cursor")}
+        return {restored(row["source"]): row["cursor"] for row in self._rows("SELECT source, cursor FROM cursor")}
 
     def period(self) -> tuple[int, float] | None:
         """The open period: its id and when it was opened. None before the first batch."""
@@ -209,13 +212,15 @@ class State:
         counts: dict[str, dict[Outcome, int]] = {}
         with self._answering():
             for row in self._rows(query, period):
-                counts.setdefault(row["source"], dict.fromkeys(Outcome, 0))[Outcome(row["outcome"])] = row["n"]
+                counts.setdefault(restored(row["source"]), dict.fromkeys(Outcome, 0))[Outcome(row["outcome"])] = row[
+                    "n"
+                ]
         return counts
 
     def read(self, period: int | None = None) -> dict[str, int]:
         """Lines that were read, by source: counted apart from what became of them."""
         query = "SELECT source, sum(lines) AS n FROM reading WHERE ?1 IS NULL OR period=?1 GROUP BY source"
-        return {row["source"]: row["n"] for row in self._rows(query, period)}
+        return {restored(row["source"]): row["n"] for row in self._rows(query, period)}
 
     def rule_hits(self, period: int) -> dict[str, int]:
         """Lines by rule in a period, busiest first."""
@@ -291,7 +296,7 @@ class State:
         """The latest messages, oldest first, and the sources that have shown them."""
         rows = self._rows("SELECT * FROM sighting ORDER BY number")
         return [
-            Sighting(row["number"], row["key"], row["pid"], row["time"], tuple(row["sources"].split("\n")))
+            Sighting(row["number"], row["key"], row["pid"], row["time"], tuple(restored(row["sources"]).split("\n")))
             for row in rows
         ]
 
@@ -340,7 +345,7 @@ def _lock(path: str) -> int:
 
 def _entry(row: sqlite3.Row) -> Entry:
     return Entry(
-        source=row["source"],
+        source=restored(row["source"]),
         time=row["time"],
         host=row["host"],
         program=row["program"],

@@ -6,6 +6,7 @@ Never: asks the clock, or commits: State.transaction does.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
@@ -50,15 +51,15 @@ class Transaction:
         """Add a batch's lines to the tally, its rules' hits to theirs, and the `read` lines apart from both."""
         self._db.execute(
             "INSERT INTO reading VALUES (?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
-            (period, source, read),
+            (period, stored(source), read),
         )
         self._db.executemany(
             "INSERT INTO tally VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
-            [(period, source, outcome, lines) for outcome, lines in classified.counts.items() if lines],
+            [(period, stored(source), outcome, lines) for outcome, lines in classified.counts.items() if lines],
         )
         self._db.executemany(
             "INSERT INTO hit VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET lines=lines+excluded.lines, last=excluded.last",
-            [(period, rule, lines, now) for rule, lines in classified.hits.items()],
+            [(period, _text(rule), lines, now) for rule, lines in classified.hits.items()],
         )
         self._db.executemany(
             "INSERT INTO slow VALUES (?,?) ON CONFLICT DO UPDATE SET seconds=seconds+excluded.seconds",
@@ -70,13 +71,13 @@ class Transaction:
         event, attack = verdict.event, verdict.attack_by
         values = (
             period,
-            verdict.source,
+            stored(verdict.source),
             event.time if event.time is not None else now,
             _text(event.host),
             _text(event.program),
             verdict.outcome,
             attack.severity if attack else None,
-            str(attack) if attack else verdict.quarantined_for,
+            _text(str(attack)) if attack else verdict.quarantined_for,
             verdict.address,
             _text(event.message),
             _text(event.raw),
@@ -95,7 +96,7 @@ class Transaction:
         time = verdict.event.time if verdict.event.time is not None else now
         self._db.execute(
             "INSERT INTO attack (time, file, rule, address, score, counted, raw) VALUES (?,?,?,?,?,?,?)",
-            (time, rule.file, str(rule), verdict.address, rule.score, counted, _text(verdict.event.raw)),
+            (time, _text(rule.file), _text(str(rule)), verdict.address, rule.score, counted, _text(verdict.event.raw)),
         )
 
     def add_ban(self, period: int, ban: Ban) -> None:
@@ -114,12 +115,12 @@ class Transaction:
         """Everything of `source` up to `cursor` is accounted for."""
         self._db.execute(
             "INSERT INTO cursor VALUES (?,?,?) ON CONFLICT DO UPDATE SET cursor=excluded.cursor, time=excluded.time",
-            (source, cursor, now),
+            (stored(source), cursor, now),
         )
 
     def add_sightings(self, sightings: Iterable[Sighting]) -> None:
         """Remember messages, or that another source has shown them; the oldest are forgotten."""
-        rows = [(*each[:4], "\n".join(each.sources)) for each in sightings]
+        rows = [(*each[:4], stored("\n".join(each.sources))) for each in sightings]
         if rows:
             self._db.executemany("INSERT OR REPLACE INTO sighting VALUES (?,?,?,?,?)", rows)
             self._db.execute("DELETE FROM sighting WHERE number<=?", (max(row[0] for row in rows) - CAPACITY,))
@@ -172,12 +173,19 @@ class Transaction:
             "INSERT INTO memory VALUES (?,?) ON CONFLICT DO UPDATE SET value=excluded.value", (name, json.dumps(value))
         )
 
-    def forget(self, before: float) -> None:
+    def forget(self, before: float, rows: int = -1) -> int:
         """Delete what is older than `before`; bans in force and messages that may still be delivered stay.
 
-        The counts of old periods are added up in one, FOLDED, so that totals stay what they are.
+        At most `rows` raw lines of each kind are deleted at once; returns how many it were. When there are no more, the
+        counts of their periods are added up in one, FOLDED, so that totals stay what they are.
         """
-        old = "(SELECT id FROM period WHERE closed<?)"
+        old = "(SELECT id FROM period WHERE closed<?1)"
+        deleted = 0
+        for table, condition in (("entry", f"period IN {old}"), ("attack", "time<?1")):
+            query = f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {condition} LIMIT ?2)"
+            deleted += self._db.execute(query, (before, rows)).rowcount
+        if 0 <= rows <= deleted:
+            return deleted
         for query in (
             f"INSERT INTO tally SELECT {FOLDED}, source, outcome, sum(lines) FROM tally WHERE period IN {old}"
             " GROUP BY source, outcome ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
@@ -185,13 +193,13 @@ class Transaction:
             " GROUP BY source ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
             f"INSERT INTO hit SELECT {FOLDED}, rule, sum(lines), max(last) FROM hit WHERE period IN {old}"
             " GROUP BY rule ON CONFLICT DO UPDATE SET lines=lines+excluded.lines, last=max(last, excluded.last)",
-            *(f"DELETE FROM {table} WHERE period IN {old}" for table in ("tally", "reading", "hit", "entry", "notice")),
-            "DELETE FROM attack WHERE time<?",
-            "DELETE FROM ban WHERE min(until, coalesce(lifted, until))<?",
-            "DELETE FROM outbox WHERE coalesce(delivered, given_up)<?",
-            "DELETE FROM period WHERE closed<?",
+            *(f"DELETE FROM {table} WHERE period IN {old}" for table in ("tally", "reading", "hit", "notice")),
+            "DELETE FROM ban WHERE min(until, coalesce(lifted, until))<?1",
+            "DELETE FROM outbox WHERE coalesce(delivered, given_up)<?1",
+            "DELETE FROM period WHERE closed<?1",
         ):
             self._db.execute(query, (before,))
+        return deleted
 
     def forget_oldest(self, rows: int) -> int:
         """Delete up to so many of the oldest raw lines of each kind, and return how many it were.
@@ -221,6 +229,24 @@ class Transaction:
             self._db.execute(f"UPDATE {table} SET {moved}", (by,))
 
 
+def stored(source: str) -> str | bytes:
+    """A source's name as SQLite takes it: that of a file whose name is no UTF-8 as bytes."""
+    return source if source.isascii() or _is_utf8(source) else os.fsencode(source)
+
+
+def restored(source: str | bytes) -> str:
+    """The name that was `stored`."""
+    return source if isinstance(source, str) else os.fsdecode(source)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _text(text: str | None) -> str:
     """SQLite takes no lone surrogates; nothing else is changed."""
-    return (text or "").encode("utf-8", "backslashreplace").decode("utf-8")
+    text = text or ""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
