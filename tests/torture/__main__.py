@@ -3,10 +3,10 @@
     python -m tests.torture [--kills N] [--seed N] [--rate N]
 
 Writers append numbered lines to a log for each of logrotate's modes, to a journald of our own, and to both at once;
-logrotate runs all the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start among them, and is
-started again. In the end each line must be in exactly one place, once: unexplained, attack and quarantined ones by
-their own text, ignored ones by the counts of their source and of the rule that hid them; and the mails must tell the
-same.
+logrotate runs all the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start
+among them, and is started again. In the end each line must be in exactly one place, once: unexplained, attack and
+quarantined ones by their own text, ignored ones by the counts of their source and of the rule that hid them; what came
+both ways, as one event and its echo; and the mails must tell the same.
 
 A seed repeats all that is drawn by lot; which thread runs when is the kernel's to say. Exit status 1 where a line is
 missing or repeated; the directory is kept then.
