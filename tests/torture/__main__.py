@@ -54,7 +54,7 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 5s}}
 """
 PATIENCE = 60.0
 """Seconds without any progress after which we stop waiting for the daemon to catch up."""
-LIFE = 1.2
+LIFE = 0.9
 """Seconds that a daemon lives on average, once it is at work."""
 
 console = Console(highlight=False, width=120)
