@@ -15,6 +15,7 @@ import pytest
 from sink import Sink
 from torture.journald import Journald, lacking
 
+from logwarden import config, watch
 from logwarden.errors import EdgeError
 from logwarden.model import MAX_LINE, Batch, Lag, Notice, NoticeKind, Provenance
 from logwarden.sources import Source, sdjournal
@@ -239,6 +240,22 @@ def test_who_wrote_an_entry_is_the_kernels_word_and_not_the_writers(
     assert trusted.unit != "ssh.service"
     assert (trusted.transport, trusted.priority) == ("journal", 6)
     assert b"elsewhere" not in found.block
+
+
+@needs_journal
+def test_the_config_says_which_directories_units_and_priority(tmp_path: Path, write: Writer) -> None:
+    journal = f"{{directories: [{write.path.parent}], units: [ssh.service], priority: 4}}"
+    (tmp_path / "logwarden.yaml").write_text(f"sources: {{journal: {journal}}}\n")
+    (source,) = watch.sources(config.load(str(tmp_path / "logwarden.yaml")))
+    sink = Sink()
+    source.start(sink, {f"journal:{write.path.parent}": ""})
+    try:
+        write("too trifling", PRIORITY="5", _SYSTEMD_UNIT="ssh.service")
+        write("another's", PRIORITY="3", _SYSTEMD_UNIT="cron.service")
+        write("ours", PRIORITY="4", _SYSTEMD_UNIT="ssh.service")
+        sink.wait_for_lines(line(2, "ours"))
+    finally:
+        source.stop()
 
 
 # --- one journal, without threads ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from .lines import Skip
 from .logfile import HEAD, LogFile, open_log
 from .place import Place
 from .reading import Reading
-from .rotation import Member, members, status
+from .rotation import Member, Stamp, members, status
 
 Answer = TypeVar("Answer")
 _LOOKS = 20  # a rotation with compression takes this many only where it is one of hundreds
@@ -118,6 +118,34 @@ class Chain:
                 answer.log.close()
             chain = again
         raise OSError(0, "is rotated faster than it can be followed", self.path)
+
+
+class Passed:
+    """Rotated files that are no newer than the one at hand, whatever they are called by now."""
+
+    def __init__(self) -> None:
+        self._stamps: set[Stamp] = set()
+        self._listed: tuple[Reading, set[Stamp]] | None = None  # of those that may be so
+
+    def survey(self, path: str, at: Reading) -> None:
+        """Note what rotated files there are, `at` being the last: none of them is newer.
+
+        It counts when, at the next call, all of `at` has been read: until then one may be a copy of what was not.
+        """
+        if self._listed is None or self._listed[0] is not at:
+            self._listed = at, {member.stamp for member in members(path)}
+        elif self._listed[1]:
+            self._stamps = self._listed[1]
+            self._listed = at, set()
+
+    def add(self, at: Reading) -> None:
+        """This file is left behind."""
+        found = at.log.stat()
+        self._stamps.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+
+    def without(self, newer: list[Member]) -> list[Member]:
+        """Those of `newer` that are not among them."""
+        return [member for member in newer if member.stamp not in self._stamps]
 
 
 def open_if_there(path: str) -> LogFile | None:

@@ -25,12 +25,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from ..model import Batch, Notice, NoticeKind
-from .chain import Chain, open_if_there
+from .chain import Chain, Passed, open_if_there
 from .lines import Skip
 from .logfile import open_log
 from .place import Place, dump, load
 from .reading import Reading, continuation, line_start
-from .rotation import Member, Stamp, members, status
+from .rotation import Member, status
 
 GRACE = 5.0
 """Seconds after a rotation that a last line without newline waits for the rest of it."""
@@ -71,8 +71,7 @@ class Tail:
         self._at: Reading | None = None
         self._old: Reading | None = None  # the file before it, while someone may still write to it
         self._before: Place | None = None  # the file before it, when it is closed
-        self._passed: set[Stamp] = set()  # rotated files that are no newer, whatever they are called by now
-        self._listed: tuple[Reading, set[Stamp]] | None = None  # those that may be so
+        self._passed = Passed()
         self._end: int | None = None  # where the file ended when it was first seen
         self._moved: float | None = None  # when an empty successor was first seen
         self._dozing: os.stat_result | None = None  # the file at the path when it was closed for being quiet
@@ -239,7 +238,7 @@ class Tail:
         there = status(path) if path else None
         if there is None:
             self._moved = None
-            self._survey(at)
+            self._passed.survey(self.path, at)
             yield from self._desert(at, now)
             return False
         if path == self.path and not there.st_size and not self._grace_over(at, now):
@@ -259,17 +258,6 @@ class Tail:
         self._keep(at)
         self._at, self._moved = following, None
         return True
-
-    def _survey(self, at: Reading) -> None:
-        """Note what rotated files there are, `at` being the last: none of them is newer, whatever it is called later.
-
-        It counts when, at the next call, all of `at` has been read: until then one may be a copy of what was not.
-        """
-        if self._listed is None or self._listed[0] is not at:
-            self._listed = at, {member.stamp for member in members(self.path)}
-        elif self._listed[1]:
-            self._passed = self._listed[1]
-            self._listed = at, set()
 
     def _grace_over(self, at: Reading, now: float) -> bool:
         """The next file is empty: stay with this one, but not for ever where it ends within a line."""
@@ -294,7 +282,7 @@ class Tail:
             known += ((self._old.place(), True),)
         if self._before is not None:
             known += ((self._before, False),)
-        return [member for member in self._chain.newer(*known) if member.stamp not in self._passed]
+        return self._passed.without(self._chain.newer(*known))
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -335,8 +323,7 @@ class Tail:
         """`at` has been read to its end: keep it open for what a slow writer may add."""
         self._old = at
         if not at.offset:  # it holds no text, and so cannot be known again
-            found = at.log.stat()
-            self._passed.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+            self._passed.add(at)
         if at.log.packed:
             self._drop_old()
 

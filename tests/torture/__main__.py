@@ -4,9 +4,9 @@
 
 Writers append numbered lines to a log for each of logrotate's modes, to a journald of our own, and to both at once;
 logrotate runs all the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start
-among them, and is started again. In the end each line must be in exactly one place, once: unexplained, attack and quarantined ones by
-their own text, ignored ones by the counts of their source and of the rule that hid them; and the mails must tell the
-same.
+among them, and is started again. In the end each line must be in exactly one place, once: unexplained, attack and
+quarantined ones by their own text, ignored ones by the counts of their source and of the rule that hid them; what came
+both ways, as one event and its echo; and the mails must tell the same.
 
 A seed repeats all that is drawn by lot; which thread runs when is the kernel's to say. Exit status 1 where a line is
 missing or repeated; the directory is kept then.
@@ -54,7 +54,7 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 5s}}
 """
 PATIENCE = 60.0
 """Seconds without any progress after which we stop waiting for the daemon to catch up."""
-LIFE = 1.2
+LIFE = 0.9
 """Seconds that a daemon lives on average, once it is at work."""
 
 console = Console(highlight=False, width=120)

@@ -36,7 +36,7 @@ MODES = {
     "trace": "create\ncompress",
     "twin": "create\ncompress\ndelaycompress",
 }
-"""What logrotate is told of each log. `trace` holds events of several lines; the journal holds what `twin` does."""
+"""What logrotate is told of each log. `trace` holds events of several lines; what `twin` holds, journald too."""
 HOST = socket.gethostname()
 KEPT = 30
 """Rotated files that are kept: many more than come while the daemon is dead."""
