@@ -184,8 +184,7 @@ def _name_deaf(daemon: Daemon, now: float) -> None:
     files: dict[str, set[str]] = {}
     for rule in daemon.watch.rules.attack:
         files.setdefault(rule.file, set()).update(rule.programs)
-    matched = {name.partition("#")[0] for name in daemon.state.rule_totals() if "#" in name}
-    for notice in daemon.roll.deaf(files, matched, now):
+    for notice in daemon.roll.deaf(files, daemon.state.attack_files(), now):
         daemon.note(notice)
 
 
