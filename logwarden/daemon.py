@@ -227,7 +227,6 @@ class Daemon:
         for item in waiting:
             self.inbox.put(item)
         self.pipeline.landed(tracker)
-        self.pipeline.echoes = watch.echoes(self.watch.config, self.state)
         self._start_sources()
 
     def unread(self) -> dict[str, Lag]:
