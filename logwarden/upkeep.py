@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CLOCK, ROLL = "clock", "roll"
 """Where state remembers the clocks as they stood last, and who speaks how often."""
 HOUR = 3600.0
+LATE = 30.0
+"""Seconds that a source may be behind and yet tell who is silent."""
 FULL = 0.9
 """What is left of the room for the database once the oldest lines had to go."""
 STEP = 5_000
@@ -90,7 +92,8 @@ def round_(daemon: Daemon, now: float) -> None:
     """Reconcile the kernel, forget what is over, call the roll, keep the copies; see whether there is room."""
     reconcile(daemon, now)
     daemon.pipeline.tracker.expire(now)
-    if not daemon.pipeline.owes and len(daemon.inbox) < SLOTS // 2:  # nobody is silent who waits to be read
+    late = any(lag.seconds > LATE for lag in daemon.unread().values())
+    if not late and not daemon.pipeline.owes and len(daemon.inbox) < SLOTS // 2:  # nobody is silent who is not read yet
         for notice in daemon.roll.call(now):
             daemon.note(notice)
     daemon.edge(NoticeKind.STATE, lambda: _keep(daemon, now))
@@ -184,8 +187,7 @@ def _name_deaf(daemon: Daemon, now: float) -> None:
     files: dict[str, set[str]] = {}
     for rule in daemon.watch.rules.attack:
         files.setdefault(rule.file, set()).update(rule.programs)
-    matched = {name.partition("#")[0] for name in daemon.state.rule_totals() if "#" in name}
-    for notice in daemon.roll.deaf(files, matched, now):
+    for notice in daemon.roll.deaf(files, daemon.state.attack_files(), now):
         daemon.note(notice)
 
 

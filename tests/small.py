@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -64,9 +65,14 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 2s, lifetime: 7d}}
 
     @contextmanager
     def running(self) -> Iterator[Daemon]:
-        """The daemon, started; stopped when the block ends."""
+        """The daemon, started; stopped when the block ends. What the first of them compiles serves all others."""
+        compiled, cache = self.place.parent / "compiled", self.place / "state" / "cache"
+        if compiled.is_dir() and not cache.is_dir():
+            shutil.copytree(compiled, cache)
         self.daemon = Daemon(config.load(str(self.config)), lambda: self.hands.wall, lambda: self.hands.since_boot)
         try:
+            if not compiled.is_dir():
+                shutil.copytree(cache, compiled)
             self.daemon.start()
             yield self.daemon
         finally:

@@ -190,6 +190,7 @@ def test_raw_lines_go_when_they_are_old_and_counts_stay(tmp_path: Path) -> None:
         assert daemon.state.tallies()["file:/x"][Outcome.UNEXPLAINED] == 1
 
 
+@pytest.mark.slow
 def test_a_database_that_outgrows_its_room_tells_its_lines_early_and_the_file_shrinks(tmp_path: Path) -> None:
     host = Small(tmp_path, extra="retention: {age: 30d, size: 16MB}")
     with host.running() as daemon:

@@ -154,6 +154,7 @@ def test_a_week_is_how_long_a_message_is_tried_by_default(tmp_path: Path) -> Non
     assert config.load(str(tmp_path / "empty.yaml")).mail.lifetime == 7 * DAY
 
 
+@pytest.mark.slow
 def test_no_line_and_no_ban_waits_for_a_server_that_hangs(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         host = Small(tmp_path, port=silent.getsockname()[1])

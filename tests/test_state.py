@@ -156,3 +156,19 @@ def test_forgetting_keeps_bans_in_force_and_undelivered_mail(state: State) -> No
     assert list(state.entries(period)) == []
     assert len(state.bans(NOW + 1e6)) == 1
     assert len(state.due(NOW + 1e6)) == 1
+
+
+def test_old_lines_go_a_few_at_a_time_and_their_counts_are_added_up_once(state: State) -> None:
+    with state.transaction() as tx:
+        period = tx.open_period(NOW)
+        tx.count(period, "file:/x", 5, Classified({Outcome.UNEXPLAINED: 5}, {"sshd.yaml#a": 5}, ()), NOW)
+        for number in range(5):
+            tx.add_entry(period, unexplained(str(number)), NOW)
+        tx.close_period(period, NOW)
+    gone = []
+    for _ in range(4):
+        with state.transaction() as tx:
+            gone.append(tx.forget(NOW + 1, rows=2))
+    assert gone == [2, 2, 1, 0]
+    assert state.tallies()["file:/x"][Outcome.UNEXPLAINED] == state.read()["file:/x"] == 5
+    assert state.attack_files() == {"sshd.yaml"}

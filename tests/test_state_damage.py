@@ -84,6 +84,7 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_begun(place: Path, damage
     state = State(str(place))
     assert state.repaired is not None
     assert "is set aside as state.db.corrupt-" in str(state.repaired)
+    assert "Cursors: 1 as they stood at 20" in str(state.repaired)
     assert state.cursors() == {"file:/x": "7"}, "the side copy: lines are read again rather than lost"
     assert state.period() is None
     state.close()

@@ -36,3 +36,8 @@ def load(directory: str) -> dict[str, str] | None:
     if not isinstance(loaded, dict) or not all(isinstance(cursor, str) for cursor in loaded.values()):
         return None
     return loaded
+
+
+def written(directory: str) -> float:
+    """When the copy was written, POSIX seconds. Raises OSError where there is none."""
+    return Path(directory, NAME).stat().st_mtime

@@ -100,7 +100,8 @@ class State:
             messages,
         )
         db.execute("COMMIT")
-        self.repaired = Repaired(why, aside.name, None if cursors is None else len(cursors), len(messages))
+        copied = None if cursors is None else copy.written(self._directory)
+        self.repaired = Repaired(why, aside.name, copied, len(known), len(messages))
         return db
 
     def _migrate(self, db: sqlite3.Connection) -> None:
@@ -236,6 +237,11 @@ class State:
         """Seconds that rules were at work in the `regex` engine since the database was made, the slowest first."""
         rows = self._rows("SELECT rule, seconds FROM slow ORDER BY seconds DESC, rule")
         return {row["rule"]: row["seconds"] for row in rows}
+
+    def attack_files(self) -> set[str]:
+        """The attack files of which a rule has matched since the database was made."""
+        query = "SELECT DISTINCT substr(rule, 1, instr(rule, '#') - 1) AS file FROM hit WHERE instr(rule, '#') > 1"
+        return {row["file"] for row in self._rows(query)}
 
     def entries(self, period: int) -> Iterator[Entry]:
         """The lines that the period's digest is made of, oldest first, never all of them in memory."""

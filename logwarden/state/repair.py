@@ -32,17 +32,22 @@ Row = tuple[str, float, str, str, str, bytes, int, float, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What became of a damaged database. `cursors` and `messages` count what the new one has of it; None: no copy."""
+    """What became of a damaged database. `cursors` and `messages` count what the new one has of it.
+
+    `copied` is when the cursors were copied, POSIX seconds; None: there was no copy.
+    """
 
     why: str
     aside: str
-    cursors: int | None = None
+    copied: float | None = None
+    cursors: int = 0
     messages: int = 0
 
     def __str__(self) -> str:
         known = "none were copied: files and journal are read from where a first start begins"
-        if self.cursors is not None:
-            known = f"{self.cursors} were copied a minute before at most: what was read since is reported again"
+        if self.copied is not None:
+            when = datetime.fromtimestamp(self.copied, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            known = f"{self.cursors} as they stood at {when} UTC: what was read since then is reported again"
         return (
             f"the database was damaged ({self.why}) and is set aside as {self.aside}; a new one was begun. Cursors:"
             f" {known}. Messages kept for delivery: {self.messages}. What this period's digest would have shown until"
