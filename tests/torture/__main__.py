@@ -15,9 +15,12 @@ missing or repeated; the directory is kept then.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -67,10 +70,19 @@ class Victim:
     def __init__(self, place: Path) -> None:
         self._argv = [sys.executable, "-m", "logwarden", "run", "--config", str(place / "logwarden.yaml")]
         self._said = (place / "daemon.err").open("ab")
+        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notices.bind(str(place / "notify"))
+        self._notices.settimeout(PATIENCE)
+        self._environment = {**os.environ, "NOTIFY_SOCKET": str(place / "notify")}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._argv, stderr=self._said)
+        self._process = subprocess.Popen(self._argv, stderr=self._said, env=self._environment)
+
+    def wait_until_ready(self) -> None:
+        """It is at work. Raises TimeoutError where it does not come to that."""
+        while b"READY=1" not in self._notices.recv(4096):
+            pass
 
     def end(self, number: int) -> None:
         """Send a signal that ends it. Raises SystemExit where something else had ended it before."""
@@ -81,12 +93,22 @@ class Victim:
         self._process.send_signal(number)
         self._process.wait()
         self._process = None
+        self._forget_notices()
+
+    def _forget_notices(self) -> None:
+        """The next READY is to be the next daemon's."""
+        self._notices.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._notices.recv(4096)
+        self._notices.settimeout(PATIENCE)
 
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
         self._said.close()
+        self._notices.close()
 
 
 def until(progress: Callable[[], int], goal: int) -> None:
@@ -114,7 +136,11 @@ def torment(victim: Victim, kills: int, chance: random.Random, rotate_journal: C
         task = bar.add_task("killing", total=kills)
         for _ in range(kills):
             victim.start()
-            _pause(chance.random() if chance.random() < 0.2 else 0.6 + chance.expovariate(1 / LIFE))
+            if chance.random() < 0.2:
+                _pause(chance.random() * 1.5)
+            else:
+                victim.wait_until_ready()
+                _pause(chance.expovariate(1 / LIFE))
             if chance.random() < 0.5:
                 rotate_journal()
             victim.end(signal.SIGKILL)
