@@ -28,8 +28,8 @@ ECHO = "the same message through another source"
 WINDOW = 5.0
 """Seconds between two stamps of one message: RFC 3164 has whole seconds, and syslogd stamps what it gets when it can.
 """
-CAPACITY = 8_192
-"""Messages that are remembered: 5 MB."""
+CAPACITY = 16_384
+"""Messages that are remembered: 9 MB, where several sources are read."""
 _AHEAD = 64  # equal messages that are looked at for one of the right pid and time
 _COMPARED = 1_000  # characters: rsyslog cuts a message at 8 KiB, we cut a line that is too long, header and all
 _ESCAPES = {code: f"#{code:03o}" for code in (*range(0x20), 0x7F)}  # rsyslog's $EscapeControlCharactersOnReceive
