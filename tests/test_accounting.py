@@ -12,6 +12,7 @@ from small_disk import PageLimit
 
 from logwarden import answers, upkeep
 from logwarden.echo import Echoes
+from logwarden.inbox import SLOTS
 from logwarden.model import Notice, NoticeKind, Outcome
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -156,7 +157,7 @@ def test_nobody_is_missed_while_a_backlog_waits_to_be_read(tmp_path: Path) -> No
     host = learned(tmp_path, "app", "heart")
     with host.running() as daemon:
         host.hands.pass_by(2 * HOUR)
-        for number in range(10):
+        for number in range(SLOTS - 1):
             daemon.inbox.put_batch(host.batch(f"normal {number}"), lambda: False)
         host.write("normal 7")
         assert "SILENCE" not in digest(host)
