@@ -98,7 +98,8 @@ def tracker(watch: Watch, state: State, now: float) -> Tracker:
     default, own = watch.config.bans.default, policies(watch)
     made = Tracker(default, own, watch.guard)
     longest = max(policy.window for policy in (default, *own.values()))
-    hits = [Hit(row["time"], row["file"], row["address"], row["score"]) for row in state.attacks(now - 2 * longest)]
+    rows = state.attacks(now - 2 * longest)
+    hits = [Hit(row["time"], row["file"], row["address"], row["score"], row["host"]) for row in rows]
     made.restore(hits, state.bans_since(now - REMEMBERED))
     return made
 

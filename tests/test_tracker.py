@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from logwarden.address import Guard, prefix
 from logwarden.model import AttackRule, Ban, Event, Location, Outcome, Policy, Provenance, Severity, Verdict
-from logwarden.tracker import Aggregation, Growth, Hit, Spared, Tracker, counts
+from logwarden.tracker import PLACES, Aggregation, Growth, Hit, Spared, Tracker, counts
 from logwarden.tracker.window import Windows
 
 NOW = 1_700_000_000.0
@@ -30,8 +30,9 @@ def hit(
     time: float | None = NOW,
     by: AttackRule | None = None,
     provenance: Provenance | None = None,
+    host: str | None = "host",
 ) -> Verdict:
-    event = Event(time, "host", "sshd", 1, "Failed", "raw", provenance)
+    event = Event(time, host, "sshd", 1, "Failed", "raw", provenance)
     return Verdict("auth.log", event, Outcome.ATTACK, attack_by=by or rule(), address=address)
 
 
@@ -101,6 +102,31 @@ def test_files_count_apart_and_addresses_count_apart() -> None:
     strike(subject, 2)
     assert subject.record(hit(by=rule("nginx.yaml")), NOW) is None
     assert subject.record(hit("203.0.113.10"), NOW) is None
+    assert subject.record(hit(), NOW) is not None
+
+
+def test_hosts_count_apart_and_an_address_that_is_banned_on_one_starts_afresh_on_all() -> None:
+    subject = tracker()
+    strike(subject, 2)
+    assert subject.record(hit(host="web2"), NOW) is None
+    assert subject.record(hit(host="web2"), NOW) is None
+    assert subject.record(hit(), NOW) is not None
+    subject.lift(prefix(ATTACKER))
+    assert subject.record(hit(host="web2"), NOW) is None
+
+
+def test_invented_hosts_beyond_a_bound_count_together() -> None:
+    subject = tracker()
+    for number in range(PLACES):
+        subject.record(hit("203.0.113.200", host=f"h{number}"), NOW)
+    made = [subject.record(hit(host=f"new{number}"), NOW) for number in range(3)]
+    assert isinstance(made[2], Ban)
+
+
+def test_restored_hits_count_on_their_host() -> None:
+    subject = tracker()
+    subject.restore(hits=[Hit(NOW - 5, "sshd.yaml", ATTACKER, 2, "host")])
+    assert subject.record(hit(host="web2"), NOW) is None
     assert subject.record(hit(), NOW) is not None
 
 
@@ -356,7 +382,7 @@ def test_aggregates_are_capped() -> None:
 def test_windows_and_bans_survive_a_restart() -> None:
     subject = tracker()
     subject.restore(
-        hits=[Hit(NOW - 5, "sshd.yaml", ATTACKER, 2), Hit(NOW - 5, "sshd.yaml", "198.51.100.1", 2)],
+        hits=[Hit(NOW - 5, "sshd.yaml", ATTACKER, 2, "host"), Hit(NOW - 5, "sshd.yaml", "198.51.100.1", 2, "host")],
         bans=[Ban("198.51.100.1/32", NOW - 10, NOW + 50, "sshd.yaml", "")],
     )
     assert strike(subject, 99, address="198.51.100.1") == []
@@ -366,7 +392,7 @@ def test_windows_and_bans_survive_a_restart() -> None:
 def test_restored_hits_that_led_to_a_ban_are_spent() -> None:
     subject = tracker()
     subject.restore(
-        hits=[Hit(NOW - 100, "sshd.yaml", ATTACKER, 1)] * 3,
+        hits=[Hit(NOW - 100, "sshd.yaml", ATTACKER, 1, "host")] * 3,
         bans=[Ban(f"{ATTACKER}/32", NOW - 100, NOW - 1, "sshd.yaml", "")],
     )
     assert strike(subject, 2) == []
@@ -374,14 +400,14 @@ def test_restored_hits_that_led_to_a_ban_are_spent() -> None:
 
 def test_restored_hits_wait_for_a_policy_that_only_the_rule_knows() -> None:
     subject = tracker()
-    subject.restore(hits=[Hit(NOW - 7000, "sshd.yaml", ATTACKER, 9)])
+    subject.restore(hits=[Hit(NOW - 7000, "sshd.yaml", ATTACKER, 9, "host")])
     subject.expire(NOW)
     assert subject.record(hit(by=rule(policy=Policy(10, 7200, 60))), NOW) is not None
 
 
 def test_restored_hits_outside_the_window_ban_nobody() -> None:
     subject = tracker()
-    subject.restore(hits=[Hit(NOW - 700, "sshd.yaml", ATTACKER, 9)])
+    subject.restore(hits=[Hit(NOW - 700, "sshd.yaml", ATTACKER, 9, "host")])
     assert strike(subject, 2) == []
 
 

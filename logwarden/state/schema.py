@@ -40,5 +40,8 @@ MIGRATIONS = (
     INSERT INTO reading SELECT period, source, sum(lines) FROM tally GROUP BY period, source;
     ALTER TABLE outbox ADD COLUMN given_up REAL;
     """,
+    """
+    ALTER TABLE attack ADD COLUMN host TEXT NOT NULL DEFAULT '';
+    """,
 )
 """Each runs once, in order; PRAGMA user_version counts those that have run."""

@@ -95,8 +95,17 @@ class Transaction:
             return
         time = verdict.event.time if verdict.event.time is not None else now
         self._db.execute(
-            "INSERT INTO attack (time, file, rule, address, score, counted, raw) VALUES (?,?,?,?,?,?,?)",
-            (time, _text(rule.file), _text(str(rule)), verdict.address, rule.score, counted, _text(verdict.event.raw)),
+            "INSERT INTO attack (time, file, rule, address, score, counted, raw, host) VALUES (?,?,?,?,?,?,?,?)",
+            (
+                time,
+                _text(rule.file),
+                _text(str(rule)),
+                verdict.address,
+                rule.score,
+                counted,
+                _text(verdict.event.raw),
+                _text(verdict.event.host or ""),
+            ),
         )
 
     def add_ban(self, period: int, ban: Ban) -> None:

@@ -1,4 +1,4 @@
-"""Attacks counted per address; when there are too many, a Ban.
+"""Attacks counted per attack file, host that was attacked, and address; when there are too many, a Ban.
 
 Owns: what counts (severity, provenance, event time), whose prefix it counts against, and how long a ban is.
 Never: asks a clock, writes anything down, or tells the firewall: the caller does. After a restart, or a transaction
@@ -27,6 +27,10 @@ __all__ = ["Aggregation", "Growth", "Hit", "Spared", "Tracker", "counts"]
 CAPACITY = 100_000
 """Windows, bans and pasts kept by default."""
 
+PLACES = 1_000
+"""Pairs of attack file and host that count apart. Who can forge the host in a line can invent any number of them:
+what comes later counts together, whatever host it names."""
+
 RESTORED_WINDOW = 86_400.0
 """Seconds that restored hits are kept until the next hit of their prefix brings its rule, and with it the policy."""
 
@@ -44,12 +48,13 @@ class Spared:
 
 
 class Hit(NamedTuple):
-    """An attack line as it was written down: POSIX seconds, the attack file, the address, the rule's score."""
+    """An attack line as it was written down: POSIX seconds, the attack file, the address, the rule's score, the host."""
 
     time: float
     file: str
     address: str
     score: int
+    host: str = ""
 
 
 def counts(verdict: Verdict) -> bool:
@@ -85,7 +90,7 @@ class Tracker:
         self._default, self._policies = default, policies or {}
         self._ipv6_length = ipv6_length
         self._windows = Windows(capacity)
-        self._files: set[str] = set()
+        self._places: set[tuple[str, str]] = set()
         self._bans = BansInForce(capacity)
         self._spared: Deadlines[tuple[str, str]] = Deadlines(capacity)
         self._history = History(growth or Growth(), repeat, capacity)
@@ -112,21 +117,30 @@ class Tracker:
         if forged := doubt(verdict.event.program, verdict.event.provenance):
             return self._spare(_writer(verdict), Spared(str(host_prefix(address)), rule.file, forged), policy, now)
         time = now if verdict.event.time is None else min(verdict.event.time, now)
-        return None if is_over(time, policy.window, now) else self._count(address, rule, policy, time, now)
+        if is_over(time, policy.window, now):
+            return None
+        return self._count(address, self._place(rule.file, verdict.event.host), rule, policy, time, now)
 
     def _count(
-        self, address: Address, rule: AttackRule, policy: Policy, time: float, now: float
+        self, address: Address, place: tuple[str, str], rule: AttackRule, policy: Policy, time: float, now: float
     ) -> Ban | Spared | None:
         text = self._counted_as(address)
         if self._bans.covers(address, text, now):
             return None
-        self._files.add(rule.file)
-        times = self._windows.push((rule.file, text), time, rule.score, policy.window, policy.threshold)
+        times = self._windows.push((*place, text), time, rule.score, policy.window, policy.threshold)
         if len(times) < policy.threshold or times[-1] <= now - policy.window:
             return None
         if refusal := self.guard.refusal(prefix(text)):
             return self._spare(text, Spared(text, rule.file, refusal), policy, now)
         return self._convict(text, rule, policy, times, now)
+
+    def _place(self, file: str, host: str | None) -> tuple[str, str]:
+        """What counts apart from all else: hits on one host by the rules of one file."""
+        place = (file, host or "")
+        if place not in self._places and len(self._places) >= PLACES:
+            place = (file, "")
+        self._places.add(place)
+        return place
 
     def _counted_as(self, address: Address) -> str:
         """The prefix that the source holds, or its address alone where that prefix holds somebody to protect."""
@@ -186,8 +200,8 @@ class Tracker:
         self._forget(str(network))
 
     def _forget(self, text: str) -> None:
-        for file in self._files:
-            self._windows.forget((file, text))
+        for place in self._places:
+            self._windows.forget((*place, text))
 
     # --- upkeep ---------------------------------------------------------------------------------------------
 
@@ -204,8 +218,8 @@ class Tracker:
         for hit in hits:
             text = self._counted_as(parse(hit.address))
             if hit.time > spent.get(text, 0.0):
-                self._files.add(hit.file)
-                self._windows.push((hit.file, text), hit.time, hit.score, RESTORED_WINDOW, RESTORED_HITS)
+                place = self._place(hit.file, hit.host)
+                self._windows.push((*place, text), hit.time, hit.score, RESTORED_WINDOW, RESTORED_HITS)
 
     def expire(self, now: float) -> None:
         """Forget what is over. Due each minute or so; takes time in proportion to what is remembered."""

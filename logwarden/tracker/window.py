@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from itertools import repeat
 
-Key = tuple[str, str]
+Key = tuple[str, str, str]
+"""An attack file, the host, the address or prefix."""
 Times = tuple[float, ...]
 
 
