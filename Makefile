@@ -21,7 +21,7 @@ test: setup ## every test; those that need root skip themselves where there is n
 # In one process: to divide the work of a few seconds costs more than it saves. What pytest rewrites is kept.
 unit: export PYTHONDONTWRITEBYTECODE =
 unit: setup ## the tests that need no root and take no seconds
-	$(PYTHON) -m pytest -m 'not root and not slow' --hypothesis-profile=quick
+	$(PYTEST) -m 'not root and not slow' --hypothesis-profile=quick
 
 lint: setup ## ruff and mypy --strict
 	$(PYTHON) -m ruff check $(CODE)

@@ -15,6 +15,8 @@ from logwarden.echo import Echoes
 from logwarden.inbox import SLOTS
 from logwarden.model import Notice, NoticeKind, Outcome
 
+pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
+
 HOUR, DAY = 3_600.0, 86_400.0
 
 
@@ -85,7 +87,7 @@ def test_gaps_quarantines_and_refused_rules_are_printed(host: Small) -> None:
     text = digest(host)
     assert "4 hours are missing" in text
     assert "QUARANTINED file:/x" in text
-    assert "bad.rules:1" in text
+    assert "bad.rules:1" in "".join(text.split())  # a long path is folded
 
 
 def test_a_notice_that_the_database_did_not_take_is_in_the_digest_later(host: Small) -> None:

@@ -18,6 +18,8 @@ from logwarden.firewall import reconcile
 from logwarden.model import Ban
 from logwarden.tracker import Aggregation, Growth, Tracker
 
+pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
+
 YEAR = 366 * 86_400.0
 BOTH = pytest.mark.parametrize("by", [YEAR, -YEAR], ids=["ahead", "back"])
 

@@ -17,6 +17,8 @@ from test_mailer import Server, serving
 from logwarden import config
 from logwarden.model import Notice, NoticeKind
 
+pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
+
 DAY = 86_400.0
 ADMIN, OPS = "admin@web1.example", "ops@web1.example"
 

@@ -246,6 +246,7 @@ HOSTILE: dict[str, Callable[[], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_rule_is_refused_before_it_costs_anything(name: str) -> None:
     started = time.process_time()
@@ -254,6 +255,7 @@ def test_a_hostile_rule_is_refused_before_it_costs_anything(name: str) -> None:
     assert time.process_time() - started < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
     [

@@ -13,6 +13,8 @@ from logwarden import pipeline
 from logwarden.daemon import Daemon
 from logwarden.model import Outcome
 
+pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
+
 YEAR = 366 * 86_400.0
 LONG = "x" * 60_000
 DEADLINE = 20.0

@@ -23,6 +23,8 @@ from logwarden.sources.entry import Renderer
 from logwarden.sources.journal import Journal, JournalSource
 from logwarden.sources.sdjournal import Selection
 
+pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
+
 REMOTE = "/lib/systemd/systemd-journal-remote"
 BOOT = "a" * 32
 START = 1_795_366_800_000_000  # 2026-11-22T17:00:00Z, microseconds

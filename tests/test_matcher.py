@@ -270,6 +270,7 @@ def test_without_rules_every_line_is_unexplained() -> None:
     assert classify(compiled(), "a", "", "b").counts[Outcome.UNEXPLAINED] == 3
 
 
+@pytest.mark.slow
 def test_a_large_batch_is_as_its_lines() -> None:
     made = compiled(ignore("su", "x"), ignore("", r"^only\W"))
     lines = ["Nov 22 17:00:00 mail su: x", "Nov 22 17:00:00 mail su: y", "only this", "", "z" * 200] * 2_000
@@ -418,6 +419,7 @@ SLOW = r"(a|aa)*(a|aa)*(a|aa)*(x|y)\4"
 """With a backreference, so that Hyperscan cannot save it; on a line of many a's it takes for ever."""
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_rule_that_takes_too_long_is_suspended_and_its_line_quarantined(portable: bool) -> None:
     slow, other = ignore("", f"^{SLOW}$"), ignore("", "^b+$")
@@ -444,6 +446,7 @@ def test_a_rule_that_takes_too_long_is_suspended_and_its_line_quarantined(portab
         r"(.*)(.*)(.*)\1\2\3x", r"(a*)*\1b", r"((a|aa)+)\1\1\1!b", r"(\w+\s?)*\1!b",
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_no_rule_holds_the_daemon(portable: bool, regex: str) -> None:
     """Two lines of 30,000 bytes, and a second for both: a rule is suspended after 0.1 s."""
     made = compiled(ignore("", f"^{regex}"), ignore("", "^quiet$"), portable=portable)
@@ -454,6 +457,7 @@ def test_no_rule_holds_the_daemon(portable: bool, regex: str) -> None:
     assert sum(found.counts.values()) == 3
 
 
+@pytest.mark.slow
 @BOTH
 def test_one_long_line_does_not_switch_an_attack_rule_off(portable: bool) -> None:
     made = compiled(attack("su", f"{SLOW} from <ADDR>"), portable=portable)
@@ -464,6 +468,7 @@ def test_one_long_line_does_not_switch_an_attack_rule_off(portable: bool) -> Non
     assert len(found.notices) == 1
 
 
+@pytest.mark.slow
 @BOTH
 def test_what_rules_cost_in_the_slow_engine_is_told_by_rule(portable: bool) -> None:
     slow, quick = ignore("", f"^{SLOW}$"), ignore("", r"^(b)\1+$")

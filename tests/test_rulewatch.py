@@ -8,6 +8,8 @@ import pytest
 
 from logwarden.rulewatch import RuleWatch
 
+pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
+
 
 @pytest.fixture
 def heard(tmp_path: Path) -> Iterator[threading.Semaphore]:

@@ -59,6 +59,7 @@ def test_office_hours_are_learned_in_the_first_week_and_no_weekend_is_an_alarm()
     assert live(Roll(monday), times, monday + 41 * DAY) == []
 
 
+@pytest.mark.slow
 def test_random_speakers_raise_few_false_alarms() -> None:
     """150 programs that speak at random, every ten minutes to every other day, for eight weeks: 23 years."""
     alarms = 0
@@ -135,6 +136,7 @@ def test_an_attack_file_that_never_matched_is_named_once_where_its_program_speak
     assert roll.deaf(files, [], NOW) == []
 
 
+@pytest.mark.slow
 def test_a_flood_of_invented_names_displaces_nobody_who_is_known_and_fills_no_memory() -> None:
     roll = Roll(NOW)
     live(roll, every(HOUR, 10), NOW + 10 * DAY)

@@ -14,6 +14,8 @@ from logwarden.model import Classified, Event, Message, Outcome, Verdict
 from logwarden.state import FILE, LOCK, State, repair
 from logwarden.state.copy import NAME
 
+pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
+
 NOW = 1_790_000_000.0
 PAGE = 4096
 
