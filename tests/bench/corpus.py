@@ -138,19 +138,24 @@ def attack_samples() -> list[bytes]:
     return found
 
 
-def sshd_lines(count: int, seed: int = 4) -> list[bytes]:
-    """`count` lines of an sshd log under attack, about half of them failed passwords."""
+def sshd_lines(count: int, attacks: float, seed: int = 4) -> list[bytes]:
+    """`count` lines of an sshd log, of which a share `attacks` are failed passwords."""
     chance = random.Random(seed)
     made = []
     for number in range(count):
         address = f"203.0.113.{chance.randrange(1, 255)}"
         port, pid = chance.randrange(1024, 65536), chance.randrange(300, 32768)
+        failed = chance.random() < attacks
         message = chance.choice(
             (
                 f"Failed password for root from {address} port {port} ssh2",
                 f"Failed password for invalid user admin from {address} port {port} ssh2",
+            )
+            if failed
+            else (
                 "pam_unix(sshd:session): session closed for user ada",
-                "Accepted publickey for ada from 192.0.2.50 port 50022 ssh2: ED25519 SHA256:" + "x" * 43,
+                "pam_unix(sshd:session): session opened for user ada(uid=1000) by (uid=0)",
+                f"Accepted publickey for ada from 192.0.2.50 port {port} ssh2: ED25519 SHA256:" + "x" * 43,
             )
         )
         stamp = STAMP % (number // 6000 % 60, number // 100 % 60, number % 1_000_000)

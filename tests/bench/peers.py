@@ -25,12 +25,15 @@ def cleaned_rules(files: Sequence[Path], place: Path) -> list[Path]:
     return cleaned
 
 
-def grep_pipeline(log: Path, rules: Sequence[Path]) -> int:
-    """What logcheck does: one `grep -v -f` a rule file, each over what the one before it left. Returns lines left."""
+def grep_pipeline(log: Path, rules: Sequence[Path], locale: str) -> int:
+    """What logcheck does: one `grep -v -f` a rule file, each over what the one before it left. Returns lines left.
+
+    logcheck runs it in the locale that cron gets from Debian's /etc/default/locale by pam_env: UTF-8.
+    """
     left = log.read_bytes()
     for file in rules:
         argv = ["grep", "--text", "-E", "-v", "-f", str(file)]
-        done = subprocess.run(argv, input=left, stdout=subprocess.PIPE, env={"LC_ALL": "C", **_path()}, check=False)
+        done = subprocess.run(argv, input=left, stdout=subprocess.PIPE, env={"LC_ALL": locale, **_path()}, check=False)
         left = done.stdout
     return left.count(b"\n")
 
