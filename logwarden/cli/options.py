@@ -66,4 +66,5 @@ def clock(time: float | None) -> str:
 
 def safe(text: object) -> str:
     """Text that a stranger may have written, with control characters made visible: it cannot move the cursor."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+    text = str(text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

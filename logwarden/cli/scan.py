@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import multiprocessing
 import os
@@ -17,7 +16,6 @@ from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 
 from .. import config, watch
@@ -27,7 +25,7 @@ from ..model import Batch, Outcome, Verdict
 from ..sources import lines
 from .options import config_option, console, json_option, safe, table
 
-_STYLES = {Outcome.ATTACK: "red", Outcome.QUARANTINED: "magenta", Outcome.UNEXPLAINED: ""}
+_COLOURS = {Outcome.ATTACK: "red", Outcome.QUARANTINED: "magenta"}
 LARGE = 4 << 20
 """Bytes from which a file is worth a progress bar and, unless --jobs says otherwise, more than one process."""
 
@@ -105,13 +103,12 @@ class Judge:
             yield json.dumps(_as_json(number, verdict), ensure_ascii=False) + "\n"
 
     def _text(self, verdicts: tuple[Verdict, ...]) -> Iterator[str]:
-        page = io.StringIO()
-        out = Console(file=page, force_terminal=self.colour, highlight=False, soft_wrap=True)
         for verdict in verdicts:
             if verdict.reported:
                 rule = f"  [{verdict.attack_by}]" if verdict.attack_by else ""
-                out.print(safe(verdict.event.raw) + rule, markup=False, style=_STYLES[verdict.outcome])
-        yield page.getvalue()
+                line = safe(verdict.event.raw) + rule
+                colour = _COLOURS.get(verdict.outcome) if self.colour else None
+                yield (click.style(line, fg=colour) if colour else line) + "\n"
 
 
 def _as_json(number: int, verdict: Verdict) -> dict[str, Any]:

@@ -277,7 +277,7 @@ class State:
         return int(self._rows("SELECT count(*) AS n FROM ban WHERE prefix=?", prefix)[0]["n"])
 
     def attacks(self, since: float) -> list[sqlite3.Row]:
-        """Hits that counted (time, file, rule, address, score, raw, host) and are not older than `since`, oldest first."""
+        """Hits that counted (the columns of `attack`) and are not older than `since`, oldest first."""
         return self._rows("SELECT * FROM attack WHERE counted AND time>=? ORDER BY time, id", since)
 
     def due(self, now: float) -> list[Message]:

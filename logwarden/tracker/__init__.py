@@ -48,7 +48,7 @@ class Spared:
 
 
 class Hit(NamedTuple):
-    """An attack line as it was written down: POSIX seconds, the attack file, the address, the rule's score, the host."""
+    """An attack line as it was written down: POSIX seconds, attack file, address, the rule's score, host attacked."""
 
     time: float
     file: str
