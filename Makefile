@@ -34,7 +34,7 @@ bench: setup ## lines a second, as ratios to the engine's raw scan and to the pe
 corpus: setup ## the attack rules against labelled lines of other projects: make corpus CORPUS=DIR
 	@$(PYTHON) -m tests.corpus $(CORPUS)
 
-torture: setup ## kill the daemon 50 times while logs are written and rotated, and count every line: KILLS=1000 for the long form
+torture: setup ## SIGKILL fifty times while logs are written and rotated, and every line counted: KILLS=1000 for more
 	@$(PYTHON) -m tests.torture --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))
 
 fuzz: setup ## the property tests with a hundred times the examples and a new seed
