@@ -151,9 +151,10 @@ def tidy(daemon: Daemon, now: float) -> None:
 
 
 def _make_room_early(daemon: Daemon, megabytes: int, now: float) -> None:
-    """Only what no digest has told yet is left: tell it now, so that it may go."""
+    """Only what no digest has told yet is left: tell it now, so that it may go; no oftener than EARLY, though."""
     period = daemon.state.period()
-    counts = daemon.state.tallies(period[0]) if period else {}
+    ripe = period is not None and now - period[1] >= EARLY
+    counts = daemon.state.tallies(period[0]) if period and ripe else {}
     if any(by[Outcome.UNEXPLAINED] + by[Outcome.ATTACK] for by in counts.values()):
         text = f"the period ends before its time: its lines fill the {megabytes} MB that the database may take"
         daemon.note(Notice(NoticeKind.STATE, "retention", text, now))
@@ -225,3 +226,7 @@ def reconcile(daemon: Daemon, now: float, *, expected: bool = False) -> None:
             daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(repairs), now))
 
     daemon.edge(NoticeKind.FIREWALL, act)
+
+
+EARLY = 3_600.0
+"""Seconds that a period lasts at least, however full the database is: a flood of lines is no flood of mail."""

@@ -9,6 +9,7 @@ import pytest
 
 from logwarden.model import Batch, Event, Outcome, Verdict
 from logwarden.silence import Expected, Rhythm, Roll, speakers
+from logwarden.silence.roll import KNOWN_MOST, NAMED_MOST
 
 NOW = 1_790_000_000.0
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
@@ -188,3 +189,12 @@ def test_lines_that_are_not_simply_ignored_are_all_heard() -> None:
 def test_bytes_of_any_kind_are_heard_as_nothing(block: bytes) -> None:
     odd = Batch("file:/x", block, block.count(b"\n"), "7")
     assert set(speakers(odd, (), [("h\udcff", "p")], NOW)) <= {("", "")}
+
+
+def test_invented_hosts_of_an_expected_program_fill_neither_memory_nor_the_digest() -> None:
+    roll = Roll(NOW)
+    roll.expected = (Expected(HOUR, program="backup"),)
+    for number in range(20_000):
+        roll.hear("file:/x", [(f"host{number}", "backup")], NOW + number / 100)
+    assert len(roll._known) <= 2 * KNOWN_MOST
+    assert len(roll.call(NOW + 3 * HOUR)) <= NAMED_MOST + 1

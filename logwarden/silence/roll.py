@@ -17,6 +17,9 @@ from ..model import Notice, NoticeKind
 from .rhythm import KNOWN, RESOLUTION, Rhythm
 
 KNOWN_MOST, NEW_MOST = 2_000, 2_000
+"""Known ones may be twice as many where the config expects them: hosts can be invented."""
+NAMED_MOST = 50
+"""Notices at a time: a log that ends silences all who wrote there."""
 FORGOTTEN = 35 * 86_400.0
 SPEAKS = 20
 """Silences after which a program is one that speaks."""
@@ -82,7 +85,9 @@ class Roll:
             if len(self._new) > NEW_MOST:
                 self._new.popitem(last=False)
         rhythm.hear(now)
-        if (rhythm.silences and len(self._known) < KNOWN_MOST) or any(each.covers(subject) for each in self.expected):
+        known = len(self._known)
+        expected = known < 2 * KNOWN_MOST and any(each.covers(subject) for each in self.expected)
+        if expected or (rhythm.silences and known < KNOWN_MOST):
             self._known[subject] = self._new.pop(subject)
 
     # --- who is missed --------------------------------------------------------------------------------------
@@ -93,7 +98,11 @@ class Roll:
             del self._known[subject]
         late = [subject for subject, rhythm in self._known.items() if self._is_late(subject, rhythm, now)]
         self.wanted = [(subject.host, subject.program) for subject in late if not subject.source]
-        return [*self._missed(late, now), *self._never_heard(now)]
+        notices = [*self._missed(late, now), *self._never_heard(now)]
+        if len(notices) > NAMED_MOST:
+            text = f"and {len(notices) - NAMED_MOST} others have fallen silent at the same time"
+            notices[NAMED_MOST:] = [Notice(NoticeKind.SILENCE, "others", text, now)]
+        return notices
 
     def _is_late(self, subject: Subject, rhythm: Rhythm, now: float) -> bool:
         every = self._every(subject)

@@ -16,6 +16,8 @@ from ..model import Ban, Classified, Message, Notice, Verdict
 
 FOLDED = 0
 """The period in whose name the counts of forgotten ones are kept."""
+SHOWN = 1_024
+"""Characters of an attack line that are kept beyond its digest: the attacker decides how long it is."""
 ATTACKS = 100_000
 """Attack lines that stay whatever room they take: as many as the tracker has windows."""
 _TIMES = {
@@ -103,7 +105,7 @@ class Transaction:
                 verdict.address,
                 rule.score,
                 counted,
-                _text(verdict.event.raw),
+                _text(verdict.event.raw[:SHOWN]),
                 _text(verdict.event.host or ""),
             ),
         )
