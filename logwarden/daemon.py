@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from . import __version__, adoption, answers, systemd, upkeep, watch
@@ -321,8 +322,8 @@ class Daemon:
     def _start_sources(self) -> None:
         """Where their last batch ended that is committed, or waits to be."""
         waiting = {judged.source: judged.cursor for judged in self.pipeline.uncommitted}
-        shown = [*self.state.sightings(), *(each for judged in self.pipeline.uncommitted for each in judged.sightings)]
-        self.pipeline.echoes = watch.echoes(self.watch.config, shown)
+        shown = (each for judged in self.pipeline.uncommitted for each in judged.sightings)
+        self.pipeline.echoes = watch.echoes(self.watch.config, chain(self.state.sightings(), shown))
         self._feed = Feed(watch.sources(self.watch.config), self.inbox)
         self._feed.start(self.state.cursors() | waiting, self._source_trouble)
 

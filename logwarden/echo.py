@@ -6,8 +6,8 @@ its source as ignored, by the rule ECHO, and nothing else happens. One by the sa
 twice has said two things, and both have their echo.
 
 Only lines that no rule hides come here: one that is hidden twice is read twice, ignored twice, and of no consequence.
-Owns: what makes two lines one message, and how long that is remembered. Never: asks the clock, stores: the consumer
-commits sightings together with the lines, so a restart neither reports an echo nor swallows what is none.
+Owns: what makes two lines one message (`sighting` remembers them). Never: asks the clock, stores: the consumer commits
+sightings together with the lines, so a restart neither reports an echo nor swallows what is none.
 Limits: CAPACITY messages are remembered. Where one source is further behind the other than that, its echoes are
 reported. A message that both know by another pid, as where `logger --id` claims one, is two.
 """
@@ -15,74 +15,31 @@ reported. A message that both know by another pid, as where `logger --id` claims
 from __future__ import annotations
 
 import functools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import blake2b
-from typing import NamedTuple
 
 from .model import Classified, Outcome, Verdict
+from .sighting import CAPACITY, KEY, Sighting, Sightings
 
 ECHO = "the same message through another source"
 """What stands in the place of a rule's name where hits are counted."""
 WINDOW = 5.0
 """Seconds between two stamps of one message: RFC 3164 has whole seconds, and syslogd stamps what it gets when it can.
 """
-CAPACITY = 16_384
-"""Messages that are remembered: 9 MB, where several sources are read."""
-_AHEAD = 64  # equal messages that are looked at for one of the right pid and time
 _COMPARED = 1_000  # characters: rsyslog cuts a message at 8 KiB, we cut a line that is too long, header and all
 _ESCAPES = {code: f"#{code:03o}" for code in (*range(0x20), 0x7F)}  # rsyslog's $EscapeControlCharactersOnReceive
 
 
-class Sighting(NamedTuple):
-    """A message, and the sources that have shown it. `key` stands for host, program, outcome and text."""
-
-    number: int
-    key: bytes
-    pid: int | None
-    time: float
-    sources: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Equals:
-    """The messages of one key, oldest first; `start`: for each source, how many at the front are nothing new to it."""
-
-    sightings: list[Sighting] = field(default_factory=list)
-    start: dict[str, int] = field(default_factory=dict)
-
-    def echoed(self, source: str, pid: int | None, time: float) -> int | None:
-        """The index of the message that one from `source` is the echo of."""
-        found, at = self.sightings, self.start.get(source, 0)
-        while at < len(found) and (source in found[at].sources or found[at].time < time - WINDOW):
-            at += 1
-        if at:
-            self.start[source] = at
-        for index in range(at, min(at + _AHEAD, len(found))):
-            each = found[index]
-            if source in each.sources or abs(each.time - time) > WINDOW:
-                continue
-            if each.pid == pid or each.pid is None or pid is None:
-                return index
-        return None
-
-    def forget_first(self) -> None:
-        del self.sightings[0]
-        for source in self.start:
-            self.start[source] = max(0, self.start[source] - 1)
-
-
 class Echoes:
-    """The latest messages. `known` are sightings of a former process, oldest first."""
+    """The latest messages. `known` are sightings of a former process, oldest first; of one number, the last holds."""
 
     def __init__(self, known: Iterable[Sighting] = (), capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._by_key: dict[bytes, _Equals] = {}
-        self._order: deque[bytes] = deque()
-        self._number = 0
+        self._latest = Sightings(capacity)
         for sighting in known:
-            self._remember(sighting)
+            self._restore(sighting)
 
     def sift(self, source: str, classified: Classified) -> tuple[Classified, tuple[Sighting, ...]]:
         """`classified` with its echoes ignored, and the sightings that are new or have changed."""
@@ -105,26 +62,19 @@ class Echoes:
         if event.time is None or not event.host or not event.program or verdict.outcome is Outcome.IGNORED:
             return None, False
         key = _key(event.host, event.program, verdict.outcome, event.message)
-        equals = self._by_key.get(key)
-        index = equals.echoed(source, event.pid, event.time) if equals else None
-        if equals is None or index is None:
-            sighting = Sighting(self._number + 1, key, event.pid, event.time, (source,))
-            self._remember(sighting)
-            return sighting, False
-        before = equals.sightings[index]
-        sighting = equals.sightings[index] = before._replace(sources=(*before.sources, source))
-        return sighting, True
+        echo = self._latest.again(key, source, event.pid, event.time - WINDOW, event.time + WINDOW)
+        if echo is None:
+            return self._latest.add(key, event.pid, event.time, (source,)), False
+        return echo, True
 
-    def _remember(self, sighting: Sighting) -> None:
-        self._number = sighting.number
-        self._by_key.setdefault(sighting.key, _Equals()).sightings.append(sighting)
-        self._order.append(sighting.key)
-        if len(self._order) > self._capacity:
-            oldest = self._order.popleft()
-            equals = self._by_key[oldest]
-            equals.forget_first()
-            if not equals.sightings:
-                del self._by_key[oldest]
+    def _restore(self, sighting: Sighting) -> None:
+        number, key, pid, time, sources = sighting
+        if number > self._latest.next:  # the first, or what was before it is lost
+            self._latest = Sightings(self._capacity, number)
+        if number == self._latest.next:
+            self._latest.add(key, pid, time, sources)
+        else:
+            self._latest.show(number, sources)
 
 
 def _counts(classified: Classified, echoes: Iterable[Verdict]) -> dict[Outcome, int]:
@@ -153,7 +103,7 @@ def _key(host: str, program: str, outcome: Outcome, message: str) -> bytes:
     if not text.isprintable():
         text = text.translate(_ESCAPES)[:_COMPARED]
     parts = "\0".join((_host(host), program, outcome, text))
-    return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+    return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=KEY).digest()
 
 
 @functools.lru_cache(maxsize=256)

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from . import header
-from .echo import Echoes, Sighting
+from .echo import Echoes
 from .errors import StateError
 from .firewall import Firewall
 from .matcher import Matcher
 from .model import Ban, Batch, Classified, Notice, NoticeKind, Outcome
+from .sighting import Sighting
 from .silence import Roll, found, speakers
 from .state import State, Transaction
 from .tracker import Spared, Tracker, counts

@@ -15,11 +15,12 @@ from pathlib import Path
 from . import address, host, matcher, process, rules
 from .address import Guard
 from .config import Config, JournalConfig
-from .echo import Echoes, Sighting
+from .echo import Echoes
 from .errors import CommandError, EdgeError
 from .firewall import BACKENDS, Firewall
 from .matcher import Matcher
 from .model import Policy, Refusal, RuleSet
+from .sighting import Sighting
 from .sources import Source
 from .sources.file import FileSource, FileSpec
 from .sources.journal import JournalSource
@@ -130,11 +131,11 @@ def _journal(given: JournalConfig) -> JournalSource:
 
 
 def echoes(config: Config, shown: Iterable[Sighting]) -> Echoes | None:
-    """Where several sources are read, which may show the same message: what they have `shown` lately."""
+    """Where several sources are read, which may show the same message: what they have `shown` lately, oldest first."""
     files, journal = config.sources.files, config.sources.journal
     ways = len(files) + any(glob.has_magic(file.path) for file in files)
     ways += max(1, len(journal.directories)) if journal else 0
-    return Echoes({each.number: each for each in shown}.values()) if ways > 1 else None
+    return Echoes(shown) if ways > 1 else None
 
 
 def read_twice(config: Config) -> list[str]:

@@ -11,6 +11,7 @@ Fails: with StateError; a transaction that raises is rolled back. `damaged` is s
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import sqlite3
@@ -19,9 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..echo import Sighting
 from ..errors import StateError
 from ..model import Ban, Entry, Message, Notice, NoticeKind, Outcome, Severity
+from ..sighting import KEY, Sighting
 from . import copy, repair
 from .repair import Repaired
 from .schema import MIGRATIONS
@@ -298,13 +299,10 @@ class State:
         )
         return [dict(row) for row in self._rows(query)]
 
-    def sightings(self) -> list[Sighting]:
+    def sightings(self) -> Iterator[Sighting]:
         """The latest messages, oldest first, and the sources that have shown them."""
-        rows = self._rows("SELECT * FROM sighting ORDER BY number")
-        return [
-            Sighting(row["number"], row["key"], row["pid"], row["time"], tuple(restored(row["sources"]).split("\n")))
-            for row in rows
-        ]
+        with self._answering():
+            yield from map(_sighting, self._db.execute("SELECT * FROM sighting ORDER BY number"))
 
     def recall(self, name: str) -> Any:
         """What was remembered under `name` (plain JSON data), or None."""
@@ -362,6 +360,18 @@ def _entry(row: sqlite3.Row) -> Entry:
         message=row["message"],
         raw=row["raw"],
     )
+
+
+def _sighting(row: sqlite3.Row) -> Sighting:
+    number, key, pid, time, sources = row
+    if not isinstance(key, bytes) or len(key) != KEY:
+        raise ValueError(f"the key of sighting {number} is not of {KEY} bytes")
+    return Sighting(number, key, None if pid is None else int(pid), float(time), _sources(sources))
+
+
+@functools.lru_cache(maxsize=256)
+def _sources(text: str | bytes) -> tuple[str, ...]:
+    return tuple(restored(text).split("\n"))
 
 
 def _ban(row: Mapping[str, Any] | sqlite3.Row) -> Ban:

@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from ..echo import CAPACITY, Sighting
 from ..model import Ban, Classified, Message, Notice, Verdict
+from ..sighting import CAPACITY, Sighting
 
 FOLDED = 0
 """The period in whose name the counts of forgotten ones are kept."""
