@@ -8,8 +8,9 @@ twice has said two things, and both have their echo.
 Only lines that no rule hides come here: one that is hidden twice is read twice, ignored twice, and of no consequence.
 Owns: what makes two lines one message (`sighting` remembers them). Never: asks the clock, stores: the consumer commits
 sightings together with the lines, so a restart neither reports an echo nor swallows what is none.
-Limits: CAPACITY messages are remembered. Where one source is further behind the other than that, its echoes are
-reported. A message that both know by another pid, as where `logger --id` claims one, is two.
+Limits: CAPACITY messages are remembered, of all sources together. Where one source is further behind the other than
+that many lines that no rule hides, its echoes are reported: twice, rather than not at all. A message that both know by
+another pid, as where `logger --id` claims one, is two.
 """
 
 from __future__ import annotations
@@ -36,10 +37,14 @@ class Echoes:
     """The latest messages. `known` are sightings of a former process, oldest first; of one number, the last holds."""
 
     def __init__(self, known: Iterable[Sighting] = (), capacity: int = CAPACITY) -> None:
-        self._capacity = capacity
         self._latest = Sightings(capacity)
-        for sighting in known:
-            self._restore(sighting)
+        for number, key, pid, time, sources in known:
+            if number > self._latest.next:  # the first, or what was before it is lost
+                self._latest = Sightings(capacity, number)
+            if number == self._latest.next:
+                self._latest.add(key, pid, time, sources)
+            else:
+                self._latest.show(number, sources)
 
     def sift(self, source: str, classified: Classified) -> tuple[Classified, tuple[Sighting, ...]]:
         """`classified` with its echoes ignored, and the sightings that are new or have changed."""
@@ -63,18 +68,10 @@ class Echoes:
             return None, False
         key = _key(event.host, event.program, verdict.outcome, event.message)
         echo = self._latest.again(key, source, event.pid, event.time - WINDOW, event.time + WINDOW)
-        if echo is None:
-            return self._latest.add(key, event.pid, event.time, (source,)), False
-        return echo, True
-
-    def _restore(self, sighting: Sighting) -> None:
-        number, key, pid, time, sources = sighting
-        if number > self._latest.next:  # the first, or what was before it is lost
-            self._latest = Sightings(self._capacity, number)
-        if number == self._latest.next:
-            self._latest.add(key, pid, time, sources)
-        else:
-            self._latest.show(number, sources)
+        if echo is not None:
+            return echo, True
+        number = self._latest.add(key, event.pid, event.time, (source,))
+        return Sighting(number, key, event.pid, event.time, (source,)), False
 
 
 def _counts(classified: Classified, echoes: Iterable[Verdict]) -> dict[Outcome, int]:

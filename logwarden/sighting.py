@@ -1,4 +1,4 @@
-"""The latest messages that sources have shown, packed: some 45 bytes each, where an object of Python's takes hundreds.
+"""The latest messages that sources have shown, packed: 47 bytes each, where objects would take hundreds.
 
 A ring of CAPACITY places, a column to an array. Which places hold a key is told by a hash table of chains, oldest
 first: what is forgotten is the oldest of all, hence the first of its chain. The hash is Python's own of bytes, which
@@ -12,12 +12,12 @@ from array import array
 from typing import NamedTuple
 
 CAPACITY = 131_072
-"""Messages that are remembered: 6 MB, where several sources are read."""
+"""Messages that are remembered where several sources are read: 6 MB, 7 in the database, half a second at a start."""
 KEY = 12
 """Bytes of a key."""
 _AHEAD = 64  # equal messages that are looked at for one of the right pid and time
 _SKIPPED = 8  # messages that were skipped at the front of a chain, from which on it is worth while to remember that
-_STARTS = 1_024  # of which it is remembered, the latest used: where more chains are long, none is very long
+_STARTS = 4_096  # of which it is remembered, the latest: 1 MB at most; where more chains are long, none is very long
 _SETS = 1_024  # sets of sources that may have come up since those that no message has any more were forgotten
 _NONE = -1  # in place of a slot, or of a pid
 
@@ -43,7 +43,8 @@ class Sightings:
         """By slot: which of `_sets` has shown it."""
         self._later = array("i")
         """By slot: the slot of the next in its chain."""
-        self._heads = array("i", [_NONE]) * (1 << (capacity - 1).bit_length())
+        self._mask = (1 << (capacity - 1).bit_length()) - 1
+        self._heads = array("i", [_NONE]) * (self._mask + 1)
         self._tails = self._heads[:]
         self._sets: list[tuple[str, ...]] = []
         self._places: dict[tuple[str, ...], int] = {}
@@ -54,11 +55,11 @@ class Sightings:
     def __len__(self) -> int:
         return len(self._shown)
 
-    def add(self, key: bytes, pid: int | None, time: float, sources: tuple[str, ...]) -> Sighting:
-        """Remember a message, as the `next`, and forget the oldest where there are too many."""
-        number, slot, shown = self.next, self._slot(self.next), self._place(sources)
-        own = _NONE if pid is None else pid
-        if slot == len(self):  # an array grows as it is filled
+    def add(self, key: bytes, pid: int | None, time: float, sources: tuple[str, ...]) -> int:
+        """Remember a message, and forget the oldest where there are too many. Returns its number."""
+        number, own, shown = self.next, _NONE if pid is None else pid, self._place(sources)
+        slot = (number - self._first) % self._capacity
+        if slot == len(self._shown):  # an array grows as it is filled
             self._keys += key
             self._pids.append(own)
             self._times.append(time)
@@ -68,9 +69,14 @@ class Sightings:
             self._forget(slot)
             self._keys[slot * KEY : (slot + 1) * KEY] = key
             self._pids[slot], self._times[slot], self._shown[slot], self._later[slot] = own, time, shown, _NONE
-        self._append(self._chain(key), slot)
-        self.next += 1
-        return Sighting(number, key, pid, time, sources)
+        chain = hash(key) & self._mask
+        if self._heads[chain] == _NONE:
+            self._heads[chain] = slot
+        else:
+            self._later[self._tails[chain]] = slot
+        self._tails[chain] = slot
+        self.next = number + 1
+        return number
 
     def show(self, number: int, sources: tuple[str, ...]) -> None:
         """These are the sources that have shown a message by now; one that is forgotten stays so."""
@@ -98,7 +104,7 @@ class Sightings:
         """The slot of the first message of a key that is news to a source, and none is later of what comes before."""
         keys, times, shown, sets = self._keys, self._times, self._shown, self._sets
         start, skipped, last = self._starts.get((key, source), 0), 0, _NONE
-        slot = self._slot(start) if start >= self.next - len(self) else self._heads[self._chain(key)]
+        slot = self._slot(start) if start >= self.next - len(self) else self._heads[hash(key) & self._mask]
         while slot != _NONE and (
             not keys.startswith(key, slot * KEY) or source in sets[shown[slot]] or times[slot] < earliest
         ):
@@ -119,20 +125,10 @@ class Sightings:
     def _number(self, slot: int) -> int:
         return self.next - 1 - (self._slot(self.next - 1) - slot) % self._capacity
 
-    def _chain(self, key: bytes) -> int:
-        return hash(key) & (len(self._heads) - 1)
-
-    def _append(self, chain: int, slot: int) -> None:
-        """Make a slot the last of its chain."""
-        if self._heads[chain] == _NONE:
-            self._heads[chain] = slot
-        else:
-            self._later[self._tails[chain]] = slot
-        self._tails[chain] = slot
-
     def _forget(self, slot: int) -> None:
         """The oldest of all, in this slot, is the first of its chain."""
-        self._heads[self._chain(bytes(self._keys[slot * KEY : (slot + 1) * KEY]))] = self._later[slot]
+        key = bytes(self._keys[slot * KEY : (slot + 1) * KEY])
+        self._heads[hash(key) & self._mask] = self._later[slot]
 
     def _place(self, sources: tuple[str, ...]) -> int:
         """Where a set of sources stands in `_sets`."""
