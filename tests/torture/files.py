@@ -38,8 +38,8 @@ MODES = {
 }
 """What logrotate is told of each log. `trace` holds events of several lines; what `twin` holds, journald too."""
 HOST = socket.gethostname()
-KEPT = 30
-"""Rotated files that are kept: many more than come while the daemon is dead."""
+KEPT = 300
+"""Rotated files that are kept: more than come while the daemon is dead, or comes to nothing on a busy machine."""
 
 
 @dataclass
