@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-KILLS = 50
+KILLS = 10
 NEEDED = ("logrotate", "xz", "zstd")
 
 
@@ -17,5 +17,5 @@ def test_whatever_is_rotated_and_killed_each_line_is_in_exactly_one_place_once()
     if missing := [name for name in NEEDED if shutil.which(name) is None]:
         pytest.skip(f"needs {', '.join(missing)}")
     argv = [sys.executable, "-m", "tests.torture", "--kills", str(KILLS)]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=1_200, check=False)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
