@@ -23,14 +23,12 @@ log = logging.getLogger("logwarden")
 
 def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     """Put `new` in force. Raises StateError, and then the old watch is."""
-    tracker = watch.tracker(new, daemon.state, now)
-    for ban in daemon.pipeline.unwritten():
-        tracker.note_ban(ban)
+    tracker = watch.tracker(new, daemon.state, now, daemon.pipeline.unwritten_hits(now), daemon.pipeline.unwritten())
     old, daemon.watch = daemon.watch, _keeping_places(daemon, new, now)
     daemon.pipeline.matcher, daemon.pipeline.tracker = new.matcher, tracker
     daemon.roll.expected = upkeep.expected(new.config)
     daemon.next_digest = next_digest(new.config, now)
-    daemon.notice_refusals(now)
+    upkeep.notice_refusals(daemon, now)
     if new.config.bans != old.config.bans:
         _change_firewall(daemon, old.config, new.config)
     daemon.edge(NoticeKind.STATE, lambda: answers.lift_protected(daemon))

@@ -10,7 +10,7 @@ that the cursor stays where it is. Once the database takes everything again, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from . import header
@@ -22,7 +22,7 @@ from .model import Ban, Batch, Classified, Notice, NoticeKind, Outcome
 from .sighting import Sighting
 from .silence import Roll, found, speakers
 from .state import State, Transaction
-from .tracker import Spared, Tracker, counts
+from .tracker import Hit, Spared, Tracker, counts
 
 HELD = 16_777_216
 """Bytes, as `Judged.weight` estimates them, that may wait for the database."""
@@ -106,7 +106,7 @@ class Pipeline:
 
     def commit(self, now: float) -> None:
         """Write down what waits, all or nothing. After a failure there is none but every RETRY seconds."""
-        if self.next_try - RETRY <= now < self.next_try:
+        if self.waits(now):
             return
         try:
             with self.state.transaction() as tx:
@@ -118,21 +118,45 @@ class Pipeline:
                 for notice in self.notices:
                     tx.add_notice(period, notice)
         except StateError as error:
-            self.stalled, self.next_try = str(error), now + RETRY
+            self.stall(str(error), now)
             raise
         self.stalled, self.next_try, self._weight = None, 0.0, 0
         self.uncommitted.clear()
         self._bans.clear()
         self.notices.clear()
 
+    def stall(self, why: str, now: float) -> None:
+        """The database refuses: commit nothing before RETRY seconds are over."""
+        self.stalled, self.next_try = why, now + RETRY
+
+    def waits(self, now: float) -> bool:
+        """Whether the next try is still to come."""
+        return self.next_try - RETRY <= now < self.next_try
+
     @property
     def owes(self) -> bool:
-        """Whether something waits for the database."""
-        return bool(self.uncommitted or self._bans or self.notices or self.adrift)
+        """Whether something waits for the database, if only the news that it commits again."""
+        return bool(self.uncommitted or self._bans or self.notices or self.adrift or self.stalled)
 
     def unwritten(self) -> list[Ban]:
         """The bans in force of which the database does not know yet."""
         return [*self._bans, *(ban for judged in self.uncommitted for ban in judged.bans)]
+
+    def lift(self, prefixes: Collection[str], now: float) -> None:
+        """End those of the unwritten bans that are on one of `prefixes`; they are written as over."""
+        self.uncommitted[:] = [replace(each, bans=tuple(_ended(each.bans, prefixes, now))) for each in self.uncommitted]
+        self._bans[:] = _ended(self._bans, prefixes, now)
+
+    def unwritten_hits(self, now: float) -> list[Hit]:
+        """The hits that count and of which the database does not know yet; `now` where a line has no time."""
+        return [
+            Hit(now if event.time is None else min(event.time, now), rule.file, address, rule.score, event.host or "")
+            for judged in self.uncommitted
+            for verdict in judged.classified.verdicts
+            if counts(verdict)
+            for event, rule, address in [(verdict.event, verdict.attack_by, verdict.address)]
+            if rule and address
+        ]
 
     def lag(self) -> dict[str, float]:
         """By source, the seconds that its last line had been written when it was judged; not where it has no time."""
@@ -223,3 +247,7 @@ def _last_line(block: bytes) -> bytes:
 
 def _moved(bans: Sequence[Ban], by: float) -> list[Ban]:
     return [replace(ban, since=ban.since + by, until=ban.until + by) for ban in bans]
+
+
+def _ended(bans: Sequence[Ban], prefixes: Collection[str], now: float) -> list[Ban]:
+    return [replace(ban, until=min(ban.until, now)) if ban.prefix in prefixes else ban for ban in bans]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from small import ATTACKS, Small
 from small_disk import Disk, PageLimit, on_small_disk
 
-from logwarden import pipeline
+from logwarden import adoption, answers, config, pipeline, watch
 from logwarden.daemon import Daemon
+from logwarden.errors import StateError
 from logwarden.model import Outcome
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
@@ -120,6 +123,87 @@ def test_a_daemon_starts_on_a_full_disk_and_bans(tmp_path: Path) -> None:
             assert read(host) == 5
 
     on_small_disk(tmp_path, 8, body)
+
+
+def test_a_clock_that_jumps_on_a_full_disk_stops_no_ban_however_many_lines_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "HELD", 300_000)
+    host = Small(tmp_path)
+    with host.running() as daemon:
+        host.write("normal 1")
+        daemon.state._db.execute("PRAGMA query_only=1")
+        host.hands.wall += YEAR
+        host.write("normal 2")
+        assert daemon.pipeline.stalled, "status says why nothing is committed"
+        before = daemon.pipeline.tracker
+        host.write(*[LONG] * 8)
+        assert daemon.pipeline.adrift
+        for _ in range(3):
+            host.attack("203.0.113.9", 1)
+            host.write(LONG)
+        assert list(daemon.firewall.list(host.hands.wall)) == ["203.0.113.9/32"]
+        assert daemon.pipeline.tracker is before, "it goes back to the cursors only when the database commits"
+        daemon.state._db.execute("PRAGMA query_only=0")
+        later(host)
+        host.write("normal 3")
+        assert (daemon.owed_shift, daemon.pipeline.owes, daemon.pipeline.stalled) == (0.0, False, None)
+        assert list(host.bans()) == ["203.0.113.9/32"]
+
+
+def test_who_is_about_to_be_banned_is_not_forgotten_for_a_reload_on_a_full_disk(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running() as daemon:
+        host.write("normal 1")
+        disk = PageLimit(daemon.state)
+        disk.fill()
+        host.write(*[LONG] * 4)
+        host.attack("203.0.113.9", 2)
+        host.attack("203.0.113.10", 3)
+        adoption.adopt(daemon, watch.build(config.load(str(host.config))), host.hands.wall)
+        host.attack("203.0.113.9", 1)
+        assert list(daemon.firewall.list(host.hands.wall)) == ["203.0.113.10/32", "203.0.113.9/32"]
+        host.hands.pass_by(3_700)
+        host.attack("203.0.113.10", 2)
+        assert not daemon.firewall.list(host.hands.wall), "the hits of the ban that is over are spent"
+
+
+def test_a_ban_that_waits_for_the_disk_is_shown_and_can_be_lifted(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running() as daemon:
+        host.attack("203.0.113.8", 3)
+        daemon.state._db.execute("PRAGMA query_only=1")
+        host.attack("203.0.113.9", 3)
+        host.attack("203.0.113.10", 3)
+        shown = {ban["prefix"]: ban["times"] for ban in answers.bans(daemon, {})["bans"]}
+        assert shown == {"203.0.113.8/32": 1, "203.0.113.9/32": 1, "203.0.113.10/32": 1}
+        assert answers.status(daemon, {})["bans"] == 3
+        assert answers.unban(daemon, {"address": "203.0.113.9"})["lifted"] == ["203.0.113.9/32"]
+        with pytest.raises(StateError):
+            answers.unban(daemon, {"address": "203.0.113.8"})  # else it were back at the next start
+        daemon.state._db.execute("PRAGMA query_only=0")
+        later(host)
+        host.write("normal 1")
+        assert sorted(host.bans()) == ["203.0.113.10/32", "203.0.113.8/32"]
+        assert daemon.state.times_banned("203.0.113.9/32") == 1, "that it was banned is not forgotten"
+        host.attack("203.0.113.9", 2)
+        assert sorted(host.bans()) == ["203.0.113.10/32", "203.0.113.8/32"], "its old hits are"
+
+
+def test_no_ban_waits_for_whoever_has_locked_the_database(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running() as daemon, closing(sqlite3.connect(tmp_path / "state" / "state.db")) as other:
+        host.write("normal 1")
+        other.isolation_level = None
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        host.attack("203.0.113.9", 3)
+        assert list(daemon.firewall.list(host.hands.wall)) == ["203.0.113.9/32"]
+        assert time.monotonic() - begun < 2.0
+        other.execute("ROLLBACK")
+        later(host)
+        host.write("normal 2")
+        assert list(host.bans()) == ["203.0.113.9/32"]
 
 
 # --- more than memory may hold --------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ PRAGMAS = (
     "cache_size=-4096",
     "journal_size_limit=16777216",
 )
+BUSY = 200
+"""Milliseconds to wait for a process that has locked the database: bans wait as long, and what is refused waits on."""
 SHRINK = 1_024
 """Pages (4 KiB each) that are given back to the file system at once, in a tenth of a second."""
 WAITING = "delivered IS NULL AND given_up IS NULL"
@@ -67,6 +69,7 @@ class State:
                 if not repair.is_damage(error):
                     raise
                 self._db = self._begin_anew(str(error))
+            self._db.execute(f"PRAGMA busy_timeout={BUSY}")
         except (OSError, sqlite3.Error) as error:
             raise StateError(f"{path}: the database cannot be opened: {error}") from error
         self._copied = copy.load(path)
@@ -286,6 +289,12 @@ class State:
         rows = self._rows(f"SELECT * FROM outbox WHERE {WAITING} AND next<=? ORDER BY id", now)
         with self._answering():
             return [_message(row) for row in rows]
+
+    def message(self, id_: int) -> Message | None:
+        """This message as the outbox has it now; None where it is gone."""
+        rows = self._rows("SELECT * FROM outbox WHERE id=?", id_)
+        with self._answering():
+            return _message(rows[0]) if rows else None
 
     def next_delivery(self) -> float | None:
         """When the next attempt for a message in the outbox is due; None where the outbox is empty."""
