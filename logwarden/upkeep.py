@@ -14,6 +14,7 @@ from .errors import EdgeError, StateError
 from .inbox import SLOTS
 from .model import Ban, Notice, NoticeKind, Outcome
 from .silence import Expected, Roll
+from .state import PENDING
 
 if TYPE_CHECKING:
     from .config import Config
@@ -91,6 +92,8 @@ def _jumped(by: float, now: float) -> Notice:
 
 def round_(daemon: Daemon, now: float) -> None:
     """Reconcile the kernel, forget what is over, call the roll, keep the copies; see whether there is room."""
+    for ban in recover(daemon, now):
+        daemon.pipeline.tracker.note_ban(ban)
     reconcile(daemon, now)
     daemon.pipeline.tracker.expire(now)
     late = any(lag.seconds > LATE for lag in daemon.unread().values())
@@ -213,33 +216,53 @@ def notice_refusals(daemon: Daemon, now: float) -> None:
 # --- repair -------------------------------------------------------------------------------------------------
 
 
-def recover(daemon: Daemon, now: float) -> None:
-    """After the database was damaged: take the bans in force from the kernel's set, and say what happened."""
+def recover(daemon: Daemon, now: float) -> list[Ban]:
+    """After the database was damaged: take the bans in force from the kernel's set, say what happened, return them.
+
+    What fails is tried again each round, and until then `reconcile` takes nothing out of the kernel.
+    """
+    recovered: list[Ban] = []
+    daemon.edge(NoticeKind.STATE, lambda: recovered.extend(_recovered(daemon, now)))
+    return recovered
+
+
+def _recovered(daemon: Daemon, now: float) -> list[Ban]:
     repaired = daemon.state.repaired
-    if repaired is None:
-        return
-    recovered = 0
+    if repaired is None or not settle_clock(daemon):
+        return []
     try:
         daemon.firewall.init()
         held = daemon.firewall.list(now)
-        with daemon.state.transaction() as tx:
-            period = tx.open_period(now)
-            for prefix, left in held.items():
-                why = "recovered from the kernel's set after the database was damaged"
-                tx.add_ban(period, Ban(prefix, now, now + left, "recovered", why))
-        recovered = len(held)
     except EdgeError as error:
         daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(error), now))
-    daemon.note(Notice(NoticeKind.STATE, "state", f"{repaired}. Bans recovered from the kernel: {recovered}", now))
+        text = f"{repaired}. The kernel's bans could not be read yet: none is lifted until they are"
+        daemon.note(Notice(NoticeKind.STATE, "state", text, now))
+        return []
+    known = {ban.prefix for ban in (*daemon.state.bans_since(0.0), *daemon.unwritten())}
+    why = "recovered from the kernel's set after the database was damaged"
+    bans = [Ban(prefix, now, now + left, "recovered", why) for prefix, left in held.items() if prefix not in known]
+    said = Notice(NoticeKind.STATE, "state", f"{repaired}. Bans recovered from the kernel: {len(bans)}", now)
+    with daemon.state.transaction() as tx:
+        period = tx.open_period(now)
+        for ban in bans:
+            tx.add_ban(period, ban)
+        tx.add_notice(period, said)
+        tx.remember(PENDING, None)
+    daemon.note(said)
+    return bans
 
 
 def reconcile(daemon: Daemon, now: float, *, expected: bool = False) -> None:
-    """Make the kernel's sets what SQLite says. A difference is news, unless it was `expected`."""
+    """Make the kernel's sets what SQLite says. A difference is news, unless it was `expected`.
+
+    While SQLite has yet to `recover` what the kernel knows, nothing is taken out.
+    """
     if not settle_clock(daemon):  # until state has moved with the clock, it does not know when a ban ends
         return
 
     def act() -> None:
-        repairs = firewall.reconcile(daemon.firewall, [*daemon.state.bans(now), *daemon.unwritten()], now)
+        wanted = [*daemon.state.bans(now), *daemon.unwritten()]
+        repairs = firewall.reconcile(daemon.firewall, wanted, now, remove=daemon.state.repaired is None)
         if repairs and not expected:
             daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(repairs), now))
 

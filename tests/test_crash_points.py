@@ -127,8 +127,14 @@ def test_a_daemon_killed_again_and_again_gets_there_in_the_end(scene: Scene) -> 
 
 
 @pytest.mark.root
-def test_a_database_that_is_damaged_costs_no_ban_and_no_line_that_was_not_told(kernel_scene: Scene) -> None:
-    """Killed after the ban, its database scribbled over: the kernel knows the ban, the copy where to read on."""
+@pytest.mark.parametrize("again", [None, "before commit", "after commit"])
+def test_a_database_that_is_damaged_costs_no_ban_and_no_line_that_was_not_told(
+    kernel_scene: Scene, again: str | None
+) -> None:
+    """Killed after the ban, its database scribbled over: the kernel knows the ban, the copy where to read on.
+
+    The start that repairs is killed too, around the commit of the bans that it found in the kernel.
+    """
     assert kernel_scene.run("before send", 1) == crash.DEAD
     database = kernel_scene.place / "state" / FILE
     with closing(sqlite3.connect(database)) as db:
@@ -136,6 +142,9 @@ def test_a_database_that_is_damaged_costs_no_ban_and_no_line_that_was_not_told(k
     with database.open("r+b") as file:
         file.seek(0)
         file.write(b"\xa5" * 4096)
+    if again:
+        assert kernel_scene.run(again, 1) == crash.DEAD
+        kernel_scene.check_kernel()
     assert kernel_scene.run() == 0
     kernel_scene.check_kernel()
     assert ("recovered",) in kernel_scene.query("SELECT attack FROM ban")

@@ -1,23 +1,34 @@
 """A database that is damaged: set aside, never trusted, and a new one begun from what can be recovered."""
 
+import errno
+import itertools
 import os
+import shutil
 import sqlite3
-from contextlib import closing
+import sys
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from demo.stage import daemon
+from small import Small
 from test_journey import Host, until
 
-from logwarden.errors import StateError
-from logwarden.model import Classified, Event, Message, Outcome, Verdict
-from logwarden.state import FILE, LOCK, State, repair
+from logwarden import upkeep, watch
+from logwarden.errors import FirewallError, StateError
+from logwarden.firewall.dryrun import DryRun
+from logwarden.model import Ban, Classified, Event, Message, Outcome, Verdict
+from logwarden.state import FILE, LOCK, PENDING, State, repair
 from logwarden.state.copy import NAME
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
 
 NOW = 1_790_000_000.0
 PAGE = 4096
+CHANGES = ("os.rename", "os.remove", "os.truncate", "sqlite3.connect", "SQL")
+"""Audit events, and our own, that tell of a step which may change something on disk."""
 
 
 @pytest.fixture
@@ -52,6 +63,33 @@ def scribble(file: Path, page: int = -8) -> None:
     with file.open("r+b") as database:
         database.seek((page + file.stat().st_size // PAGE if page < 0 else page) * PAGE)
         database.write(b"\xa5" * 4 * PAGE)
+
+
+def start_until(place: Path, step: int, how: str) -> bool:
+    """Start in a process that is killed at that step, or refused it as by a full disk; False: it has fewer steps."""
+    child = os.fork()
+    if not child:
+        steps, connect = itertools.count(1), sqlite3.connect
+
+        def take(event: str, arguments: tuple[Any, ...] = ()) -> None:
+            changes = event in CHANGES or (event == "open" and arguments[2] & os.O_CREAT)
+            if changes and next(steps) == step:
+                if how == "killed":
+                    os._exit(1)
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        def traced(*arguments: Any, **more: Any) -> sqlite3.Connection:
+            db: sqlite3.Connection = connect(*arguments, **more)
+            db.set_trace_callback(lambda _: take("SQL"))
+            return db
+
+        if how == "killed":
+            sqlite3.connect = traced
+        sys.addaudithook(take)
+        with suppress(StateError):
+            State(str(place))
+        os._exit(1 if next(steps) > step else 0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
 
 def asides(place: Path) -> list[str]:
@@ -89,8 +127,12 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_begun(place: Path, damage
     assert "Cursors: 1 as they stood at 20" in str(state.repaired)
     assert state.cursors() == {"file:/x": "7"}, "the side copy: lines are read again rather than lost"
     assert state.period() is None
+    told = state.repaired
     state.close()
     again = State(str(place))
+    assert again.repaired == told, "until the bans in force are in it"
+    with again.transaction() as tx:
+        tx.remember(PENDING, None)
     assert again.repaired is None
     assert again.cursors() == {"file:/x": "7"}
     again.close()
@@ -211,6 +253,100 @@ def test_a_file_whose_name_is_no_utf8_has_a_cursor_too_and_keeps_it(place: Path)
     state = State(str(place))
     assert state.cursors() == {odd: "7"}
     state.close()
+
+
+@pytest.mark.parametrize("how", ["killed", "refused"])
+@pytest.mark.parametrize("damage", ["header", "one row"])
+def test_a_repair_that_is_interrupted_anywhere_is_ended_by_the_next_start(
+    tmp_path: Path, damage: str, how: str
+) -> None:
+    origin = tmp_path / "origin"
+    state = filled(origin, lines=10)
+    if damage == "one row":  # which no check finds: there is the mark alone
+        state._db.execute("INSERT INTO tally VALUES (1, 'file:/x', 'explained', 1)")
+        with pytest.raises(StateError):
+            state.tallies()
+        state.close()
+    else:
+        kill(state)
+        with (origin / FILE).open("r+b") as file:
+            file.write(b"\xa5" * 20)
+    for step in itertools.count(1):
+        place = tmp_path / f"step {step}"
+        shutil.copytree(origin, place)
+        if not start_until(place, step, how):
+            break
+        state = State(str(place))
+        assert state.repaired is not None, step
+        assert state.cursors() == {"file:/x": "7"}, step
+        assert len(state.due(NOW)) == state.repaired.messages == (damage == "one row"), step
+        assert asides(place) == [state.repaired.aside], step
+        assert (place / FILE).with_name(state.repaired.aside).read_bytes() == (origin / FILE).read_bytes(), step
+        assert not (place / f"{FILE}.new").exists(), step
+        state.close()
+        shutil.rmtree(place)
+    assert step > 10
+
+
+@pytest.mark.parametrize("left", ["no file", "an empty file"])
+def test_a_database_that_is_gone_while_the_cursors_are_there_is_no_first_start(place: Path, left: str) -> None:
+    filled(place).close()
+    (place / FILE).unlink()
+    if left == "an empty file":
+        (place / FILE).touch()
+    state = State(str(place))
+    assert state.cursors() == {"file:/x": "7"}
+    assert "Cursors: 1 as they stood at 20" in str(state.repaired)
+    state.close()
+
+
+def test_a_first_start_is_no_repair(place: Path) -> None:
+    place.mkdir()
+    (place / FILE).touch()  # killed before anything was written
+    state = State(str(place))
+    assert state.repaired is None
+    state.close()
+
+
+def test_while_the_kernel_cannot_be_read_after_damage_no_ban_is_lifted_and_each_round_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Kernel(DryRun):
+        """Outlives the daemon, and does not answer at first."""
+
+        refuses = 0
+
+        def list(self, now: float) -> Mapping[str, float]:
+            if self.refuses:
+                self.refuses -= 1
+                raise FirewallError("ipset: timed out")
+            return super().list(now)
+
+    kernel = Kernel()
+    monkeypatch.setattr(watch, "firewall", lambda _: kernel)
+    (tmp_path / "host").mkdir()
+    host = Small(tmp_path / "host")
+    with host.running() as running:
+        host.attack("203.0.113.9", 3)
+        running.state.copy_cursors()
+    (host.place / "state" / FILE).write_bytes(b"no database" * 1000)
+    (host.place / "state" / LOCK).write_text("in use")
+    kernel.refuses = 1
+    with host.running() as running:
+        assert list(kernel.list(host.hands.wall)) == ["203.0.113.9/32"], "the set could be read right afterwards"
+        assert running.state.bans(host.hands.wall) == []
+        assert "none is lifted until they are" in host.preview()
+        host.attack("203.0.113.8", 3)
+        host.hands.pass_by(61)
+        upkeep.round_(running, host.hands.wall)
+        assert set(host.bans()) == {"203.0.113.9/32", "203.0.113.8/32"}
+        assert running.state.repaired is None
+        assert "Bans recovered from the kernel: 1" in " ".join(host.preview().split())
+        assert [ban.attack for ban in running.state.bans(host.hands.wall)] == ["sshd.yaml", "recovered"]
+        kernel.apply([Ban("203.0.113.7/32", NOW, NOW + 9_000, "x", "foreign")], NOW)
+        host.hands.pass_by(61)
+        upkeep.round_(running, host.hands.wall)
+        assert "203.0.113.7/32" not in host.bans(), "from now on SQLite is the truth again"
 
 
 @pytest.mark.slow

@@ -42,8 +42,11 @@ class Repairs:
         return "; ".join([*self.structure, *(f"{count} {what}" for what, count in counted.items() if count)])
 
 
-def reconcile(firewall: Firewall, wanted: Iterable[Ban], now: float) -> Repairs:
-    """Make the kernel hold exactly the bans `wanted` that are not over at `now`. Raises FirewallError."""
+def reconcile(firewall: Firewall, wanted: Iterable[Ban], now: float, *, remove: bool = True) -> Repairs:
+    """Make the kernel hold exactly the bans `wanted` that are not over at `now`. Raises FirewallError.
+
+    Without `remove`, what else is in the kernel stays: SQLite does not know all of the truth yet.
+    """
     structure = tuple(firewall.init())
     bans = {ban.prefix: ban for ban in wanted if ban.until > now}
     held = firewall.list(now)
@@ -58,7 +61,7 @@ def reconcile(firewall: Firewall, wanted: Iterable[Ban], now: float) -> Repairs:
                 renewed.append(ban)
         elif not math.isclose(left, ban.until - now, rel_tol=0, abs_tol=SLACK):
             wrong.append(ban)
-    foreign = [prefix for prefix in held if prefix not in bans]
+    foreign = [prefix for prefix in held if prefix not in bans] if remove else []
     if missing or wrong or renewed:
         firewall.apply([*missing, *wrong, *renewed], now)
     if foreign:

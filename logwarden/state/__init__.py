@@ -8,6 +8,7 @@ schema       the tables, and the steps that lead to them
 """
 
 from .database import FILE, LOCK, State
+from .repair import PENDING
 from .transaction import Transaction
 
-__all__ = ["FILE", "LOCK", "State", "Transaction"]
+__all__ = ["FILE", "LOCK", "PENDING", "State", "Transaction"]

@@ -16,7 +16,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..sighting import KEY, Sighting
 from . import copy, repair
 from .repair import Repaired
 from .schema import MIGRATIONS
-from .transaction import Transaction, restored, stored
+from .transaction import Transaction, restored
 
 FILE, LOCK = "state.db", "lock"
 IN_USE, DAMAGED = "in use", "damaged: "
@@ -50,29 +50,41 @@ class State:
     """One open database. `path` is its directory, made with mode 0750 where it is missing.
 
     A damaged one is set aside and a new one begun (`repair`): `repaired` says so. Damage that shows itself later is in
-    `damaged`: the process must end then, and the next start repairs it.
+    `damaged`: the process must end then, and the next start repairs it. A file that is gone, but not what else was
+    there, is damage too.
     """
 
     def __init__(self, path: str) -> None:
         self.damaged: str | None = None
-        self.repaired: Repaired | None = None
         self._directory = path
         self._file = os.path.join(path, FILE)
         try:
             Path(path).mkdir(mode=0o750, parents=True, exist_ok=True)
             self._lock = _lock(os.path.join(path, LOCK))
-            last = os.pread(self._lock, 500, 0).decode("utf-8", "replace")
-            self._mark(IN_USE)
             try:
-                self._db = self._open(last)
-            except sqlite3.DatabaseError as error:
-                if not repair.is_damage(error):
-                    raise
-                self._db = self._begin_anew(str(error))
-            self._db.execute(f"PRAGMA busy_timeout={BUSY}")
+                self._db = self._open_or_repair()
+                self._db.execute(f"PRAGMA busy_timeout={BUSY}")
+            except BaseException:
+                os.close(self._lock)
+                raise
         except (OSError, sqlite3.Error) as error:
             raise StateError(f"{path}: the database cannot be opened: {error}") from error
         self._copied = copy.load(path)
+
+    def _open_or_repair(self) -> sqlite3.Connection:
+        """The mark of the last run stays for as long as the database is not repaired."""
+        if why := repair.missing(Path(self._file)):
+            return self._begin_anew(why)
+        last = os.pread(self._lock, 500, 0).decode("utf-8", "replace")
+        if not last.startswith(DAMAGED):
+            self._mark(IN_USE)
+        try:
+            return self._open(last)
+        except sqlite3.DatabaseError as error:
+            if not repair.is_damage(error):
+                raise
+            self._mark(DAMAGED + str(error))
+            return self._begin_anew(str(error))
 
     def _open(self, last: str) -> sqlite3.Connection:
         """Connect, and bring the schema up to date. `last` is the mark that the last run left."""
@@ -91,22 +103,37 @@ class State:
         return db
 
     def _begin_anew(self, why: str) -> sqlite3.Connection:
-        """Set the damaged database aside, and make a new one of what can be recovered."""
-        aside = repair.set_aside(Path(self._file))
-        db = self._open("")
-        cursors, messages = copy.load(self._directory), list(repair.salvage(aside))
-        db.execute("BEGIN")
-        known = [(stored(source), cursor) for source, cursor in (cursors or {}).items()]
-        db.executemany("INSERT INTO cursor VALUES (?,?,0)", known)
-        db.executemany(
-            "INSERT OR IGNORE INTO outbox (message_id, created, sender, recipients, subject, content, attempts, next,"
-            " error) VALUES (?,?,?,?,?,?,?,?,?)",
-            messages,
-        )
-        db.execute("COMMIT")
+        """Make a new database of what can be recovered, and put it in the place of the damaged one.
+
+        Killed at any point, the next start sees the damage again, or that the file is missing; it is missing only
+        while the new one is whole, which then takes its place.
+        """
+        file = Path(self._file)
+        fresh = repair.fresh(file)
+        repaired = None if file.exists() else repair.whole(fresh)
+        if repaired is None:
+            repaired = self._build(fresh, why)
+        repair.set_aside(file, repaired.aside)
+        self._mark(IN_USE)
+        os.replace(fresh, file)
+        return self._open("")
+
+    def _build(self, fresh: Path, why: str) -> Repaired:
+        repair.remove(fresh)
+        damaged, cursors = Path(self._file), copy.load(self._directory)
+        messages = list(repair.salvage(damaged)) if damaged.exists() else []
         copied = None if cursors is None else copy.written(self._directory)
-        self.repaired = Repaired(why, aside.name, copied, len(known), len(messages))
-        return db
+        repaired = Repaired(why, repair.aside(damaged), copied, len(cursors or {}), len(messages))
+        with closing(_connect(str(fresh))) as db:
+            self._migrate(db)
+            repair.fill(db, repaired, cursors or {}, messages)
+        return repaired
+
+    @property
+    def repaired(self) -> Repaired | None:
+        """What this database was repaired from, until the bans in force are in it again. Raises StateError."""
+        told = self.recall(repair.PENDING)
+        return Repaired(**told) if told else None
 
     def _migrate(self, db: sqlite3.Connection) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -129,8 +156,8 @@ class State:
     def _mark(self, text: str) -> None:
         """Leave word for the next start, for as long as nothing else is written there."""
         with suppress(OSError):  # a full disk: then the next start checks once too often, or not at all
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, text.encode()[:500], 0)
+            size = os.pwrite(self._lock, text.encode()[:500], 0)  # first: killed here, there is still a mark
+            os.ftruncate(self._lock, size)
 
     def _trouble(self, error: Exception, what: str) -> StateError:
         """The error to raise; where the file is damaged, that is remembered, here and for the next start."""

@@ -3,6 +3,8 @@
 Owns: what counts as damage; the check at a start, which is due where the last run did not end in `close` and ends after
 CHECK seconds, so that a big database does not hold up a start (what it did not reach shows itself when it is read); the
 mark that a run which met damage leaves for the next start; the damaged file, of which the last KEPT are kept.
+The new one is built beside the damaged one and takes its place when it is whole, so that a repair that is interrupted
+is done again, or ended, at the next start. What happened stands in it under PENDING until the daemon has done its part.
 Recovered: cursors from their side copy (`copy`), mail that waits in the outbox from the damaged file as far as it can
 be read. Bans in force come from the kernel's set: the daemon sees to that.
 Never: mends a damaged file; asks the clock: the file's own time names it.
@@ -15,15 +17,20 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from . import copy
+from .transaction import Transaction, stored
 
 CHECK = 5.0
 """Most seconds that the check at a start may take."""
 KEPT = 2
 """Damaged databases that stay for somebody to look at."""
+PENDING = "repair"
+"""Where a new database remembers what it was `Repaired` from, until the bans in force are in it too."""
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PARTS = ("", "-wal", "-shm")
 
@@ -34,6 +41,7 @@ Row = tuple[str, float, str, str, str, bytes, int, float, str | None]
 class Repaired:
     """What became of a damaged database. `cursors` and `messages` count what the new one has of it.
 
+    `aside` is the damaged file's name now; empty: there was none, the database was gone.
     `copied` is when the cursors were copied, POSIX seconds; None: there was no copy.
     """
 
@@ -48,10 +56,11 @@ class Repaired:
         if self.copied is not None:
             when = datetime.fromtimestamp(self.copied, UTC).strftime("%Y-%m-%d %H:%M:%S")
             known = f"{self.cursors} as they stood at {when} UTC: what was read since then is reported again"
+        became = f"damaged ({self.why}) and is set aside as {self.aside}" if self.aside else f"gone ({self.why})"
         return (
-            f"the database was damaged ({self.why}) and is set aside as {self.aside}; a new one was begun. Cursors:"
-            f" {known}. Messages kept for delivery: {self.messages}. What this period's digest would have shown until"
-            " then, and the counts so far, are in the damaged file alone"
+            f"the database was {became}; a new one was begun. Cursors: {known}. Messages kept for delivery:"
+            f" {self.messages}. What this period's digest would have shown until then, and the counts so far, are"
+            f" {'in the damaged file alone' if self.aside else 'lost'}"
         )
 
 
@@ -81,21 +90,81 @@ def check(db: sqlite3.Connection, limit: float = CHECK) -> None:
         raise damage
 
 
-def set_aside(database: Path) -> Path:
-    """Rename the database, its log with it, to what it is called from now on. Raises OSError."""
+def missing(database: Path) -> str | None:
+    """Why the database is missing, or None: it is there, or this is a first start, for nothing else is there either."""
+    with contextlib.suppress(FileNotFoundError):
+        if database.stat().st_size:
+            return None
+    traces = (database.with_name(copy.NAME), fresh(database), *_damaged(database))
+    if not any(path.exists() for path in traces):
+        return None
+    return "the file is empty" if database.exists() else "there was no file"
+
+
+def fresh(database: Path) -> Path:
+    """Where the new database is built."""
+    return database.with_name(f"{database.name}.new")
+
+
+def whole(new: Path) -> Repaired | None:
+    """What a new database says that was built to its end; None where there is no such. Raises sqlite3.DatabaseError."""
+    if not new.exists():
+        return None
+    try:  # immutable: what is still in a log does not count, and no file is made on a disk that is full
+        with contextlib.closing(sqlite3.connect(f"{new.absolute().as_uri()}?immutable=1", uri=True)) as db:
+            row = db.execute("SELECT value FROM memory WHERE name=?", (PENDING,)).fetchone()
+    except sqlite3.DatabaseError as error:
+        if is_damage(error) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # no such table
+            return None
+        raise
+    return Repaired(**json.loads(row[0])) if row else None
+
+
+def aside(database: Path) -> str:
+    """What a damaged database will be called: the same however often it is asked; empty where there is none."""
+    if not database.exists():
+        return ""
     stamp = datetime.fromtimestamp(database.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = database.with_name(f"{database.name}.corrupt-{stamp}")
+    return f"{database.name}.corrupt-{stamp}"
+
+
+def set_aside(database: Path, name: str) -> None:
+    """Rename what is left of the database, its log with it; the log of none would spoil the new one. Raises OSError."""
     for part in _PARTS:
         with contextlib.suppress(FileNotFoundError):
-            os.replace(f"{database}{part}", f"{aside}{part}")
-    damaged = sorted(path for path in database.parent.glob(f"{database.name}.corrupt-*") if path.name.endswith("Z"))
-    for older in damaged[:-KEPT]:
-        for part in _PARTS:
-            Path(f"{older}{part}").unlink(missing_ok=True)
-    return aside
+            if name:
+                os.replace(f"{database}{part}", database.with_name(f"{name}{part}"))
+            else:
+                os.unlink(f"{database}{part}")
+    for older in _damaged(database)[:-KEPT]:
+        remove(older)
 
 
-def salvage(aside: Path) -> Iterator[Row]:
+def remove(database: Path) -> None:
+    """Delete a database, its log with it. Raises OSError."""
+    for part in _PARTS:
+        Path(f"{database}{part}").unlink(missing_ok=True)
+
+
+def _damaged(database: Path) -> list[Path]:
+    return sorted(path for path in database.parent.glob(f"{database.name}.corrupt-*") if path.name.endswith("Z"))
+
+
+def fill(db: sqlite3.Connection, repaired: Repaired, cursors: Mapping[str, str], messages: Iterable[Row]) -> None:
+    """Write what was recovered into the new database, and all of it into its one file. Raises sqlite3.Error."""
+    db.execute("BEGIN")
+    db.executemany("INSERT INTO cursor VALUES (?,?,0)", [(stored(source), at) for source, at in cursors.items()])
+    db.executemany(
+        "INSERT OR IGNORE INTO outbox (message_id, created, sender, recipients, subject, content, attempts, next,"
+        " error) VALUES (?,?,?,?,?,?,?,?,?)",
+        messages,
+    )
+    Transaction(db).remember(PENDING, asdict(repaired))
+    db.execute("COMMIT")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def salvage(damaged: Path) -> Iterator[Row]:
     """The messages of a damaged database that were not delivered, until the first that cannot be read."""
     query = (
         "SELECT message_id, created, sender, recipients, subject, content, attempts, next, error FROM outbox"
@@ -103,7 +172,7 @@ def salvage(aside: Path) -> Iterator[Row]:
     )
     with (
         contextlib.suppress(sqlite3.Error),
-        contextlib.closing(sqlite3.connect(f"file:{aside}?mode=ro", uri=True)) as db,
+        contextlib.closing(sqlite3.connect(f"file:{damaged}?mode=ro", uri=True)) as db,
     ):
         for row in db.execute(query):
             if _is_message(row):
