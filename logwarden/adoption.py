@@ -30,7 +30,7 @@ def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     daemon.pipeline.matcher, daemon.pipeline.tracker = new.matcher, tracker
     daemon.roll.expected = upkeep.expected(new.config)
     daemon.next_digest = next_digest(new.config, now)
-    daemon.notice_refusals(now)
+    upkeep.notice_refusals(daemon, now)
     if new.config.bans != old.config.bans:
         _change_firewall(daemon, old.config, new.config)
     daemon.edge(NoticeKind.STATE, lambda: answers.lift_protected(daemon))

@@ -29,7 +29,7 @@ from .mailing import Mailing, next_digest
 from .model import Ban, Batch, Lag, Notice, NoticeKind
 from .notices import Notices
 from .outbox import Attempt, Courier
-from .pipeline import RETRY, Pipeline
+from .pipeline import Pipeline
 from .reload import Rebuilt, Reloader, Reply
 from .rulewatch import RuleWatch
 from .silence import Roll
@@ -117,7 +117,7 @@ class Daemon:
         upkeep.reconcile(self, now, expected=True)
         tracker = watch.tracker(self.watch, self.state, now)
         self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall, self.roll, self.notices.owed)
-        self.notice_refusals(now)
+        upkeep.notice_refusals(self, now)
         for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
         self.courier.start()
@@ -199,9 +199,9 @@ class Daemon:
         if not self._held and not self.pipeline.owes:
             return
         batches, self._held = self._held, []
+        if not self.pipeline.waits(self.clock()):
+            upkeep.settle_clock(self)  # else it waits: times from before the jump and after it must not meet
         now = self.clock()
-        if not upkeep.settle_clock(self):
-            self.pipeline.next_try = now + RETRY  # times from before the jump and after it must not meet
         try:
             if batches:
                 self.pipeline.process(batches, now)
@@ -212,7 +212,7 @@ class Daemon:
         except EdgeError as error:
             self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(error), now))
         self.inbox.release(len(batches))
-        if self.pipeline.adrift and not self.pipeline.stalled:
+        if self.pipeline.adrift and not (self.pipeline.stalled or self.pipeline.uncommitted or self.owed_shift):
             self.edge(NoticeKind.STATE, self._land)
 
     def _land(self) -> None:
@@ -230,6 +230,11 @@ class Daemon:
         self.pipeline.landed(tracker)
         self._start_sources()
 
+    def stall(self, why: str) -> None:
+        """The database refuses: nothing is committed for a while."""
+        if self._started:
+            self.pipeline.stall(why, self.clock())
+
     def unread(self) -> dict[str, Lag]:
         """How far the sources are behind, those that are."""
         return {source: lag for source, lag in self._feed.lag().items() if lag.bytes or lag.entries}
@@ -241,13 +246,6 @@ class Daemon:
     def note(self, notice: Notice) -> None:
         """Put a notice into the open period's digest, into `status`, and into our own log."""
         self.notices.say(notice)
-
-    def notice_refusals(self, now: float) -> None:
-        """Say that there are rules not in force: once for all, since each digest and `status` list them."""
-        refused = self.watch.refused
-        if refused:
-            text = f"{len(refused)} rules or rule files are not in force, the first of them {refused[0]}"
-            self.note(Notice(NoticeKind.REFUSED, "rules", text, now))
 
     def edge(self, kind: NoticeKind, act: Callable[[], object]) -> bool:
         """Do `act`; trouble at the edge becomes a notice."""

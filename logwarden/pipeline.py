@@ -106,7 +106,7 @@ class Pipeline:
 
     def commit(self, now: float) -> None:
         """Write down what waits, all or nothing. After a failure there is none but every RETRY seconds."""
-        if self.next_try - RETRY <= now < self.next_try:
+        if self.waits(now):
             return
         try:
             with self.state.transaction() as tx:
@@ -118,17 +118,25 @@ class Pipeline:
                 for notice in self.notices:
                     tx.add_notice(period, notice)
         except StateError as error:
-            self.stalled, self.next_try = str(error), now + RETRY
+            self.stall(str(error), now)
             raise
         self.stalled, self.next_try, self._weight = None, 0.0, 0
         self.uncommitted.clear()
         self._bans.clear()
         self.notices.clear()
 
+    def stall(self, why: str, now: float) -> None:
+        """The database refuses: commit nothing before RETRY seconds are over."""
+        self.stalled, self.next_try = why, now + RETRY
+
+    def waits(self, now: float) -> bool:
+        """Whether the next try is still to come."""
+        return self.next_try - RETRY <= now < self.next_try
+
     @property
     def owes(self) -> bool:
-        """Whether something waits for the database."""
-        return bool(self.uncommitted or self._bans or self.notices or self.adrift)
+        """Whether something waits for the database, if only the news that it commits again."""
+        return bool(self.uncommitted or self._bans or self.notices or self.adrift or self.stalled)
 
     def unwritten(self) -> list[Ban]:
         """The bans in force of which the database does not know yet."""

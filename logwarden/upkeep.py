@@ -71,7 +71,8 @@ def settle_clock(daemon: Daemon) -> bool:
         with daemon.state.transaction() as tx:
             tx.shift(daemon.owed_shift)
             tx.remember(CLOCK, daemon.watched.mark())
-    except StateError:
+    except StateError as error:
+        daemon.stall(str(error))
         return False
     daemon.owed_shift = 0.0
     return True
@@ -190,6 +191,14 @@ def _name_deaf(daemon: Daemon, now: float) -> None:
         files.setdefault(rule.file, set()).update(rule.programs)
     for notice in daemon.roll.deaf(files, daemon.state.attack_files(), now):
         daemon.note(notice)
+
+
+def notice_refusals(daemon: Daemon, now: float) -> None:
+    """Say that there are rules not in force: once for all, since each digest and `status` list them."""
+    refused = daemon.watch.refused
+    if refused:
+        text = f"{len(refused)} rules or rule files are not in force, the first of them {refused[0]}"
+        daemon.note(Notice(NoticeKind.REFUSED, "rules", text, now))
 
 
 # --- repair -------------------------------------------------------------------------------------------------

@@ -122,6 +122,32 @@ def test_a_daemon_starts_on_a_full_disk_and_bans(tmp_path: Path) -> None:
     on_small_disk(tmp_path, 8, body)
 
 
+def test_a_clock_that_jumps_on_a_full_disk_stops_no_ban_however_many_lines_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "HELD", 300_000)
+    host = Small(tmp_path)
+    with host.running() as daemon:
+        host.write("normal 1")
+        daemon.state._db.execute("PRAGMA query_only=1")
+        host.hands.wall += YEAR
+        host.write("normal 2")
+        assert daemon.pipeline.stalled, "status says why nothing is committed"
+        before = daemon.pipeline.tracker
+        host.write(*[LONG] * 8)
+        assert daemon.pipeline.adrift
+        for _ in range(3):
+            host.attack("203.0.113.9", 1)
+            host.write(LONG)
+        assert list(daemon.firewall.list(host.hands.wall)) == ["203.0.113.9/32"]
+        assert daemon.pipeline.tracker is before, "it goes back to the cursors only when the database commits"
+        daemon.state._db.execute("PRAGMA query_only=0")
+        later(host)
+        host.write("normal 3")
+        assert (daemon.owed_shift, daemon.pipeline.owes, daemon.pipeline.stalled) == (0.0, False, None)
+        assert list(host.bans()) == ["203.0.113.9/32"]
+
+
 # --- more than memory may hold --------------------------------------------------------------------------------------
 
 
