@@ -178,7 +178,8 @@ class Daemon:
             case Request():
                 self._answer(item)
             case Attempt():
-                self.edge(NoticeKind.STATE, lambda: self.mailing.settle(self.watch.config, item, self.clock()))
+                self.mailing.returned(item)
+                upkeep.mail(self)
             case Rebuilt():
                 self._swap(item)
             case Crashed():
@@ -245,7 +246,7 @@ class Daemon:
 
     def note(self, notice: Notice) -> None:
         """Put a notice into the open period's digest, into `status`, and into our own log."""
-        self.notices.say(notice)
+        self.notices.say(notice, stalled=self._started and self.pipeline.stalled is not None)
 
     def edge(self, kind: NoticeKind, act: Callable[[], object]) -> bool:
         """Do `act`; trouble at the edge becomes a notice."""
@@ -274,7 +275,7 @@ class Daemon:
             systemd.notify(STATUS=self.summary())
         if self.untidy:
             self.edge(NoticeKind.STATE, lambda: upkeep.tidy(self, now))
-        self.edge(NoticeKind.STATE, lambda: self.mailing.dispatch(self.watch.config, now))
+        upkeep.mail(self)
 
     def reschedule(self, now: float) -> None:
         """The clock has jumped to `now`: what is due when?"""

@@ -22,6 +22,8 @@ from .outbox import Attempt, Courier, backoff
 from .schedule import jitter
 from .state import State
 
+RETRY = 5.0
+"""Seconds until the next try to write down what became of attempts, after the database did not take it."""
 SHAPES = "shapes"
 """Where state remembers the shapes of lines that digests have shown."""
 
@@ -51,6 +53,7 @@ class Mailing:
         self._courier = courier
         self._trouble = trouble
         self._unsettled: dict[int, Attempt] = {}
+        self._next_try = 0.0
 
     def preview(self, config: Config, refused: Sequence[Refusal], now: float) -> Rendered | None:
         """The digest of the open period as it would be now; None where there is nothing to say."""
@@ -102,15 +105,21 @@ class Mailing:
 
     def dispatch(self, config: Config, now: float) -> None:
         """Give the courier what is due, once all attempts that came back are written down."""
-        for attempt in list(self._unsettled.values()):
-            self.settle(config, attempt, now)
+        if not self._next_try - RETRY <= now < self._next_try:
+            self._next_try = now + RETRY
+            for attempt in list(self._unsettled.values()):
+                self._settle(config, attempt, now)
         for message in self._state.due(now):
             self._courier.carry(message, partial(_deliver, config))
 
-    def settle(self, config: Config, attempt: Attempt, now: float) -> None:
+    def returned(self, attempt: Attempt) -> None:
+        """The courier is back. Until `dispatch` has it written down, the message is not sent again."""
+        self._unsettled[attempt.message.id] = attempt
+        self._next_try = 0.0
+
+    def _settle(self, config: Config, attempt: Attempt, now: float) -> None:
         """Write down what became of an attempt. One that failed is the last where the message has had its lifetime."""
-        message = attempt.message
-        self._unsettled[message.id] = attempt  # until it is written down: a message is not sent again for a full disk
+        message = self._state.message(attempt.message.id) or attempt.message  # the clock may have jumped meanwhile
         notice = None
         if attempt.error is not None and now - message.created >= config.mail.lifetime:
             notice = _given_up(config, attempt, undeliverable.keep(config.state, message), now)

@@ -32,10 +32,16 @@ class Notices:
         self.owed: list[Notice] = []
         self.faults: dict[str, str] = {}
 
-    def say(self, notice: Notice) -> None:
-        """Say it in the digest, in `status` and in the log."""
-        self._remember(notice)
+    def say(self, notice: Notice, *, stalled: bool = False) -> None:
+        """Say it in the digest, in `status` and in the log: there once, as long as the digest does not have it.
+
+        While the database is `stalled` it is not asked: who watches our log would give us a line for each refusal.
+        """
+        known = any(_same(each, notice) for each in self.owed)
+        self._remember(notice, known=known)
         self.owed[:] = [*(each for each in self.owed if not _same(each, notice)), notice][-OWED:]
+        if stalled or known:
+            return
         try:
             with self._state.transaction() as tx:
                 for each in self.owed:
@@ -48,11 +54,12 @@ class Notices:
         """Trouble with the mail itself is no news for a mail: each would be the reason for the next."""
         self._remember(Notice(NoticeKind.MAIL, "mail", text, now))
 
-    def _remember(self, notice: Notice) -> None:
+    def _remember(self, notice: Notice, *, known: bool = False) -> None:
         for same in [each for each in self.latest if _same(each, notice)]:
             self.latest.remove(same)
         self.latest.append(notice)
-        log.warning("%s: %s", notice.about, notice.text)
+        if not known:
+            log.warning("%s: %s", notice.about, notice.text)
 
 
 def _same(one: Notice, other: Notice) -> bool:

@@ -166,6 +166,15 @@ def _make_room_early(daemon: Daemon, megabytes: int, now: float) -> None:
         daemon.notices.faults["room"] = text
 
 
+# --- mail ---------------------------------------------------------------------------------------------------
+
+
+def mail(daemon: Daemon) -> None:
+    """Write down what became of attempts, and carry what is due."""
+    if not daemon.owed_shift:  # until state has moved with the clock, it does not know how old a message is
+        daemon.edge(NoticeKind.STATE, lambda: daemon.mailing.dispatch(daemon.watch.config, daemon.clock()))
+
+
 # --- silence ------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,9 @@ from small import Small
 from test_mailer import Server, serving
 
 from logwarden import config
+from logwarden.mailing import RETRY
 from logwarden.model import Notice, NoticeKind
+from logwarden.outbox import Attempt
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
 
@@ -181,9 +183,51 @@ def test_a_message_that_the_server_has_is_not_sent_again_because_the_disk_is_ful
         host.daemon.inbox.put(Notice(NoticeKind.STATE, "x", "wakes it", host.hands.wall))
         host.daemon.step()
         host.daemon.state._db.execute("PRAGMA query_only=0")
+        host.hands.pass_by(RETRY)
         host.write("normal 1")
         assert host.daemon.state.undelivered() == []
         assert len(post.taken) == 1
+
+
+def test_a_result_that_the_database_does_not_take_fills_no_log(
+    tmp_path: Path, post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    with host_with(tmp_path, post) as host:
+        host.write("never seen before")
+        host.daemon.close_period(host.hands.wall)
+        host.daemon.state._db.execute("PRAGMA query_only=1")
+        host.daemon.step()
+        assert len(post.taken) == 1
+        host.write("normal 1")
+        caplog.clear()
+        for second in range(50):
+            host.hands.pass_by(0.1)
+            host.write(f"normal {second}")  # as our own log would give it one, where it is watched
+        assert len(caplog.records) <= 2, "one for each time that the database is tried again"
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["", "on a full disk"])
+def test_an_attempt_under_way_when_the_clock_jumps_is_not_the_last(tmp_path: Path, post: Post, full: bool) -> None:
+    with host_with(tmp_path, post) as host:
+        post.answers = {"DATA": "452 full"}
+        host.write("never seen before")
+        host.daemon.close_period(host.hands.wall)
+        state = host.daemon.state
+        (message,) = state.due(host.hands.wall)
+        attempt = Attempt(message, "timed out")
+        host.daemon.courier.done(message)
+        host.daemon.courier.carry = lambda *_: None  # type: ignore[method-assign]  # this one takes its time
+        host.hands.wall += 366 * DAY
+        state._db.execute(f"PRAGMA query_only={int(full)}")
+        host.daemon.inbox.put(attempt)
+        host.daemon.step()
+        state._db.execute("PRAGMA query_only=0")
+        host.hands.pass_by(RETRY)
+        host.write("normal 1")
+        host.write("normal 2")
+        (waiting,) = state.undelivered()
+        assert (waiting["given_up"], waiting["attempts"]) == (None, 1)
+        assert 50 <= waiting["next"] - host.hands.wall <= 60
 
 
 def test_old_files_of_undeliverable_mail_go_when_their_time_is_over(tmp_path: Path, post: Post) -> None:

@@ -287,6 +287,12 @@ class State:
         with self._answering():
             return [_message(row) for row in rows]
 
+    def message(self, id_: int) -> Message | None:
+        """This message as the outbox has it now; None where it is gone."""
+        rows = self._rows("SELECT * FROM outbox WHERE id=?", id_)
+        with self._answering():
+            return _message(rows[0]) if rows else None
+
     def next_delivery(self) -> float | None:
         """When the next attempt for a message in the outbox is due; None where the outbox is empty."""
         return self._rows(f"SELECT min(next) AS n FROM outbox WHERE {WAITING}")[0]["n"]  # type: ignore[no-any-return]
