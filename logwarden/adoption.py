@@ -23,9 +23,7 @@ log = logging.getLogger("logwarden")
 
 def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     """Put `new` in force. Raises StateError, and then the old watch is."""
-    tracker = watch.tracker(new, daemon.state, now)
-    for ban in daemon.pipeline.unwritten():
-        tracker.note_ban(ban)
+    tracker = watch.tracker(new, daemon.state, now, daemon.pipeline.unwritten_hits(now), daemon.pipeline.unwritten())
     old, daemon.watch = daemon.watch, _keeping_places(daemon, new, now)
     daemon.pipeline.matcher, daemon.pipeline.tracker = new.matcher, tracker
     daemon.roll.expected = upkeep.expected(new.config)

@@ -22,7 +22,7 @@ from .model import Ban, Batch, Classified, Notice, NoticeKind, Outcome
 from .sighting import Sighting
 from .silence import Roll, found, speakers
 from .state import State, Transaction
-from .tracker import Spared, Tracker, counts
+from .tracker import Hit, Spared, Tracker, counts
 
 HELD = 16_777_216
 """Bytes, as `Judged.weight` estimates them, that may wait for the database."""
@@ -141,6 +141,17 @@ class Pipeline:
     def unwritten(self) -> list[Ban]:
         """The bans in force of which the database does not know yet."""
         return [*self._bans, *(ban for judged in self.uncommitted for ban in judged.bans)]
+
+    def unwritten_hits(self, now: float) -> list[Hit]:
+        """The hits that count and of which the database does not know yet; `now` where a line has no time."""
+        return [
+            Hit(now if event.time is None else min(event.time, now), rule.file, address, rule.score, event.host or "")
+            for judged in self.uncommitted
+            for verdict in judged.classified.verdicts
+            if counts(verdict)
+            for event, rule, address in [(verdict.event, verdict.attack_by, verdict.address)]
+            if rule and address
+        ]
 
     def lag(self) -> dict[str, float]:
         """By source, the seconds that its last line had been written when it was judged; not where it has no time."""

@@ -19,7 +19,7 @@ from .echo import Echoes
 from .errors import CommandError, EdgeError
 from .firewall import BACKENDS, Firewall
 from .matcher import Matcher
-from .model import Policy, Refusal, RuleSet
+from .model import Ban, Policy, Refusal, RuleSet
 from .sighting import Sighting
 from .sources import Source
 from .sources.file import FileSource, FileSpec
@@ -94,14 +94,17 @@ def policies(watch: Watch) -> dict[str, Policy]:
     return {**own, **watch.config.bans.policies}
 
 
-def tracker(watch: Watch, state: State, now: float) -> Tracker:
-    """A tracker that takes up where the one before it, or a former process, stood."""
+def tracker(watch: Watch, state: State, now: float, hits: Iterable[Hit] = (), bans: Iterable[Ban] = ()) -> Tracker:
+    """A tracker that takes up where the one before it, or a former process, stood.
+
+    `hits` and `bans` are those that the database does not know yet.
+    """
     default, own = watch.config.bans.default, policies(watch)
     made = Tracker(default, own, watch.guard)
     longest = max(policy.window for policy in (default, *own.values()))
     rows = state.attacks(now - 2 * longest)
-    hits = [Hit(row["time"], row["file"], row["address"], row["score"], row["host"]) for row in rows]
-    made.restore(hits, state.bans_since(now - REMEMBERED))
+    known = [Hit(row["time"], row["file"], row["address"], row["score"], row["host"]) for row in rows]
+    made.restore([*known, *hits], [*state.bans_since(now - REMEMBERED), *bans])
     return made
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from small import ATTACKS, Small
 from small_disk import Disk, PageLimit, on_small_disk
 
-from logwarden import pipeline
+from logwarden import adoption, config, pipeline, watch
 from logwarden.daemon import Daemon
 from logwarden.model import Outcome
 
@@ -145,6 +147,39 @@ def test_a_clock_that_jumps_on_a_full_disk_stops_no_ban_however_many_lines_wait(
         later(host)
         host.write("normal 3")
         assert (daemon.owed_shift, daemon.pipeline.owes, daemon.pipeline.stalled) == (0.0, False, None)
+        assert list(host.bans()) == ["203.0.113.9/32"]
+
+
+def test_who_is_about_to_be_banned_is_not_forgotten_for_a_reload_on_a_full_disk(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running() as daemon:
+        host.write("normal 1")
+        disk = PageLimit(daemon.state)
+        disk.fill()
+        host.write(*[LONG] * 4)
+        host.attack("203.0.113.9", 2)
+        host.attack("203.0.113.10", 3)
+        adoption.adopt(daemon, watch.build(config.load(str(host.config))), host.hands.wall)
+        host.attack("203.0.113.9", 1)
+        assert list(daemon.firewall.list(host.hands.wall)) == ["203.0.113.10/32", "203.0.113.9/32"]
+        host.hands.pass_by(3_700)
+        host.attack("203.0.113.10", 2)
+        assert not daemon.firewall.list(host.hands.wall), "the hits of the ban that is over are spent"
+
+
+def test_no_ban_waits_for_whoever_has_locked_the_database(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running() as daemon, closing(sqlite3.connect(tmp_path / "state" / "state.db")) as other:
+        host.write("normal 1")
+        other.isolation_level = None
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        host.attack("203.0.113.9", 3)
+        assert list(daemon.firewall.list(host.hands.wall)) == ["203.0.113.9/32"]
+        assert time.monotonic() - begun < 2.0
+        other.execute("ROLLBACK")
+        later(host)
+        host.write("normal 2")
         assert list(host.bans()) == ["203.0.113.9/32"]
 
 

@@ -38,6 +38,8 @@ PRAGMAS = (
     "cache_size=-4096",
     "journal_size_limit=16777216",
 )
+BUSY = 200
+"""Milliseconds to wait for a process that has locked the database: bans wait as long, and what it does not take waits on."""
 SHRINK = 1_024
 """Pages (4 KiB each) that are given back to the file system at once, in a tenth of a second."""
 WAITING = "delivered IS NULL AND given_up IS NULL"
@@ -67,6 +69,7 @@ class State:
                 if not repair.is_damage(error):
                     raise
                 self._db = self._begin_anew(str(error))
+            self._db.execute(f"PRAGMA busy_timeout={BUSY}")
         except (OSError, sqlite3.Error) as error:
             raise StateError(f"{path}: the database cannot be opened: {error}") from error
         self._copied = copy.load(path)
