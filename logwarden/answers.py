@@ -42,7 +42,6 @@ def rules(daemon: Daemon) -> dict[str, int]:
 
 def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
     """All that `logwarden status` shows."""
-    now = daemon.clock()
     config = daemon.watch.config
     period = daemon.state.period()
     tallies = daemon.state.tallies()
@@ -53,7 +52,7 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
         "mode": config.bans.mode,
         "backend": config.bans.effective_backend,
         "rules": rules(daemon),
-        "bans": len(daemon.state.bans(now)),
+        "bans": len(_in_force(daemon)),
         "next_digest": daemon.next_digest,
         "period": period[1] if period else None,
         "lines": {str(outcome): sum(counts[outcome] for counts in tallies.values()) for outcome in Outcome},
@@ -86,9 +85,16 @@ def _file(state: str, message: Mapping[str, Any]) -> str | None:
     return str(undeliverable.path(state, message["message_id"])) if message["given_up"] is not None else None
 
 
+def _in_force(daemon: Daemon) -> list[Ban]:
+    """The bans in force, those too that the database does not know yet; one for each prefix."""
+    now = daemon.clock()
+    unwritten = [ban for ban in daemon.unwritten() if ban.until > now]
+    return list({ban.prefix: ban for ban in [*daemon.state.bans(now), *unwritten]}.values())
+
+
 def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
     """The bans in force."""
-    found = daemon.state.bans(daemon.clock())
+    unwritten = {ban.prefix for ban in daemon.unwritten()}
     return {
         "bans": [
             {
@@ -98,9 +104,9 @@ def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
                 "hits": ban.hits,
                 "since": ban.since,
                 "until": ban.until,
-                "times": daemon.state.times_banned(ban.prefix),
+                "times": daemon.state.times_banned(ban.prefix) + (ban.prefix in unwritten),
             }
-            for ban in found
+            for ban in _in_force(daemon)
         ]
     }
 
@@ -128,7 +134,7 @@ def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
 def unban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     """Lift one ban, or all."""
     wanted = str(arguments["address"])
-    in_force = [made.prefix for made in daemon.state.bans(daemon.clock())]
+    in_force = [made.prefix for made in _in_force(daemon)]
     prefixes = in_force if wanted == "all" else [_banned(wanted, in_force)]
     return {"lifted": prefixes, "trouble": lift(daemon, prefixes)}
 
@@ -157,10 +163,17 @@ def _enforce(daemon: Daemon, act: Callable[..., None], *arguments: object) -> st
 
 
 def lift(daemon: Daemon, prefixes: list[str]) -> str | None:
-    """End bans in SQLite, in the tracker's memory and in the kernel; returns what the firewall had against it."""
-    with daemon.state.transaction() as tx:
-        for prefix in prefixes:
-            tx.lift_ban(prefix, daemon.clock())
+    """End bans in SQLite, in the tracker's memory and in the kernel; returns what the firewall had against it.
+
+    Where all of them wait to be written, SQLite is not asked: they can be lifted while it takes nothing.
+    """
+    now = daemon.clock()
+    written = {ban.prefix for ban in daemon.state.bans(now)}.intersection(prefixes)
+    if written:
+        with daemon.state.transaction() as tx:
+            for prefix in written:
+                tx.lift_ban(prefix, now)
+    daemon.pipeline.lift(prefixes, now)
     for prefix in prefixes:
         daemon.pipeline.tracker.lift(address.prefix(prefix))
     return _enforce(daemon, daemon.firewall.lift, prefixes)
@@ -168,9 +181,10 @@ def lift(daemon: Daemon, prefixes: list[str]) -> str | None:
 
 def lift_protected(daemon: Daemon) -> None:
     """After a reload: lift what the allowlist now covers. Bans by hand stay: somebody meant them."""
-    found = daemon.state.bans(daemon.clock())
     covered = [
-        ban.prefix for ban in found if ban.attack != "manual" and daemon.watch.guard.refusal(address.prefix(ban.prefix))
+        ban.prefix
+        for ban in _in_force(daemon)
+        if ban.attack != "manual" and daemon.watch.guard.refusal(address.prefix(ban.prefix))
     ]
     if covered:
         lift(daemon, covered)

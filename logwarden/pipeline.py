@@ -10,7 +10,7 @@ that the cursor stays where it is. Once the database takes everything again, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from . import header
@@ -142,6 +142,11 @@ class Pipeline:
         """The bans in force of which the database does not know yet."""
         return [*self._bans, *(ban for judged in self.uncommitted for ban in judged.bans)]
 
+    def lift(self, prefixes: Collection[str], now: float) -> None:
+        """End those of the unwritten bans that are on one of `prefixes`; they are written as over."""
+        self.uncommitted[:] = [replace(each, bans=tuple(_ended(each.bans, prefixes, now))) for each in self.uncommitted]
+        self._bans[:] = _ended(self._bans, prefixes, now)
+
     def unwritten_hits(self, now: float) -> list[Hit]:
         """The hits that count and of which the database does not know yet; `now` where a line has no time."""
         return [
@@ -242,3 +247,7 @@ def _last_line(block: bytes) -> bytes:
 
 def _moved(bans: Sequence[Ban], by: float) -> list[Ban]:
     return [replace(ban, since=ban.since + by, until=ban.until + by) for ban in bans]
+
+
+def _ended(bans: Sequence[Ban], prefixes: Collection[str], now: float) -> list[Ban]:
+    return [replace(ban, until=min(ban.until, now)) if ban.prefix in prefixes else ban for ban in bans]

@@ -11,8 +11,9 @@ import pytest
 from small import ATTACKS, Small
 from small_disk import Disk, PageLimit, on_small_disk
 
-from logwarden import adoption, config, pipeline, watch
+from logwarden import adoption, answers, config, pipeline, watch
 from logwarden.daemon import Daemon
+from logwarden.errors import StateError
 from logwarden.model import Outcome
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
@@ -165,6 +166,28 @@ def test_who_is_about_to_be_banned_is_not_forgotten_for_a_reload_on_a_full_disk(
         host.hands.pass_by(3_700)
         host.attack("203.0.113.10", 2)
         assert not daemon.firewall.list(host.hands.wall), "the hits of the ban that is over are spent"
+
+
+def test_a_ban_that_waits_for_the_disk_is_shown_and_can_be_lifted(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running() as daemon:
+        host.attack("203.0.113.8", 3)
+        daemon.state._db.execute("PRAGMA query_only=1")
+        host.attack("203.0.113.9", 3)
+        host.attack("203.0.113.10", 3)
+        shown = {ban["prefix"]: ban["times"] for ban in answers.bans(daemon, {})["bans"]}
+        assert shown == {"203.0.113.8/32": 1, "203.0.113.9/32": 1, "203.0.113.10/32": 1}
+        assert answers.status(daemon, {})["bans"] == 3
+        assert answers.unban(daemon, {"address": "203.0.113.9"})["lifted"] == ["203.0.113.9/32"]
+        with pytest.raises(StateError):
+            answers.unban(daemon, {"address": "203.0.113.8"})  # else it were back at the next start
+        daemon.state._db.execute("PRAGMA query_only=0")
+        later(host)
+        host.write("normal 1")
+        assert sorted(host.bans()) == ["203.0.113.10/32", "203.0.113.8/32"]
+        assert daemon.state.times_banned("203.0.113.9/32") == 1, "that it was banned is not forgotten"
+        host.attack("203.0.113.9", 2)
+        assert sorted(host.bans()) == ["203.0.113.10/32", "203.0.113.8/32"], "its old hits are"
 
 
 def test_no_ban_waits_for_whoever_has_locked_the_database(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ PRAGMAS = (
     "journal_size_limit=16777216",
 )
 BUSY = 200
-"""Milliseconds to wait for a process that has locked the database: bans wait as long, and what it does not take waits on."""
+"""Milliseconds to wait for a process that has locked the database: bans wait as long, and what is refused waits on."""
 SHRINK = 1_024
 """Pages (4 KiB each) that are given back to the file system at once, in a tenth of a second."""
 WAITING = "delivered IS NULL AND given_up IS NULL"
