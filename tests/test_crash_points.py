@@ -22,7 +22,7 @@ from logwarden.state import FILE
 
 pytestmark = pytest.mark.slow
 
-COUNTS = {"commit": (1, 3, 4, 6, 8, 10, 12), "apply": (1,), "send": (1, 2), "copy": (1,)}
+COUNTS = {"commit": (1, 3, 4, 6, 8, 10, 11), "apply": (1,), "send": (1, 2), "copy": (1,)}
 CASES = [(point, count) for point in crash.POINTS for count in COUNTS[point.split()[1]]]
 
 
