@@ -20,7 +20,9 @@ COMMANDS = {
     "bans": "ask",
     "ban": "ask",
     "unban": "ask",
-    "digest": "ask",
+    "digest": "digests",
+    "events": "events",
+    "suggest": "suggest",
     "reload": "ask",
 }
 """Each command, in the order in which `--help` lists them, and the module that holds it."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from .. import config, control, duration
+from .. import config, control
 from ..errors import EdgeError
-from .options import clock, config_option, console, json_option, print_json, print_problem, safe, table
+from .options import Duration, clock, config_option, console, json_option, print_json, print_problem, safe, table
 
 
 def _ask(config_file: str, command: str, **arguments: Any) -> dict[str, Any]:
@@ -24,18 +24,6 @@ def _say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
         console().print(text)
     if answer["trouble"]:
         raise EdgeError(answer["trouble"])
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs
-    """A length of time such as 10m or 1h, as seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return duration.parse(value) if isinstance(value, str) else float(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -129,24 +117,6 @@ def unban(address: str, config_file: str, *, as_json: bool) -> None:
     """Lift the ban of an address or prefix, or all bans, now. An address inside a banned prefix names that ban."""
     answer = _ask(config_file, "unban", address=address)
     _say(answer, "\n".join(f"{prefix} is free." for prefix in answer["lifted"]), as_json=as_json)
-
-
-@click.command()
-@config_option
-@json_option
-@click.option("--preview", "how", flag_value="preview", help="Print the digest as it would be now; send nothing.")
-@click.option("--now", "how", flag_value="digest", help="Close the period and send its digest now.")
-def digest(config_file: str, how: str | None, *, as_json: bool) -> None:
-    """Preview the next digest, or send it now."""
-    if how is None:
-        raise click.UsageError("give --preview or --now")
-    answer = _ask(config_file, how)
-    if as_json:
-        print_json(answer)
-    elif how == "preview":
-        click.echo(f"Subject: {answer['subject']}\n\n{answer['text']}")
-    else:
-        click.echo(f"Sent to the outbox: {answer['subject']}" if answer["subject"] else "Nothing to report.")
 
 
 @click.command()
