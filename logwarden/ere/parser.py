@@ -10,8 +10,8 @@ Owns: the syntax of GNU grep 3.8, `grep -E`, in the C locale (bytes), including 
 grep has two parsers, one for its automaton, which gives the answer, and glibc's, which sees backreferences and
 collating elements through and must accept every rule. They differ where a repetition has nothing to repeat: such a
 rule is read in both ways. Where it also needs glibc's engine, so that the two readings mix, it is refused; and so is a
-rule that needs it and repeats a '^' or its like, of which glibc's engine loses track: (a)\1|a|(^a)+ is not in "aaa"; or a
-group that may be empty: (){,2}\1 is in no line.
+rule that needs it and repeats a '^' or its like, of which glibc's engine loses track: (a)\1|a|(^a)+ is not in "aaa";
+or a group that may be empty: (){,2}\1 is in no line.
 
 Fails with a RuleError, in grep's words where grep has them. Bounded: a rule deeper than MAX_DEPTH or MAX_HEIGHT,
 longer than MAX_LENGTH, or larger than MAX_SIZE when its repetitions are written out is refused.

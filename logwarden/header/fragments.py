@@ -23,6 +23,6 @@ PROGRAM = rb"[^\x00-\x20\x7f:*\[\]]+"
 PID_TEXT = rb"[^\x00-\x20\x7f\[\]]*"
 PID = rb"\[%s\]" % PID_TEXT
 STAMP = rb"(?:%s +[0-9]+ [0-9]+:[0-9:]+|[0-9-]+T[0-9:.,]+(?:Z|[+-][0-9:]+))" % MONTH
-"""Both by their shape: a sixth off what Hyperscan takes for a line. Of what only looks like a stamp the time is none."""
+"""Both by their shape, which takes a sixth off what Hyperscan needs for a line. What only looks like one is no time."""
 HEADER = rb"%s %s " % (STAMP, HOST)
 """The traditional layouts up to the tag."""
