@@ -40,7 +40,8 @@ class Protection:
         self.logins.known_for = settings.bans.known_for
         self.protected = Protected.now(wanted, names)
         self._refresher = Refresher(wanted, self._changed, names)
-        self._edits = RuleWatch(wanted.files, self._refresher.refresh)
+        self._files = wanted.files
+        self._edits: RuleWatch | None = None
 
     def load(self, settings: Config, state: State) -> None:
         """Take up what a former process knew. Raises StateError."""
@@ -52,17 +53,15 @@ class Protection:
     def start(self) -> None:
         """Begin to look up."""
         self._refresher.start()
-        if self._edits_wanted:
+        if self._files:
+            self._edits = RuleWatch(self._files, self._refresher.refresh)
             self._edits.start()
-
-    @property
-    def _edits_wanted(self) -> bool:
-        return bool(self._edits._paths)
 
     def stop(self) -> None:
         """End the threads."""
         self._refresher.stop()
-        self._edits.stop()
+        if self._edits:
+            self._edits.stop()
 
     def adopt(self, settings: Config) -> None:
         """Another config is in force."""
