@@ -1,7 +1,8 @@
 """One conversation with a mail server, by smtplib.
 
-Owns: TLS with certificate checks, AUTH, an end to a conversation that drags on, and what a server's answer means: 5xx to
-MAIL, RCPT or DATA is for good; a wrong password or certificate is for the administrator to mend, and the message can wait.
+Owns: TLS with certificate checks, AUTH, an end to a conversation that drags on, and what a server's answer means: 5xx
+to MAIL, RCPT or DATA is for good; a wrong password or certificate is for the administrator to mend, and the message can
+wait.
 Fails with MailError.
 """
 
