@@ -95,8 +95,7 @@ class State:
             raise damage
         db = _connect(self._file)
         try:
-            if last:
-                repair.check(db)
+            repair.check(db, repair.CHECK if last else repair.BRIEF)
             self._migrate(db)
         except BaseException:
             db.close()
