@@ -94,9 +94,9 @@ def _numbers(node: Node, kind: type[Group] | type[Backref]) -> frozenset[int]:
 
 
 _CHUNK = 100
-"""Bytes of a literal text that are written as one. Before its first search for a text, `regex` looks for where it repeats
-itself, without an eye on the clock: 0.3 s for a thousand times an `a`, minutes for ten thousand. So it gets it in pieces,
-each of them atomic, or it would join them."""
+"""Bytes of a literal text that are written as one. Before its first search for a text, `regex` looks for where it
+repeats itself, without an eye on the clock: 0.3 s for a thousand times an `a`, minutes for ten thousand. So it gets it
+in pieces, each of them atomic, or it would join them."""
 
 
 class _Writer:
