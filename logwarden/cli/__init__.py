@@ -26,6 +26,7 @@ COMMANDS = {
     "digest": "digests",
     "events": "events",
     "suggest": "suggest",
+    "rules": "rules",
     "reload": "ask",
 }
 """Each command, in the order in which `--help` lists them, and the module that holds it."""
