@@ -153,11 +153,16 @@ class Daemon:
         self.protection.stop()
         self.actions.stop()
         if self._started and self.watch.config.bans.on_stop == "remove":
-            self.edge(NoticeKind.FIREWALL, self.firewall.fini)
+            self.edge(NoticeKind.FIREWALL, self._lift_all)
         self.courier.stop()
         if self._started:
             upkeep.leave(self)
         self.state.close()
+
+    def _lift_all(self) -> None:
+        """But not where the kernel alone knows the bans, for the database is damaged: the next start recovers them."""
+        if not self.state.damaged and self.state.repaired is None:
+            self.firewall.fini()
 
     def step(self) -> None:
         """Do what is due, then take what the inbox holds; wait for either."""

@@ -23,7 +23,10 @@ COMMANDS = {
     "allow": "bans",
     "why": "bans",
     "flush": "bans",
-    "digest": "ask",
+    "digest": "digests",
+    "events": "events",
+    "suggest": "suggest",
+    "rules": "rules",
     "reload": "ask",
 }
 """Each command, in the order in which `--help` lists them, and the module that holds it."""
