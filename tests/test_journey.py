@@ -135,7 +135,7 @@ def test_a_line_ends_in_exactly_one_place_and_the_digest_says_where(host: Host, 
         body = mail.get_body(("plain",)).get_content()
         assert "203.0.113.9" in body
         assert "never seen before" in body
-        assert "normal" not in body
+        assert "normal 1" not in body
         until(lambda: json.loads(host.run("status", "--json"))["outbox"] == [])
         assert "Nothing to report" in host.run("digest", "--now")
 
