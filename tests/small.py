@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,6 +90,17 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 2s, lifetime: 7d}}
         """Let lines come in, and the daemon do what it does with them."""
         self.daemon.inbox.put_batch(self.batch(*messages, tag=tag), lambda: False)
         self.daemon.step()
+
+    def step_until(self, done: Callable[[], object]) -> None:
+        """Let the daemon work until something is so: what else it hears of meanwhile takes steps too."""
+        deadline = time.monotonic() + 30
+        while not done():
+            assert time.monotonic() < deadline
+            self.daemon.step()
+
+    def carry_mail(self) -> None:
+        """Let the daemon work until it knows what became of each message that is on its way."""
+        self.step_until(lambda: not self.daemon.mailing._courier._carried)
 
     def attack(self, address: str, times: int) -> None:
         self.write(*[f"Failed password for root from {address}"] * times, tag="sshd[9]")

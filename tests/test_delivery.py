@@ -55,6 +55,7 @@ def send(host: Small, message: str = "never seen before") -> None:
     host.write(message)
     host.daemon.close_period(host.hands.wall)
     host.daemon.step()
+    host.carry_mail()
 
 
 def retry(host: Small) -> float:
@@ -64,6 +65,7 @@ def retry(host: Small) -> float:
     wait = due - host.hands.wall
     host.hands.pass_by(wait)
     host.daemon.step()
+    host.carry_mail()
     return wait
 
 
@@ -168,7 +170,7 @@ def test_no_line_and_no_ban_waits_for_a_server_that_hangs(tmp_path: Path) -> Non
             host.daemon.close_period(host.hands.wall)
             host.attack("203.0.113.9", 3)  # the courier is on its way by now
             assert list(host.bans()) == ["203.0.113.9/32"]
-            host.daemon.step()
+            host.step_until(lambda: host.daemon.state.undelivered()[0]["error"])
             assert "timed out" in str(host.daemon.state.undelivered()[0]["error"])
 
 
@@ -177,7 +179,7 @@ def test_a_message_that_the_server_has_is_not_sent_again_because_the_disk_is_ful
         host.write("never seen before")
         host.daemon.close_period(host.hands.wall)
         host.daemon.state._db.execute("PRAGMA query_only=1")  # takes nothing at all
-        host.daemon.step()
+        host.step_until(lambda: post.taken)
         assert len(post.taken) == 1
         host.hands.pass_by(DAY / 48)
         host.daemon.inbox.put(Notice(NoticeKind.STATE, "x", "wakes it", host.hands.wall))
@@ -196,7 +198,7 @@ def test_a_result_that_the_database_does_not_take_fills_no_log(
         host.write("never seen before")
         host.daemon.close_period(host.hands.wall)
         host.daemon.state._db.execute("PRAGMA query_only=1")
-        host.daemon.step()
+        host.step_until(lambda: post.taken)
         assert len(post.taken) == 1
         host.write("normal 1")
         caplog.clear()

@@ -135,7 +135,7 @@ def test_a_line_ends_in_exactly_one_place_and_the_digest_says_where(host: Host, 
         body = mail.get_body(("plain",)).get_content()
         assert "203.0.113.9" in body
         assert "never seen before" in body
-        assert "normal" not in body
+        assert "normal 1" not in body
         until(lambda: json.loads(host.run("status", "--json"))["outbox"] == [])
         assert "Nothing to report" in host.run("digest", "--now")
 
@@ -309,7 +309,7 @@ def test_every_command_does_what_its_user_expects(host: Host) -> None:
         assert "no line that is kept" in host.run("suggest", "nonsense", status=1)
         assert "No digest is kept" in host.run("digest", "list")
         assert "2 bans, 1 line" in host.run("digest", "--now")
-        assert "2 bans, 1 line" in host.run("digest", "list")
+        assert "Security Alerts: 2 bans" in host.run("digest", "list")
         assert "UNEXPLAINED" in host.run("digest", "show", "1")
         assert "no digest 9" in host.run("digest", "show", "9", status=1)
         assert host.run("suggest", group).startswith("app: odd\n"), "its lines are kept when the digest has told them"
