@@ -34,8 +34,8 @@ bench: setup ## lines a second, as ratios to the engine's raw scan and to the pe
 corpus: setup ## the attack rules against labelled lines of other projects: make corpus CORPUS=DIR
 	@$(PYTHON) -m tests.corpus $(CORPUS)
 
-reference: setup ## write RULES.md, the page of all attack rules, anew
-	$(PYTHON) -m logwarden rules page attack.d > RULES.md.new && mv RULES.md.new RULES.md
+reference: setup ## write packaging/doc/rules.md, the page of all attack rules, anew
+	$(PYTHON) -m logwarden rules page attack.d > packaging/doc/rules.new && mv packaging/doc/rules.new packaging/doc/rules.md
 
 torture: setup ## SIGKILL fifty times while logs are written and rotated, and every line counted: KILLS=1000 for more
 	@$(PYTHON) -m tests.torture --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))

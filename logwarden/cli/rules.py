@@ -91,7 +91,7 @@ def page(directories: tuple[str, ...]) -> None:
     """Print the reference page of the attack rules in DIRECTORY, in Markdown.
 
     \b
-    logwarden rules page attack.d > RULES.md
+    logwarden rules page attack.d > rules.md
     """
     ruleset = rule_files.load(attack=directories, aggressive=True)
     if ruleset.refused:
