@@ -22,6 +22,7 @@ COMMANDS = {
     "unban": "ask",
     "digest": "ask",
     "reload": "ask",
+    "rules": "rules",
 }
 """Each command, in the order in which `--help` lists them, and the module that holds it."""
 

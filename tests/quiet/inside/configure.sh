@@ -35,7 +35,7 @@ inside openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=mail.exampl
     -out /etc/ssl/certs/mail.pem 2>/dev/null
 
 # mail: postfix with a milter, a content filter on another port, and dovecot's sasl and lmtp
-inside postconf -e myhostname=mail.example.org 'mydestination=mail.example.org, localhost' inet_interfaces=all \
+inside postconf -e myhostname=mail.example.org 'mydestination=mail.example.org, example.org, localhost' inet_interfaces=all \
     'mynetworks=127.0.0.0/8' smtpd_sasl_type=dovecot smtpd_sasl_path=private/auth smtpd_sasl_auth_enable=yes \
     smtpd_tls_cert_file=/etc/ssl/certs/mail.pem smtpd_tls_key_file=/etc/ssl/private/mail.key \
     smtpd_tls_security_level=may smtpd_tls_loglevel=1 'smtpd_milters=inet:127.0.0.1:8891, inet:127.0.0.1:11332' \
@@ -93,7 +93,6 @@ PidFile /run/opendkim/opendkim.pid
 InternalHosts 127.0.0.1, 192.0.2.7
 EOF
 printf 'bind_socket = "127.0.0.1:11332";\n' > "$PLACE/etc/rspamd/local.d/worker-proxy.inc"
-printf 'type = "syslog";\n' > "$PLACE/etc/rspamd/local.d/logging.inc"
 printf 'nothing:0:*:68656c6c6f2076697275732068656c6c6f\n' > "$PLACE/var/lib/clamav/local.ndb"
 at /etc/systemd/system/clamav-daemon.service.d/local.conf <<'EOF'
 [Unit]
@@ -176,8 +175,6 @@ server {
   ssl_certificate /etc/ssl/certs/mail.pem;
   ssl_certificate_key /etc/ssl/private/mail.key;
   root /var/www/html;
-  access_log syslog:server=unix:/dev/log,tag=nginx_access;
-  error_log syslog:server=unix:/dev/log;
   location ~ \.php$ { include snippets/fastcgi-php.conf; fastcgi_pass unix:/run/php/php-fpm.sock; }
 }
 EOF
@@ -242,10 +239,11 @@ EOF
     printf "Origin: Example\nSuite: stable\nCodename: bookworm\nDate: Tue, 24 Nov 2026 00:00:00 UTC\nSHA256:\n %s %s Packages\n" \
         "$(sha256sum Packages | cut -d" " -f1)" "$(stat -c %s Packages)" > Release')
 
-off run-rpc_pipefs.mount unbound-resolvconf.service strongswan-starter.service snapd.service snapd.socket snapd.seeded.service wpa_supplicant.service hostapd.service libvirtd.service \
-    systemd-resolved.service nfs-server.service
+off fwupd-refresh.timer podman-auto-update.timer libvirtd.service libvirtd.socket libvirtd-ro.socket \
+    libvirtd-admin.socket nfs-blkmap.service nfs-server.service run-rpc_pipefs.mount unbound-resolvconf.service \
+    strongswan-starter.service wpa_supplicant.service hostapd.service
 inside systemctl enable -q nginx apache2 postfix dovecot opendkim rspamd spamd amavis clamav-daemon unbound dnsmasq named \
     haproxy squid mariadb postgresql redis-server fail2ban chrony smbd nmbd cups avahi-daemon snmpd munin-node \
-    nagios-nrpe-server prometheus-node-exporter prometheus zabbix-agent openvpn ddclient memcached docker containerd \
+    nagios-nrpe-server prometheus-node-exporter prometheus zabbix-agent openvpn memcached docker containerd \
     NetworkManager smartmontools atd anacron rsyslog ssh cron unattended-upgrades udisks2 \
     systemd-oomd php8.2-fpm || true
