@@ -1,9 +1,9 @@
 """What could be better about an ignore rule that is in force: advice, by `file:line`, for the person who wrote it.
 
-Found are a `.*` or `.+` that says nothing of what stands there, a logcheck rule without an anchor at an end, a rule that
-says what another one says, and a rule that is shadowed: all that it hides another one hides too.
+Found are a `.*` or `.+` that says nothing of what stands there, a logcheck rule without an anchor at an end, a rule
+that says what another one says, and a rule that is shadowed: all that it hides another one hides too.
 Never: refuses a rule (`audit` does), or says that a rule is good. Shadows are found by trial: the lines that a rule
-was plainly written for, one for each of its alternatives, are shown to the others. Of a rule with many alternatives some.
+was plainly written for, one for each of its alternatives, are shown to the others. Of many some.
 """
 
 from __future__ import annotations

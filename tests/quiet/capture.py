@@ -16,7 +16,7 @@ GLUTTON = "x = []\nwhile True: x.append(bytes(1 << 20))"
 
 
 class Capture(NamedTuple):
-    """A journal file; POSIX seconds at which the first digest would be made, and at which each fault began and ended."""
+    """A journal file; POSIX seconds of the first digest, and of the begin and the end of each fault."""
 
     journal: Path
     steady: float
@@ -41,7 +41,12 @@ def capture() -> Capture:
         machine.bash("journalctl -o export > /tmp/export")
         (place / "export").write_bytes(machine.fetch("/tmp/export"))
     journal = place / "quiet.journal"
-    argv = ["/lib/systemd/systemd-journal-remote", f"--output={journal}", "--split-mode=none", place / "export"]
+    argv: list[str | Path] = [
+        "/lib/systemd/systemd-journal-remote",
+        f"--output={journal}",
+        "--split-mode=none",
+        place / "export",
+    ]
     subprocess.run(argv, check=True, capture_output=True)
     return Capture(journal, steady, seeded)
 

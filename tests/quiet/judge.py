@@ -17,6 +17,7 @@ from logwarden.sources.sdjournal import EVERYTHING
 from .. import logcheck_peer
 from .capture import Capture
 from .faults import FAULTS
+from .keep import keep
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGCHECK_RULES = Path("/etc/logcheck")
@@ -38,6 +39,7 @@ def judge(made: Capture) -> int:
     ours = [line.text for line in hour if line.reported]
     print(f"the first digest: {sum(line.reported for line in lines if line.time < made.steady)} lines reported")
     print(f"the hour after it: {len(hour)} lines; logwarden reports {len(ours)}:", *ours, sep="\n    ")
+    keep("hour", (line.text for line in hour if not line.reported))
     theirs = _logcheck([line.text for line in hour])
     print(f"logcheck reports {len(theirs)} of the same {len(hour)} lines at level server")
     missed = _faults(lines, made)
@@ -48,16 +50,19 @@ def _faults(lines: list[Line], made: Capture) -> list[str]:
     """The names of the faults that logwarden or logcheck missed."""
     since = min(began for began, _ in made.seeded.values())
     by_logcheck = _logcheck([line.text for line in lines if line.time >= since])
-    missed = []
+    missed, kept = [], []
     for fault in FAULTS:
         began, ended = made.seeded[fault.name]
         shown = [line for line in lines if began <= line.time <= ended and re.search(fault.shown, line.text)]
         ours, theirs = any(line.reported for line in shown), any(line.text.encode() in by_logcheck for line in shown)
-        if not ours or not theirs:
+        kept += [line.text for line in shown if line.reported][:1]
+        if not ours or not (theirs or fault.logcheck_hides):
             missed.append(fault.name)
         said = "not in the journal" if not shown else f"logwarden {_word(ours)}, logcheck {_word(theirs)}"
         print(f"    {fault.name}{' (stand-in)' if fault.stand_in else ''}: {said}")
-    print(f"{len(FAULTS)} faults: {len(FAULTS) - len(missed)} reported by both")
+    both = len(FAULTS) - len(missed) - sum(fault.logcheck_hides for fault in FAULTS)
+    print(f"{len(FAULTS)} faults; missed: {', '.join(missed) or 'none'}; reported by both: {both}")
+    keep("faults", kept)
     return missed
 
 
@@ -86,5 +91,7 @@ def _logcheck(lines: list[str]) -> set[bytes]:
         print(f"logcheck cannot be run: {why}")
         return set()
     with tempfile.TemporaryDirectory() as place:
-        sections = logcheck_peer.report(LOGCHECK_RULES, "".join(f"{line}\n" for line in lines).encode(), "server", Path(place))
+        sections = logcheck_peer.report(
+            LOGCHECK_RULES, "".join(f"{line}\n" for line in lines).encode(), "server", Path(place)
+        )
     return set().union(*sections.values())

@@ -18,17 +18,17 @@ deb http://deb.debian.org/debian-security bookworm-security main
 """
 BASE = "eatmydata,dbus,systemd-sysv,libpam-systemd,openssh-server,cron,rsyslog,logrotate,ca-certificates,sudo,locales"
 SERVICES = """
-anacron at postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd opendkim rspamd spamassassin spamd amavisd-new clamav-daemon
-clamav-freshclam bind9 unbound dnsmasq nginx-light apache2 php-fpm haproxy squid mariadb-server postgresql redis-server
+anacron at postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd opendkim rspamd spamassassin spamd amavisd-new
+clamav-daemon clamav-freshclam bind9 unbound dnsmasq nginx-light apache2 php-fpm haproxy squid mariadb-server postgresql redis-server
 fail2ban unattended-upgrades needrestart chrony polkitd samba cups avahi-daemon snmpd munin-node nagios-nrpe-server
 prometheus-node-exporter prometheus zabbix-agent smartmontools mdadm lvm2 openvpn memcached docker.io containerd
 network-manager nfs-kernel-server wireguard-tools modemmanager isc-dhcp-client wpasupplicant hostapd udisks2 rpcbind
 libvirt-daemon-system libvirt-clients systemd-oomd iptables apparmor
-""".split()
+"""
 CLIENTS = """
-swaks openssl curl dnsutils procps iproute2 iputils-ping bsd-mailx python3 netcat-openbsd sshpass e2fsprogs kmod smbclient
-clamdscan snmp
-""".split()
+swaks openssl curl dnsutils procps iproute2 iputils-ping bsd-mailx python3 netcat-openbsd sshpass e2fsprogs kmod
+smbclient clamdscan snmp
+"""
 INSTALL = """
 printf '#!/bin/sh\\nexit 101\\n' > "$0/usr/sbin/policy-rc.d"
 chmod 755 "$0/usr/sbin/policy-rc.d"
@@ -37,8 +37,8 @@ mount --bind /proc "$0/proc"
 mount --bind /dev "$0/dev"
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 chroot "$0" apt-get update -q
-printf '%s\\n' 'postfix postfix/main_mailer_type select Internet Site' 'postfix postfix/mailname string mail.example.org' |
-    chroot "$0" debconf-set-selections
+printf '%s\\n' 'postfix postfix/main_mailer_type select Internet Site' \\
+    'postfix postfix/mailname string mail.example.org' | chroot "$0" debconf-set-selections
 chroot "$0" eatmydata apt-get install -y -q --no-install-recommends "$@"
 chroot "$0" apt-get clean
 """
@@ -46,7 +46,8 @@ chroot "$0" apt-get clean
 
 def tree() -> Path:
     """The tree; made where it is missing or its list of packages has changed."""
-    wanted = hashlib.sha256(" ".join((SOURCES, BASE, *SERVICES, *CLIENTS)).encode()).hexdigest()[:12]
+    packages = [*SERVICES.split(), *CLIENTS.split()]
+    wanted = hashlib.sha256(" ".join((SOURCES, BASE, *packages)).encode()).hexdigest()[:12]
     place = BUILD / f"debian-{wanted}"
     if place.exists():
         return place
@@ -56,9 +57,16 @@ def tree() -> Path:
     unfinished = BUILD / "unfinished"
     subprocess.run(["rm", "-rf", "--one-file-system", unfinished], check=True)
     print("quiet: making a Debian tree, once: two minutes and 2.4 GB", flush=True)
-    argv = ["mmdebstrap", "--mode=root", "--variant=important", f"--include={BASE}", "bookworm", unfinished]
+    argv: list[str | Path] = [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=important",
+        f"--include={BASE}",
+        "bookworm",
+        unfinished,
+    ]
     _run([*argv, "-"], SOURCES)
-    _run(["unshare", "--mount", "--propagation", "private", "sh", "-ec", INSTALL, unfinished, *SERVICES, *CLIENTS], "")
+    _run(["unshare", "--mount", "--propagation", "private", "sh", "-ec", INSTALL, unfinished, *packages], "")
     unfinished.rename(place)
     return place
 

@@ -178,6 +178,8 @@ server {
   location ~ \.php$ { include snippets/fastcgi-php.conf; fastcgi_pass unix:/run/php/php-fpm.sock; }
 }
 EOF
+echo 'd /run/udev/data 0755 root root -' > "$PLACE/etc/tmpfiles.d/udev.conf" # udev has no place in a container
+echo 'shutdown_lifetime 1 second' > "$PLACE/etc/squid/conf.d/local.conf"
 cat >> "$PLACE/etc/haproxy/haproxy.cfg" <<'EOF'
 frontend web
   bind 127.0.0.1:8000
