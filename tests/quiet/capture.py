@@ -12,6 +12,14 @@ from .faults import FAULTS, OOM
 from .machine import HERE, Machine
 from .tree import BUILD, tree
 
+READY = """
+for port in 25 80 3306 5432 8891 9090 10024 11332; do
+    for n in $(seq 120); do (: < /dev/tcp/127.0.0.1/$port) 2> /dev/null && break; sleep 1; done
+done
+sleep 3
+journalctl --sync
+"""
+"""What a systemd that is done with starting says nothing of: whether the daemons have done so."""
 GLUTTON = "x = []\nwhile True: x.append(bytes(1 << 20))"
 
 
@@ -31,7 +39,7 @@ def capture() -> Capture:
     with Machine(tree(), "mail") as machine:
         failed = machine.run("systemctl", "--failed", "--plain", "--no-legend", check=False).strip()
         _say(f"booted; failed units: {failed or 'none'}")
-        time.sleep(5)
+        machine.bash(READY, timeout=150.0)
         steady = time.time()
         print(_use(machine, steady), end="", flush=True)
         running = machine.run("systemctl", "list-units", "--type=service", "--state=running", "--plain", "--no-legend")
