@@ -9,7 +9,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import answers, upkeep, watch
+from . import upkeep, watch
 from .mailing import next_digest
 from .model import Notice, NoticeKind
 from .watch import Watch
@@ -23,7 +23,9 @@ log = logging.getLogger("logwarden")
 
 def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     """Put `new` in force. Raises StateError, and then the old watch is."""
-    tracker = watch.tracker(new, daemon.state, now, daemon.pipeline.unwritten_hits(now), daemon.pipeline.unwritten())
+    tracker = watch.tracker(
+        new, daemon.state, now, daemon.pipeline.unwritten_hits(now), daemon.pipeline.unwritten(), daemon.protection
+    )
     old, daemon.watch = daemon.watch, _keeping_places(daemon, new, now)
     daemon.pipeline.matcher, daemon.pipeline.tracker = new.matcher, tracker
     daemon.roll.expected = upkeep.expected(new.config)
@@ -31,7 +33,9 @@ def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     upkeep.notice_refusals(daemon, now)
     if new.config.bans != old.config.bans:
         _change_firewall(daemon, old.config, new.config)
-    daemon.edge(NoticeKind.STATE, lambda: answers.lift_protected(daemon))
+    if new.config.bans != old.config.bans:
+        daemon.protection.adopt(new.config)
+    daemon.protect()
     if watch.rule_directories(new.config) != watch.rule_directories(old.config):
         daemon.listen_anew()
     if new.config.sources != old.config.sources:
@@ -50,7 +54,11 @@ def _keeping_places(daemon: Daemon, new: Watch, now: float) -> Watch:
 
 
 def _change_firewall(daemon: Daemon, old: Config, new: Config) -> None:
-    if old.bans.effective_backend != new.bans.effective_backend:
+    if (old.bans.actions, old.bans.mode) != (new.bans.actions, new.bans.mode):
+        daemon.actions.stop()
+        daemon.actions = daemon.pipeline.actions = daemon.make_actions(new)
+    backends = [(each.bans.effective_backend, each.bans.firewall) for each in (old, new)]
+    if backends[0] != backends[1]:
         daemon.edge(NoticeKind.FIREWALL, daemon.firewall.fini)
         daemon.firewall = daemon.pipeline.firewall = watch.firewall(new)
     upkeep.reconcile(daemon, daemon.clock(), expected=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, address, undeliverable
+from . import __version__, address, past, undeliverable
 from .control import Request
 from .errors import AddressError, EdgeError, LogwardenError
 from .model import Ban, Notice, NoticeKind, Outcome
+from .protection import ALLOWANCES
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -95,6 +96,7 @@ def _in_force(daemon: Daemon) -> list[Ban]:
 def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
     """The bans in force."""
     unwritten = {ban.prefix for ban in daemon.unwritten()}
+    times, dropped = daemon.state.times_by_prefix(), _dropped(daemon)
     return {
         "bans": [
             {
@@ -104,11 +106,20 @@ def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
                 "hits": ban.hits,
                 "since": ban.since,
                 "until": ban.until,
-                "times": daemon.state.times_banned(ban.prefix) + (ban.prefix in unwritten),
+                "times": times.get(ban.prefix, 0) + (ban.prefix in unwritten),
+                "dropped": dropped.get(ban.prefix),
             }
             for ban in _in_force(daemon)
         ]
     }
+
+
+def _dropped(daemon: Daemon) -> Mapping[str, int]:
+    """Packets dropped, by prefix; none where the firewall does not say."""
+    try:
+        return daemon.firewall.dropped()
+    except EdgeError:
+        return {}
 
 
 def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
@@ -116,10 +127,11 @@ def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     prefix = address.prefix(str(arguments["address"]))
     if prefix.prefixlen == 0:
         raise AddressError(f"{prefix} is everybody")
-    refusal = daemon.watch.guard.refusal(prefix)
-    if refusal and not arguments.get("force"):
-        raise AddressError(refusal)
     now = daemon.clock()
+    refusal = _own_session(prefix, arguments.get("session")) or daemon.watch.guard.refusal(prefix)
+    refusal = refusal or daemon.protection.logged_in(prefix, now)
+    if refusal and not arguments.get("force"):
+        raise AddressError(f"{refusal}; --force bans it all the same")
     length = arguments.get("length")
     until = now + (daemon.watch.config.bans.default.ban if length is None else float(length))
     if not now < until < now + 100 * 366 * 86400:
@@ -128,7 +140,55 @@ def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     with daemon.state.transaction() as tx:
         tx.add_ban(tx.open_period(now), made)
     daemon.pipeline.tracker.note_ban(made)
+    daemon.actions.banned([made])
     return {"prefix": made.prefix, "until": until, "trouble": _enforce(daemon, daemon.firewall.apply, [made], now)}
+
+
+def _own_session(network: address.Prefix, session: object) -> str | None:
+    """Whether the one who asks comes from there himself: `session` is the address of his ssh client."""
+    try:
+        client = address.parse(str(session)) if session else None
+    except ValueError:
+        return None
+    inside = client is not None and client.version == network.version and client in network
+    return f"{client} is where your own ssh session comes from" if inside else None
+
+
+def allow(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
+    """Let nobody ban a prefix for a while, and lift what it covers; with `end`, no longer."""
+    network, now = address.prefix(str(arguments["address"])), daemon.clock()
+    allowances = dict(daemon.protection.allowances)
+    if arguments.get("end"):
+        if allowances.pop(str(network), None) is None:
+            raise AddressError(f"{network} is not allowed by hand")
+        until = None
+    else:
+        until = allowances[str(network)] = now + float(arguments["length"])
+    with daemon.state.transaction() as tx:
+        tx.remember(ALLOWANCES, allowances)
+    daemon.protection.allowances = allowances
+    inside = [each.prefix for each in _in_force(daemon) if _within(each.prefix, network)] if until else []
+    trouble = lift(daemon, inside) if inside else None
+    daemon.protect()
+    return {"prefix": str(network), "until": until, "lifted": inside, "trouble": trouble}
+
+
+def _within(banned: str, network: address.Prefix) -> bool:
+    other = address.prefix(banned)
+    return other.version == network.version and other.subnet_of(network)  # type: ignore[arg-type] # one family
+
+
+def allowed(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+    """What was allowed by hand."""
+    return {"allowed": daemon.protection.listed()}
+
+
+def flush(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+    """Lift all bans, and take sets and rules out of the kernel until the next one."""
+    prefixes = [each.prefix for each in _in_force(daemon)]
+    trouble = lift(daemon, prefixes) if prefixes else None
+    daemon.flushed = True
+    return {"lifted": prefixes, "trouble": _enforce(daemon, daemon.firewall.fini) or trouble}
 
 
 def unban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
@@ -168,6 +228,7 @@ def lift(daemon: Daemon, prefixes: list[str]) -> str | None:
     Where all of them wait to be written, SQLite is not asked: they can be lifted while it takes nothing.
     """
     now = daemon.clock()
+    ended = [ban for ban in _in_force(daemon) if ban.prefix in set(prefixes)] if daemon.actions.unbans else []
     written = {ban.prefix for ban in daemon.state.bans(now)}.intersection(prefixes)
     if written:
         with daemon.state.transaction() as tx:
@@ -176,6 +237,7 @@ def lift(daemon: Daemon, prefixes: list[str]) -> str | None:
     daemon.pipeline.lift(prefixes, now)
     for prefix in prefixes:
         daemon.pipeline.tracker.lift(address.prefix(prefix))
+    daemon.actions.unbanned(ended)
     return _enforce(daemon, daemon.firewall.lift, prefixes)
 
 
@@ -211,6 +273,10 @@ TABLE: dict[str, Callable[[Daemon, Arguments], dict[str, Any]]] = {
     "bans": bans,
     "ban": ban,
     "unban": unban,
+    "allow": allow,
+    "allowed": allowed,
+    "why": past.why,
+    "flush": flush,
     "preview": preview,
     "digest": digest,
 }

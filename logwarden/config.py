@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
-from . import address, document, duration
+from . import actions, address, document, duration, firewall
+from .actions import Action
+from .allowlist import Allowlist
 from .document import Document
 from .errors import ConfigError, LogwardenError
 from .mailer import Smtp
 from .model import Policy, Refusal
 from .schedule import Schedule
+from .tracker import Aggregation, Growth
 
 DEFAULT_PATH = "/etc/logwarden/logwarden.yaml"
 
@@ -85,8 +88,18 @@ class BansConfig:
     backend: str
     default: Policy
     policies: Mapping[str, Policy]
-    allowlist: tuple[str, ...]
+    allowlist: Allowlist
+    permit: tuple[address.Prefix, ...]
     permit_documentation: bool
+    widest_ipv4: int
+    widest_ipv6: int
+    ipv6_prefix: int
+    known_for: float
+    growth: Growth
+    repeat: Policy | None
+    aggregate: Aggregation | None
+    firewall: firewall.Settings
+    actions: tuple[Action, ...]
     on_stop: str
 
     @property
@@ -221,6 +234,13 @@ def _mail(mail: Mapping[str, Any]) -> None:
         Smtp(**given)
 
 
+def _bans(bans: Mapping[str, Any]) -> None:
+    """nftables has chains of its own alone."""
+    hook = bans.get("hook", "PREROUTING")
+    if bans.get("backend") == "nftables" and hook not in ("PREROUTING", "INPUT", "none"):
+        raise ValueError(f"hook: with nftables PREROUTING, INPUT or none, not {hook}")
+
+
 def _bytes(text: str) -> int:
     """`512MB` in bytes."""
     return int(text[:-2]) * {"MB": 1_000_000, "GB": 1_000_000_000}[text[-2:]]
@@ -237,7 +257,20 @@ _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
     ("bans", "ban"): _positive,
     ("bans", "policies", "*", "window"): _positive,
     ("bans", "policies", "*", "ban"): _positive,
-    ("bans", "allowlist", "*"): address.prefix,
+    ("bans", "allowlist", "*"): Allowlist.check,
+    ("bans", "permit", "*"): address.prefix,
+    ("bans", "hook"): firewall.Hook.parse,
+    ("bans", "known_for"): duration.parse,
+    ("bans", "growth", "ceiling"): _positive,
+    ("bans", "growth", "decay"): _positive,
+    ("bans", "repeat", "window"): _positive,
+    ("bans", "repeat", "ban"): _positive,
+    ("bans", "aggregate", "window"): _positive,
+    ("bans", "aggregate", "ban"): _positive,
+    ("bans", "actions", "*", "timeout"): _positive,
+    ("bans", "actions", "*", "ban"): actions.check,
+    ("bans", "actions", "*", "unban"): actions.check,
+    ("bans",): _bans,
     ("digest", "schedule"): Schedule.parse,
     ("digest", "jitter"): duration.parse,
     ("retention", "age"): _positive,
@@ -270,8 +303,18 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
             backend=bans["backend"],
             default=_policy(bans),
             policies={name: _policy(policy) for name, policy in bans["policies"].items()},
-            allowlist=tuple(bans["allowlist"]),
+            allowlist=Allowlist.sorted(bans["allowlist"]),
+            permit=tuple(map(address.prefix, bans["permit"])),
             permit_documentation=bans["permit_documentation"],
+            widest_ipv4=bans["widest_ipv4"],
+            widest_ipv6=bans["widest_ipv6"],
+            ipv6_prefix=bans["ipv6_prefix"],
+            known_for=duration.parse(bans["known_for"]),
+            growth=_growth(bans["growth"]),
+            repeat=_policy(bans["repeat"]) if bans["repeat"] else None,
+            aggregate=_aggregation(bans["aggregate"]) if bans["aggregate"] else None,
+            firewall=firewall.Settings(firewall.Hook.parse(bans["hook"]), bans["set_size"], bans["cut"]),
+            actions=tuple(map(_action, bans["actions"])),
             on_stop=bans["on_stop"],
         ),
         digest=DigestConfig(
@@ -294,6 +337,22 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
 
 def _policy(given: Mapping[str, Any]) -> Policy:
     return Policy(given["threshold"], duration.parse(given["window"]), duration.parse(given["ban"]))
+
+
+def _growth(given: Mapping[str, Any]) -> Growth:
+    return Growth(float(given["factor"]), duration.parse(given["ceiling"]), duration.parse(given["decay"]))
+
+
+def _aggregation(given: Mapping[str, Any]) -> Aggregation:
+    policy = _policy(given)
+    lengths = given.get("ipv4_prefix", 24), given.get("ipv6_prefix", 48)
+    return Aggregation(policy.threshold, policy.window, policy.ban, *lengths, given.get("cap", 256))
+
+
+def _action(given: Mapping[str, Any]) -> Action:
+    ban, unban = (tuple(given.get(key, ())) for key in ("ban", "unban"))
+    timeout = duration.parse(given.get("timeout", "10s"))
+    return Action(ban, unban, timeout, given.get("retries", 2), given.get("at_once", 2))
 
 
 def _sources(filled: Mapping[str, Any], *, named: bool) -> SourcesConfig:

@@ -15,10 +15,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from . import __version__, adoption, answers, systemd, upkeep, watch
+from .actions import Actions
+from .allowlist import Protected
 from .clock import Clock
 from .config import Config
 from .control import Request, Server
@@ -30,6 +33,7 @@ from .model import Ban, Batch, Lag, Notice, NoticeKind
 from .notices import Notices
 from .outbox import Attempt, Courier
 from .pipeline import Pipeline
+from .protection import Protection
 from .reload import Rebuilt, Reloader, Reply
 from .rulewatch import RuleWatch
 from .silence import Roll
@@ -76,6 +80,12 @@ class Daemon:
         self.notices = Notices(self.state)
         self.mailing = Mailing(self.state, self.courier, lambda text: self.notices.of_mail(text, self.clock()))
         self.roll = Roll(self.since)
+        self.protection = Protection(settings, self.inbox.put)
+        self.actions = self.make_actions(settings)
+        self.flushed = False
+        """Nothing of ours is in the kernel, for somebody said so, until the next ban."""
+        self.ended = self.since
+        """Up to when the bans that ended by themselves have been told to the actions."""
         self.control = Server(settings.socket, self.inbox.put)
         self.next_digest = next_digest(settings, self.since)
         self._next_round = self.since + ROUND
@@ -113,14 +123,18 @@ class Daemon:
         now = self.clock()
         self.control.start()  # first of all: it fails where another daemon has the socket
         upkeep.take_up(self, now)
+        self.protection.load(self.watch.config, self.state)
+        self.watch = replace(self.watch, guard=self.protection.guard(self.watch.config))
         upkeep.recover(self, now)
         upkeep.reconcile(self, now, expected=True)
-        tracker = watch.tracker(self.watch, self.state, now)
+        tracker = watch.tracker(self.watch, self.state, now, known=self.protection)
         self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall, self.roll, self.notices.owed)
+        self.pipeline.logins, self.pipeline.actions = self.protection.logins, self.actions
         upkeep.notice_refusals(self, now)
         for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
         self.courier.start()
+        self.protection.start()
         self._start_sources()
         self._edits.start()
         self._started = True
@@ -136,12 +150,19 @@ class Daemon:
         self.control.stop()
         self._edits.stop()
         self._feed.stop()
+        self.protection.stop()
+        self.actions.stop()
         if self._started and self.watch.config.bans.on_stop == "remove":
-            self.edge(NoticeKind.FIREWALL, self.firewall.fini)
+            self.edge(NoticeKind.FIREWALL, self._lift_all)
         self.courier.stop()
         if self._started:
             upkeep.leave(self)
         self.state.close()
+
+    def _lift_all(self) -> None:
+        """But not where the kernel alone knows the bans, for the database is damaged: the next start recovers them."""
+        if not self.state.damaged and self.state.repaired is None:
+            self.firewall.fini()
 
     def step(self) -> None:
         """Do what is due, then take what the inbox holds; wait for either."""
@@ -175,6 +196,9 @@ class Daemon:
                 self._held.append(item)
             case Notice():
                 self.note(item)
+            case Protected():
+                self.protection.protected = item
+                self.protect()
             case Request():
                 self._answer(item)
             case Attempt():
@@ -218,7 +242,7 @@ class Daemon:
 
     def _land(self) -> None:
         """The database takes everything again: go back to what it has, and read from there."""
-        tracker = watch.tracker(self.watch, self.state, self.clock())
+        tracker = watch.tracker(self.watch, self.state, self.clock(), known=self.protection)
         self._feed.stop()
         waiting = []
         while (item := self.inbox.get(0)) is not None:
@@ -247,6 +271,26 @@ class Daemon:
     def note(self, notice: Notice) -> None:
         """Put a notice into the open period's digest, into `status`, and into our own log."""
         self.notices.say(notice, stalled=self._started and self.pipeline.stalled is not None)
+
+    def protect(self) -> None:
+        """Who must not be banned has changed: a new guard, and what it covers is lifted."""
+        self.watch = replace(self.watch, guard=self.protection.guard(self.watch.config))
+        self.pipeline.tracker.guard = self.watch.guard
+        self.edge(NoticeKind.STATE, lambda: answers.lift_protected(self))
+        troubles = "; ".join(self.protection.protected.troubles)
+        if troubles and self.notices.faults.get("allowlist") != troubles:
+            self.note(Notice(NoticeKind.FIREWALL, "allowlist", troubles, self.clock()))
+        self.notices.faults.pop("allowlist", None)
+        if troubles:
+            self.notices.faults["allowlist"] = troubles
+
+    def make_actions(self, settings: Config) -> Actions:
+        """The actions of a config; none where it only observes. What fails there becomes a notice."""
+
+        def report(text: str) -> None:
+            self.inbox.put(Notice(NoticeKind.FIREWALL, "actions", text, self.clock()))
+
+        return Actions(settings.bans.actions if settings.bans.mode == "enforce" else (), report)
 
     def edge(self, kind: NoticeKind, act: Callable[[], object]) -> bool:
         """Do `act`; trouble at the edge becomes a notice."""

@@ -15,6 +15,10 @@ from .model import Batch, Lag, Notice
 from .sources import Source
 
 
+PATIENCE = 0.2
+"""Seconds to wait for what the sources say of themselves: a file system that hangs must not hold the consumer."""
+
+
 class Gate:
     """Lets what one generation of sources emits into the inbox, until it is closed for good.
 
@@ -46,6 +50,8 @@ class Feed:
     def __init__(self, sources: Sequence[Source], inbox: Inbox) -> None:
         self._sources = sources
         self._gate = Gate(inbox)
+        self._lag: Mapping[str, Lag] = {}
+        self._asking: threading.Thread | None = None
 
     def start(self, cursors: Mapping[str, str], trouble: Callable[[Source, EdgeError], None]) -> None:
         """Start every source behind its cursor."""
@@ -56,8 +62,18 @@ class Feed:
                 trouble(source, error)
 
     def lag(self) -> Mapping[str, Lag]:
-        """How far each source is behind, by `Batch.source`; what waits in the inbox is not counted."""
-        return {name: lag for source in self._sources for name, lag in source.lag().items()}
+        """How far each source is behind, by `Batch.source`; what waits in the inbox is not counted.
+
+        Where a source does not answer in time, what was known last.
+        """
+        if self._asking is None or not self._asking.is_alive():
+            self._asking = threading.Thread(target=self._ask, name="lag", daemon=True)
+            self._asking.start()
+        self._asking.join(PATIENCE)
+        return self._lag
+
+    def _ask(self) -> None:
+        self._lag = {name: lag for source in self._sources for name, lag in source.lag().items()}
 
     def stop(self) -> None:
         """Close the gate, and end the threads behind it."""

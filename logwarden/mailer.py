@@ -29,7 +29,10 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Smtp:
-    """A mail server. `timeout` (seconds) bounds each wait for it; `ca_file` (PEM) replaces the system's authorities."""
+    """A mail server. `timeout` (seconds) bounds each wait, ten times that the conversation.
+
+    `ca_file` (PEM) replaces the system's authorities.
+    """
 
     host: str = "localhost"
     port: int = 25

@@ -14,9 +14,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from . import header, veto
+from .actions import Actions
 from .echo import Echoes
 from .errors import StateError
 from .firewall import Firewall
+from .logins import Logins
 from .matcher import Matcher
 from .model import Ban, Batch, Classified, Notice, NoticeKind, Outcome
 from .sighting import Sighting
@@ -86,6 +88,8 @@ class Pipeline:
         """Why the database does not commit, while it does not."""
         self.next_try = 0.0
         self.latest: dict[str, tuple[bytes, str | None, float]] = {}
+        self.logins: Logins | None = None
+        self.actions: Actions | None = None
         self._looked = 0.0
         self._weight = 0
         self._bans: list[Ban] = []
@@ -102,7 +106,12 @@ class Pipeline:
         finally:
             if self.uncommitted:
                 self._bound(kept)
-            self.firewall.apply([ban for each in judged for ban in each.bans], now)
+            bans = [ban for each in judged for ban in each.bans]
+            try:
+                self.firewall.apply(bans, now)
+            finally:
+                if self.actions and bans:
+                    self.actions.banned(bans)
 
     def commit(self, now: float) -> None:
         """Write down what waits, all or nothing. After a failure there is none but every RETRY seconds."""
@@ -199,6 +208,8 @@ class Pipeline:
         sightings: tuple[Sighting, ...] = ()
         if self.echoes is not None:
             classified, sightings = self.echoes.sift(batch.source, classified)
+        if self.logins:
+            self.logins.hear(batch, now)
         decisions = list(self._decisions(classified, now))
         bans = tuple(each for each in decisions if isinstance(each, Ban))
         spared = (each for each in decisions if isinstance(each, Spared))

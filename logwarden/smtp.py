@@ -1,15 +1,19 @@
 """One conversation with a mail server, by smtplib.
 
-Owns: TLS with certificate checks, AUTH, and what a server's answer means: 5xx to MAIL, RCPT or DATA is for good; a
-wrong password or certificate is for the administrator to mend, and the message can wait.
+Owns: TLS with certificate checks, AUTH, an end to a conversation that drags on, and what a server's answer means: 5xx
+to MAIL, RCPT or DATA is for good; a wrong password or certificate is for the administrator to mend, and the message can
+wait.
 Fails with MailError.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import smtplib
+import socket
 import ssl
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +23,8 @@ from .model import Message
 if TYPE_CHECKING:
     from .mailer import Smtp
 
+WAITS = 10
+"""Timeouts that a whole conversation may take, from the greeting on: a server that drips its answers ends there."""
 _Refusals = dict[str, tuple[int, bytes]]
 
 
@@ -43,9 +49,9 @@ def _connect(to: Smtp) -> smtplib.SMTP:
     context = ssl.create_default_context(cafile=to.ca_file) if to.tls != "none" else None
     server: smtplib.SMTP
     if to.tls == "tls":
-        server = smtplib.SMTP_SSL(to.host, to.port, timeout=to.timeout, context=context)
+        server = _BoundedTLS(to.host, to.port, timeout=to.timeout, context=context)
     else:
-        server = smtplib.SMTP(to.host, to.port, timeout=to.timeout)
+        server = _Bounded(to.host, to.port, timeout=to.timeout)
     with contextlib.ExitStack() as undo:
         undo.callback(server.close)
         if to.tls == "starttls":
@@ -54,6 +60,43 @@ def _connect(to: Smtp) -> smtplib.SMTP:
             server.login(to.user, Path(to.password_file).read_text("utf-8").rstrip("\r\n"))
         undo.pop_all()
     return server
+
+
+class _Bounded(smtplib.SMTP):
+    """Hangs up after WAITS timeouts, from the server's first answer on."""
+
+    _line: socket.socket | None = None
+    _timer: threading.Timer | None = None
+    _over = False
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self._line is None and self.sock is not None:
+            # of its own: STARTTLS puts another object in the place of `sock`
+            self._line = socket.socket(fileno=os.dup(self.sock.fileno()))
+            self._timer = threading.Timer(WAITS * self.timeout, self._hang_up, (self._line,))
+            self._timer.daemon = True
+            self._timer.start()
+        try:
+            return super().getreply()
+        finally:
+            if self._over:  # whatever came of half an answer
+                raise smtplib.SMTPServerDisconnected("the conversation took too long")
+
+    def close(self) -> None:
+        if self._timer is not None and self._line is not None:
+            self._timer.cancel()
+            self._timer.join()
+            self._line.close()
+        super().close()
+
+    def _hang_up(self, line: socket.socket) -> None:
+        self._over = True
+        with contextlib.suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+
+class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
+    """The same, encrypted from its first byte; the handshake has `timeout` for each wait."""
 
 
 def _send(to: Smtp, server: smtplib.SMTP, message: Message) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .config import Config
     from .daemon import Daemon
 
-CLOCK, ROLL = "clock", "roll"
-"""Where state remembers the clocks as they stood last, and who speaks how often."""
+CLOCK, ROLL, ENDED = "clock", "roll", "ended"
+"""Where state remembers the clocks as they stood last, who speaks how often, and which ends of bans were told."""
 HOUR = 3600.0
 LATE = 30.0
 """Seconds that a source may be behind and yet tell who is silent."""
@@ -45,6 +45,7 @@ def take_up(daemon: Daemon, now: float) -> None:
     settle_clock(daemon)
     daemon.roll = Roll.load(daemon.state.recall(ROLL), now)
     daemon.roll.expected = expected(daemon.watch.config)
+    daemon.ended = float(daemon.state.recall(ENDED) or now)
 
 
 def mind_clock(daemon: Daemon) -> None:
@@ -55,6 +56,8 @@ def mind_clock(daemon: Daemon) -> None:
     now = daemon.clock()
     daemon.owed_shift += by
     daemon.pipeline.shift(by)
+    daemon.protection.shift(by)
+    daemon.ended += by
     daemon.reschedule(now)
     settle_clock(daemon)
     daemon.note(_jumped(by, now))
@@ -94,7 +97,10 @@ def round_(daemon: Daemon, now: float) -> None:
     """Reconcile the kernel, forget what is over, call the roll, keep the copies; see whether there is room."""
     for ban in recover(daemon, now):
         daemon.pipeline.tracker.note_ban(ban)
+    if daemon.protection.expire(now):
+        daemon.protect()
     reconcile(daemon, now)
+    daemon.edge(NoticeKind.STATE, lambda: tell_of_ends(daemon, now))
     daemon.pipeline.tracker.expire(now)
     late = any(lag.seconds > LATE for lag in daemon.unread().values())
     if not late and not daemon.pipeline.owes and len(daemon.inbox) < SLOTS // 2:  # nobody is silent who is not read yet
@@ -103,10 +109,19 @@ def round_(daemon: Daemon, now: float) -> None:
     daemon.edge(NoticeKind.STATE, lambda: _keep(daemon, now))
 
 
+def tell_of_ends(daemon: Daemon, now: float) -> None:
+    """Let the actions hear of bans that have ended by themselves, also while no daemon ran. Raises StateError."""
+    since, daemon.ended = min(daemon.ended, now), now
+    if daemon.actions.unbans:
+        daemon.actions.unbanned(daemon.state.bans_ended(since, now))
+
+
 def _keep(daemon: Daemon, now: float) -> None:
     hour = now >= daemon.next_hour
     with daemon.state.transaction() as tx:
         tx.remember(CLOCK, daemon.watched.mark())
+        tx.remember(ENDED, daemon.ended)
+        daemon.protection.keep(tx, now)
         if hour:
             tx.remember(ROLL, daemon.roll.dump(now))
     daemon.state.copy_cursors()
@@ -128,6 +143,8 @@ def leave(daemon: Daemon) -> None:
             with daemon.state.transaction() as tx:
                 tx.remember(CLOCK, daemon.watched.mark())
                 tx.remember(ROLL, daemon.roll.dump(daemon.clock()))
+                tx.remember(ENDED, daemon.ended)
+                daemon.protection.keep(tx, daemon.clock())
         daemon.state.copy_cursors()
 
 
@@ -262,6 +279,9 @@ def reconcile(daemon: Daemon, now: float, *, expected: bool = False) -> None:
 
     def act() -> None:
         wanted = [*daemon.state.bans(now), *daemon.unwritten()]
+        daemon.flushed = daemon.flushed and not wanted
+        if daemon.flushed:
+            return
         repairs = firewall.reconcile(daemon.firewall, wanted, now, remove=daemon.state.repaired is None)
         if repairs and not expected:
             daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(repairs), now))

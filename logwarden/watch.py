@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import address, host, matcher, process, rules
+from . import host, matcher, process, rules
 from .address import Guard
+from .allowlist import Protected
 from .config import Config, JournalConfig
 from .echo import Echoes
-from .errors import CommandError, EdgeError
+from .errors import EdgeError
 from .firewall import BACKENDS, Firewall
 from .matcher import Matcher
 from .model import Ban, Policy, Refusal, RuleSet
@@ -26,7 +27,7 @@ from .sources.file import FileSource, FileSpec
 from .sources.journal import JournalSource
 from .sources.sdjournal import Selection, available
 from .state import State
-from .tracker import Hit, Tracker
+from .tracker import Hit, Known, Tracker
 
 REMEMBERED = 7 * 86400.0
 """Seconds of past bans that a new tracker hears of, so that bans go on growing over a restart."""
@@ -78,14 +79,17 @@ def rule_directories(config: Config) -> tuple[str, ...]:
     return (*config.rules.ignore, *config.rules.attack, *([config.logcheck.path] if config.logcheck.rules else []))
 
 
-def guard(config: Config) -> Guard:
-    """Who is never banned: the allowlist, and what this host cannot do without."""
-    try:
-        own = host.protected()
-    except CommandError:
-        own = {}  # `missing` says so
-    allowlist = tuple(map(address.prefix, config.bans.allowlist))
-    return Guard(allowlist, own, permit_documentation=config.bans.permit_documentation)
+def guard(config: Config, protected: Protected | None = None) -> Guard:
+    """Who is never banned: the allowlist, and what this host cannot do without, as far as it is known now."""
+    known, bans = protected or Protected.now(config.bans.allowlist, {}), config.bans
+    return Guard(
+        (*bans.allowlist.prefixes, *known.allowed),
+        known.own,
+        permit=bans.permit,
+        permit_documentation=bans.permit_documentation,
+        widest_ipv4=bans.widest_ipv4,
+        widest_ipv6=bans.widest_ipv6,
+    )
 
 
 def policies(watch: Watch) -> dict[str, Policy]:
@@ -94,23 +98,41 @@ def policies(watch: Watch) -> dict[str, Policy]:
     return {**own, **watch.config.bans.policies}
 
 
-def tracker(watch: Watch, state: State, now: float, hits: Iterable[Hit] = (), bans: Iterable[Ban] = ()) -> Tracker:
+def tracker(
+    watch: Watch,
+    state: State,
+    now: float,
+    hits: Iterable[Hit] = (),
+    bans: Iterable[Ban] = (),
+    known: Known | None = None,
+) -> Tracker:
     """A tracker that takes up where the one before it, or a former process, stood.
 
-    `hits` and `bans` are those that the database does not know yet.
+    `hits` and `bans` are those that the database does not know yet; `known` says who logged in lately, and from where.
     """
     default, own = watch.config.bans.default, policies(watch)
-    made = Tracker(default, own, watch.guard)
+    bans_ = watch.config.bans
+    made = Tracker(
+        default,
+        own,
+        watch.guard,
+        growth=bans_.growth,
+        repeat=bans_.repeat,
+        aggregation=bans_.aggregate,
+        ipv6_length=bans_.ipv6_prefix,
+        known=known,
+    )
+    remembered = max(REMEMBERED, *(policy.window for policy in [bans_.repeat] if policy), bans_.growth.ceiling)
     longest = max(policy.window for policy in (default, *own.values()))
     rows = state.attacks(now - 2 * longest)
-    known = [Hit(row["time"], row["file"], row["address"], row["score"], row["host"]) for row in rows]
-    made.restore([*known, *hits], [*state.bans_since(now - REMEMBERED), *bans])
+    written = [Hit(row["time"], row["file"], row["address"], row["score"], row["host"]) for row in rows]
+    made.restore([*written, *hits], [*state.bans_since(now - remembered), *bans])
     return made
 
 
 def firewall(config: Config) -> Firewall:
     """The backend that the config asks for; one that does nothing where it only observes."""
-    return BACKENDS[config.bans.effective_backend](None)
+    return BACKENDS[config.bans.effective_backend](config.bans.firewall)
 
 
 def sources(config: Config) -> Sequence[Source]:

@@ -92,8 +92,9 @@ def _nothing_left_running() -> Iterator[None]:
     threads, children = set(threading.enumerate()), _children()
     yield
     deadline = time.monotonic() + GRACE
-    for thread in set(threading.enumerate()) - threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    while (new := set(threading.enumerate()) - threads) and time.monotonic() < deadline:
+        for thread in new:  # one that is only about to start cannot be joined: `ident` is set when it runs
+            thread.join(0.1) if thread.ident is not None else time.sleep(0.01)
     left: list[object] = [thread for thread in threading.enumerate() if thread not in threads]
     left += [f"process {child}: {_read(f'/proc/{child}/cmdline')}" for child in _children() - children]
     assert not left, f"the test left behind: {left}"

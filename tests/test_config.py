@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from logwarden import config
 from logwarden.errors import ConfigError
+from logwarden.firewall import Hook, Settings
+from logwarden.tracker import Aggregation
 
 
 def load(tmp_path: Path, text: str) -> config.Config:
@@ -62,8 +64,32 @@ mail: {transport: smtp, host: localhost, port: 25}
     assert settings.sources.journal == config.JournalConfig()
     assert settings.sources.files[1] == config.FileConfig("/var/log/nginx/error.log", program="nginx")
     assert settings.rules.ignore == ("/a",)
-    assert settings.bans.allowlist == ("192.0.2.0/24",)
+    assert list(map(str, settings.bans.allowlist.prefixes)) == ["192.0.2.0/24"]
     assert settings.digest.sender == "logwarden@host"
+
+
+def test_what_the_tracker_and_the_firewall_are_told(tmp_path: Path) -> None:
+    bans = load(
+        tmp_path,
+        """
+bans:
+  hook: DOCKER-USER
+  set_size: 1024
+  cut: false
+  growth: {factor: 1}
+  repeat: null
+  aggregate: {threshold: 10, window: 1h, ban: 1d, cap: 8}
+  policies: {sshd.yaml: {threshold: 3, window: 1h, ban: 1d}}
+  allowlist: [192.0.2.1, home.example.org, /etc/logwarden/allow]
+  actions: [{ban: [tell, "{address}"], retries: 0}]
+""",
+    ).bans
+    assert bans.firewall == Settings(Hook("filter", "DOCKER-USER"), 1024, cut=False)
+    assert (bans.growth.factor, bans.growth.ceiling, bans.repeat) == (1, 7 * 86400, None)
+    assert bans.aggregate == Aggregation(10, 3600, 86400, cap=8)
+    assert bans.policies["sshd.yaml"] == config.Policy(3, 3600, 86400)
+    assert (bans.allowlist.names, bans.allowlist.files) == (("home.example.org",), ("/etc/logwarden/allow",))
+    assert bans.actions[0].ban == ("tell", "{address}")
 
 
 def test_the_journal_may_be_narrowed(tmp_path: Path) -> None:
@@ -94,6 +120,13 @@ def test_the_journal_may_be_narrowed(tmp_path: Path) -> None:
             "4: sources.files[1].path: is the same as sources.files[0]",
         ),
         ("bans:\n  window: 0s\n", "2: bans.window: expected more than 0"),
+        ("bans:\n  allowlist: ['no name']\n", "2: bans.allowlist[0]: 'no name' is no address, prefix, DNS name or"),
+        ("bans:\n  hook: a b\n", "2: bans.hook: 'a b' is not PREROUTING, INPUT, none"),
+        ("bans:\n  backend: nftables\n  hook: DOCKER-USER\n", "1: bans: hook: with nftables PREROUTING, INPUT or none"),
+        ("bans:\n  actions: [{ban: ['{address}']}]\n", "2: bans.actions[0].ban: '{address}': the command itself"),
+        ("bans:\n  actions: [{ban: [a, '{user}']}]\n", "2: bans.actions[0].ban: {user} is not one of {address}"),
+        ("bans:\n  growth: {factor: 0}\n", "2: bans.growth.factor: expected at least 1"),
+        ("bans:\n  aggregate: {threshold: 10}\n", "2: bans.aggregate: "),
         ("bans:\n  backend: pf\n", "2: bans.backend: expected ipset, nftables or dry-run, not"),
         ("bans:\n  allowlist:\n  - 192.0.2.1\n  - 192.0.2.300\n", "4: bans.allowlist[1]: "),
         ("state: var\n", "1: state: expected the directory of the database"),

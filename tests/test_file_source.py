@@ -14,7 +14,7 @@ import pytest
 from sink import DEADLINE, Sink
 
 from logwarden.model import Batch, Notice
-from logwarden.sources import Source
+from logwarden.sources import Source, file
 from logwarden.sources.file import FileSource, FileSpec
 
 
@@ -159,6 +159,24 @@ def test_the_target_of_a_link_is_watched_where_it_is(tmp_path: Path, sources: Ca
     sink.wait_for_lines("one", "two")
     append(tmp_path / "far" / "app-2.log", "three")
     sink.wait_for_lines("one", "two", "three")
+
+
+def test_what_is_written_to_a_links_new_target_before_that_is_known_is_read_when_it_is(
+    tmp_path: Path, sources: Callable[..., Sink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "_rest", lambda _: 1.0)  # a busy machine: the next look at where links lead is not soon
+    far, link = tmp_path / "far", tmp_path / "current"
+    far.mkdir()
+    (far / "app-1.log").touch()
+    link.symlink_to("far/app-1.log")
+    sink = sources(link)
+    sink.wait_until_begun()
+    append(far / "app-2.log", "one")
+    (tmp_path / "next").symlink_to("far/app-2.log")
+    (tmp_path / "next").rename(link)
+    sink.wait_for_lines("one")
+    append(far / "app-2.log", "two")
+    sink.wait_for_lines("one", "two")
 
 
 def test_where_inotify_tells_nothing_a_sweep_finds_it(tmp_path: Path, sources: Callable[..., Sink]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from logwarden import systemd
+from logwarden import feed, systemd
 from logwarden.cli import ask
 from logwarden.errors import EdgeError, MailError
 from logwarden.feed import Feed, Gate
@@ -75,8 +75,28 @@ class Behind:
 
 
 def test_a_feed_knows_the_lag_of_all_its_sources() -> None:
-    feed = Feed([Behind("file:a", Lag(5, 1.0)), Behind("journal", Lag(0, 2.0, 3))], Inbox())
-    assert feed.lag() == {"file:a": Lag(5, 1.0), "journal": Lag(0, 2.0, 3)}
+    sources = Feed([Behind("file:a", Lag(5, 1.0)), Behind("journal", Lag(0, 2.0, 3))], Inbox())
+    assert sources.lag() == {"file:a": Lag(5, 1.0), "journal": Lag(0, 2.0, 3)}
+
+
+def test_a_source_whose_file_system_hangs_holds_nobody_who_asks_how_far_behind_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed, "PATIENCE", 0.01)
+    hangs, over = threading.Event(), threading.Event()
+
+    class Hanging(Behind):
+        def lag(self) -> Mapping[str, Lag]:
+            if hangs.is_set():
+                over.wait()
+            return super().lag()
+
+    sources = Feed([Hanging("file:a", Lag(5, 1.0))], Inbox())
+    while not sources.lag():
+        pass
+    hangs.set()
+    assert [sources.lag() for _ in range(3)] == [{"file:a": Lag(5, 1.0)}] * 3
+    over.set()
 
 
 def test_status_says_what_is_unread_and_nothing_where_all_is_read() -> None:

@@ -153,6 +153,27 @@ def test_a_bad_goodbye_does_not_unsend_the_mail(server: Server, smtp: Smtp) -> N
     assert len(server.taken) == 1
 
 
+def test_a_server_that_drips_its_answer_is_left_after_ten_timeouts() -> None:
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client, contextlib.suppress(OSError):
+            while not over.wait(0.02):
+                client.sendall(b"2")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=(listener,))
+        dripping.start()
+        try:
+            with pytest.raises(MailError, match="took too long") as failure:
+                Smtp(host="127.0.0.1", port=listener.getsockname()[1], timeout=0.1).deliver(MESSAGE)
+        finally:
+            over.set()
+            dripping.join()
+    assert not failure.value.permanent
+
+
 def test_a_server_that_hangs_is_left_after_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(MailError, match="timed out") as caught:
         Smtp(host="127.0.0.1", port=silent.getsockname()[1], timeout=0.05).deliver(MESSAGE)

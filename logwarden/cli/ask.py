@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
-from .. import config, control, duration
+from .. import config, control
 from ..errors import EdgeError
 from .options import clock, config_option, console, json_option, print_json, print_problem, safe, table
 
 
-def _ask(config_file: str, command: str, **arguments: Any) -> dict[str, Any]:
+def put(config_file: str, command: str, **arguments: Any) -> dict[str, Any]:
     return control.ask(config.load(config_file).socket, command, **arguments)
 
 
-def _say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
+def say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print what was done; where the firewall did not follow, that too, and exit with 1."""
     if as_json:
         print_json(answer)
@@ -26,24 +26,12 @@ def _say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
         raise EdgeError(answer["trouble"])
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs
-    """A length of time such as 10m or 1h, as seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return duration.parse(value) if isinstance(value, str) else float(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 @click.command()
 @config_option
 @json_option
 def status(config_file: str, *, as_json: bool) -> None:
     """Show what the daemon does: sources, counts, bans, the outbox, refused rules."""
-    answer = _ask(config_file, "status")
+    answer = put(config_file, "status")
     if as_json:
         print_json(answer)
         return
@@ -94,53 +82,13 @@ def _undelivered(message: dict[str, Any]) -> str:
 @click.command()
 @config_option
 @json_option
-def bans(config_file: str, *, as_json: bool) -> None:
-    """List the bans in force: what, why, since when and until when."""
-    answer = _ask(config_file, "bans")["bans"]
-    if as_json:
-        print_json(answer)
-        return
-    lines = table(None, "prefix", "attack", "hits", "since", "until", "times", "why")
-    for ban in answer:
-        times = (clock(ban["since"]), clock(ban["until"]), str(ban["times"]))
-        lines.add_row(ban["prefix"], safe(ban["attack"]), str(ban["hits"]), *times, safe(ban["why"]))
-    console().print(lines if answer else "No bans in force.")
-
-
-@click.command()
-@click.argument("address", metavar="ADDR")
-@config_option
-@click.option(
-    "--for", "length", type=Duration(), metavar="TIME", help="How long, e.g. 1h; the config's ban length if left out."
-)
-@click.option("--force", is_flag=True, help="Ban even what the guard protects.")
-@json_option
-def ban(address: str, config_file: str, length: float | None, *, force: bool, as_json: bool) -> None:
-    """Ban an address or prefix now."""
-    answer = _ask(config_file, "ban", address=address, length=length, force=force)
-    _say(answer, f"{answer['prefix']} is banned until {clock(answer['until'])}.", as_json=as_json)
-
-
-@click.command()
-@click.argument("address", metavar="ADDR|all")
-@config_option
-@json_option
-def unban(address: str, config_file: str, *, as_json: bool) -> None:
-    """Lift the ban of an address or prefix, or all bans, now. An address inside a banned prefix names that ban."""
-    answer = _ask(config_file, "unban", address=address)
-    _say(answer, "\n".join(f"{prefix} is free." for prefix in answer["lifted"]), as_json=as_json)
-
-
-@click.command()
-@config_option
-@json_option
 @click.option("--preview", "how", flag_value="preview", help="Print the digest as it would be now; send nothing.")
 @click.option("--now", "how", flag_value="digest", help="Close the period and send its digest now.")
 def digest(config_file: str, how: str | None, *, as_json: bool) -> None:
     """Preview the next digest, or send it now."""
     if how is None:
         raise click.UsageError("give --preview or --now")
-    answer = _ask(config_file, how)
+    answer = put(config_file, how)
     if as_json:
         print_json(answer)
     elif how == "preview":
@@ -154,7 +102,7 @@ def digest(config_file: str, how: str | None, *, as_json: bool) -> None:
 @json_option
 def reload(config_file: str, *, as_json: bool) -> None:
     """Read config and rules again. Where they cannot be used, the old ones stay in force, and this fails."""
-    answer = _ask(config_file, "reload")
+    answer = put(config_file, "reload")
     if as_json:
         print_json(answer)
         return

@@ -199,8 +199,7 @@ class FileSource:
         news |= {path for path, when in self._due.items() if when <= time_is}
         if rescan:
             news |= self._find_files({})
-            took = time.monotonic() - now
-            self._next_rescan = now + took * _RESCAN
+            self._next_rescan = now + _rest(time.monotonic() - now)
         return news - set(busy)
 
     # --- which files there are ------------------------------------------------------------------------------
@@ -251,15 +250,19 @@ class FileSource:
         return found is not None and any(tail.holds(found.st_dev, found.st_ino) for tail in self._tails.values())
 
     def _watch_files(self) -> set[str]:
-        """Watch the directories of patterns, files and their targets. Returns all tails where that changed anything."""
+        """Watch the directories of patterns, files and their targets.
+
+        Returns the tails that something may have been written to that was not taken for theirs: those whose files
+        have got another name, by a link that moved; all of them where a directory was not watched before.
+        """
         by_path: dict[str, set[str]] = {}
         for path in self._tails:
             directory, name = os.path.split(path)
             by_path.setdefault(os.path.realpath(path), set()).add(path)
             by_path.setdefault(os.path.join(os.path.realpath(directory), name), set()).add(path)
         with self._changed:
-            self._by_path = by_path
-        changed: set[str] = set()
+            before, self._by_path = self._by_path, by_path
+        changed: set[str] = set().union(*(tails - before.get(path, set()) for path, tails in by_path.items()))
         while self._watch is not None:
             wanted = {os.path.dirname(path) for path in by_path}.union(
                 *(directories(spec.path) for spec in self._files)
@@ -273,6 +276,11 @@ class FileSource:
                 break
             changed = set(self._tails)  # and look again: something may have appeared before its directory was watched
         return changed
+
+
+def _rest(took: float) -> float:
+    """Seconds from one look for new files, which took so long, to the next."""
+    return took * _RESCAN
 
 
 def _lag(tail: Tail, now: float) -> Lag:

@@ -20,6 +20,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ..address import Prefix, parse, prefix
 from ..errors import StateError
 from ..model import Ban, Entry, Message, Notice, NoticeKind, Outcome, Severity
 from ..sighting import KEY, Sighting
@@ -94,8 +95,7 @@ class State:
             raise damage
         db = _connect(self._file)
         try:
-            if last:
-                repair.check(db)
+            repair.check(db, repair.CHECK if last else repair.BRIEF)
             self._migrate(db)
         except BaseException:
             db.close()
@@ -307,6 +307,40 @@ class State:
         """How many bans this prefix ever had, as far as the database remembers."""
         return int(self._rows("SELECT count(*) AS n FROM ban WHERE prefix=?", prefix)[0]["n"])
 
+    def times_by_prefix(self) -> dict[str, int]:
+        """The same for all prefixes."""
+        return {row["prefix"]: row["n"] for row in self._rows("SELECT prefix, count(*) AS n FROM ban GROUP BY prefix")}
+
+    def bans_of(self, network: Prefix) -> list[dict[str, Any]]:
+        """Every ban that has to do with this prefix, oldest first, with the time at which it was `lifted`, or None."""
+        rows = self._rows(
+            "SELECT prefix, since, until, attack, why, hits, lifted FROM ban WHERE prefix LIKE ? ORDER BY since, id",
+            "%:%" if network.version == 6 else "%.%",
+        )
+        return [dict(row) for row in rows if prefix(row["prefix"]).overlaps(network)]
+
+    def bans_ended(self, since: float, now: float) -> list[Ban]:
+        """Bans that ended by themselves after `since` and until `now`, on prefixes that are not banned any more."""
+        query = (
+            "SELECT *, max(until) FROM ban WHERE lifted IS NULL AND until>?1 AND until<=?2 AND prefix NOT IN"
+            " (SELECT prefix FROM ban WHERE lifted IS NULL AND until>?2) GROUP BY prefix"
+        )
+        return [_ban(row) for row in self._rows(query, since, now)]
+
+    def attacks_from(self, network: Prefix, limit: int) -> list[sqlite3.Row]:
+        """The latest hits from this prefix (the columns of `attack`), oldest first, those that did not count too."""
+        query = "SELECT * FROM attack WHERE address {} ORDER BY time DESC, id DESC LIMIT ?"
+        if network.prefixlen == network.max_prefixlen:
+            return self._rows(query.format("=?"), str(network.network_address), limit)[::-1]
+        # An index over the text: all addresses of a prefix begin with its first whole parts, as far as written.
+        parts = str(network.network_address).split(":" if network.version == 6 else ".")
+        mark, whole = (":", min(2, network.prefixlen // 16)) if network.version == 6 else (".", network.prefixlen // 8)
+        start = "".join(f"{part}{mark}" for part in parts[:whole])
+        if "" in parts[:whole]:
+            start = ""
+        rows = self._rows(query.format("GLOB ?"), f"{start}*", -1)
+        return [row for row in rows if _inside(row["address"], network)][:limit][::-1]
+
     def attacks(self, since: float) -> list[sqlite3.Row]:
         """Hits that counted (the columns of `attack`) and are not older than `since`, oldest first."""
         return self._rows("SELECT * FROM attack WHERE counted AND time>=? ORDER BY time, id", since)
@@ -408,6 +442,11 @@ def _sighting(row: sqlite3.Row) -> Sighting:
 @functools.lru_cache(maxsize=256)
 def _sources(text: str | bytes) -> tuple[str, ...]:
     return tuple(restored(text).split("\n"))
+
+
+def _inside(text: str, network: Prefix) -> bool:
+    address = parse(text)
+    return address.version == network.version and address in network
 
 
 def _ban(row: Mapping[str, Any] | sqlite3.Row) -> Ban:

@@ -1,8 +1,8 @@
 """A database that cannot be trusted is set aside, and a new one starts from what can be recovered.
 
-Owns: what counts as damage; the check at a start, which is due where the last run did not end in `close` and ends after
-CHECK seconds, so that a big database does not hold up a start (what it did not reach shows itself when it is read); the
-mark that a run which met damage leaves for the next start; the damaged file, of which the last KEPT are kept.
+Owns: what counts as damage; the check at a start, which ends after CHECK seconds, or BRIEF where the last run ended in
+`close`, so that a big database does not hold up a start (what it did not reach shows itself when it is read); the mark
+that a run which met damage leaves for the next start; the damaged file, of which the last KEPT are kept.
 The new one is built beside the damaged one and takes its place when it is whole, so that a repair that is interrupted
 is done again, or ended, at the next start. What happened stands in it under PENDING until the daemon has done its part.
 Recovered: cursors from their side copy (`copy`), mail that waits in the outbox from the damaged file as far as it can
@@ -27,6 +27,8 @@ from .transaction import Transaction, stored
 
 CHECK = 5.0
 """Most seconds that the check at a start may take."""
+BRIEF = 1.0
+"""And after a clean stop, when the disk alone can have done harm."""
 KEPT = 2
 """Damaged databases that stay for somebody to look at."""
 PENDING = "repair"

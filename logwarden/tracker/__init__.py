@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..address import Address, Guard, Prefix, host_prefix, parse, prefix, source_prefix
 from ..model import AttackRule, Ban, Policy, Severity, Verdict
@@ -22,7 +22,7 @@ from .inforce import BansInForce, Deadlines
 from .provenance import doubt
 from .window import Times, Windows, is_over
 
-__all__ = ["Aggregation", "Growth", "Hit", "Spared", "Tracker", "counts"]
+__all__ = ["Aggregation", "Growth", "Hit", "Known", "Spared", "Tracker", "counts"]
 
 CAPACITY = 100_000
 """Windows, bans and pasts kept by default."""
@@ -45,6 +45,16 @@ class Spared:
     prefix: str
     attack: str
     why: str
+
+
+class Known(Protocol):
+    """Who logs in from where, as far as it is known: the reason why somebody is not to be locked out, or None."""
+
+    def as_same_user(self, address: Address, message: str, now: float) -> str | None:
+        """Whether a user whom `message` names has logged in from this address lately."""
+
+    def logged_in(self, network: Prefix, now: float) -> str | None:
+        """Whether somebody who came from there is logged in."""
 
 
 class Hit(NamedTuple):
@@ -70,6 +80,7 @@ def _accused(verdict: Verdict) -> tuple[AttackRule, str] | None:
 class Tracker:
     """All windows, and what is known of the bans. One thread's.
 
+    `known` keeps those out of it who are logged in, or were lately.
     A file's policy is the one in `policies` (the config's), else the one in the file, else `default`. `guard` may be
     replaced at any time; bans in force that a new one refuses are the caller's to lift.
     """
@@ -85,6 +96,7 @@ class Tracker:
         aggregation: Aggregation | None = None,
         ipv6_length: int = 64,
         capacity: int = CAPACITY,
+        known: Known | None = None,
     ) -> None:
         self.guard = guard or Guard()
         self._default, self._policies = default, policies or {}
@@ -96,6 +108,7 @@ class Tracker:
         self._history = History(growth or Growth(), repeat, capacity)
         self._aggregation = aggregation
         self._neighbours = Neighbours(aggregation, capacity) if aggregation else None
+        self._known = known
 
     # --- a hit ----------------------------------------------------------------------------------------------
 
@@ -119,6 +132,8 @@ class Tracker:
         time = now if verdict.event.time is None else min(verdict.event.time, now)
         if is_over(time, policy.window, now):
             return None
+        if self._known and (lately := self._known.as_same_user(address, verdict.event.message, now)):
+            return self._spare(text, Spared(str(host_prefix(address)), rule.file, lately), policy, now)
         return self._count(address, self._place(rule.file, verdict.event.host), rule, policy, time, now)
 
     def _count(
@@ -130,9 +145,13 @@ class Tracker:
         times = self._windows.push((*place, text), time, rule.score, policy.window, policy.threshold)
         if len(times) < policy.threshold or times[-1] <= now - policy.window:
             return None
-        if refusal := self.guard.refusal(prefix(text)):
+        if refusal := self._refusal(prefix(text), now):
             return self._spare(text, Spared(text, rule.file, refusal), policy, now)
         return self._convict(text, rule, policy, times, now)
+
+    def _refusal(self, network: Prefix, now: float) -> str | None:
+        """Why it must not be banned: the guard's reason, or that somebody is logged in from there."""
+        return self.guard.refusal(network) or (self._known.logged_in(network, now) if self._known else None)
 
     def _place(self, file: str, host: str | None) -> tuple[str, str]:
         """What counts apart from all else: hits on one host by the rules of one file."""
@@ -161,7 +180,9 @@ class Tracker:
     def _widened(self, ban: Ban, crowd: tuple[Prefix, int] | None) -> Ban:
         """The ban itself, or one of the prefix around it where too many are banned there."""
         rule = self._aggregation
-        if rule is None or crowd is None or self._bans.wide_count() >= rule.cap or self.guard.refusal(crowd[0]):
+        if rule is None or crowd is None or self._bans.wide_count() >= rule.cap:
+            return ban
+        if self._refusal(crowd[0], ban.since):
             return ban
         why = f"{crowd[1]} prefixes in it banned within {rule.window:g} s, the last by {ban.why}"
         aggregate = Ban(str(crowd[0]), ban.since, ban.since + rule.ban, ban.attack, why, ban.hits)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from logwarden import matcher, rules, veto
-from logwarden.model import Batch, Outcome
+from logwarden.model import Batch, Event, Outcome
 from logwarden.sources.journal import Journal
 from logwarden.sources.sdjournal import EVERYTHING
 
@@ -80,9 +80,16 @@ def _classified(journal: Path) -> Iterator[Line]:
             reported = {each.event.raw for each in veto.classify(made, batch, now).verdicts if each.reported}
             for each in made.classify(batch, now, every=True).verdicts:
                 event = each.event
+                if _is_a_neighbours(event):
+                    continue
                 shown = event.raw in reported or each.outcome is Outcome.QUARANTINED
                 yield Line(event.time or 0.0, event.raw, shown)
     source.close()
+
+
+def _is_a_neighbours(event: Event) -> bool:
+    """Whether another process of the host wrote it to /dev/kmsg, which all machines on a kernel share."""
+    return event.provenance is not None and event.provenance.transport == "kernel" and event.program != "kernel"
 
 
 def _logcheck(lines: list[str]) -> set[bytes]:

@@ -1,0 +1,166 @@
+"""Who is never banned, as far as it has to be looked up: DNS names, files, and this host's own addresses.
+
+Owns: reading an allowlist's entries, and a thread that looks everything up again every REFRESH seconds, or when told.
+Never: has a ban wait for a look-up: until a name is known for the first time it protects nobody; then what it covers is
+lifted. A name that cannot be looked up any more keeps the addresses it had.
+Fails: into `Protected.troubles`, a sentence for each name or file that cannot be used.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import address, host
+from .address import Prefix
+from .errors import CommandError
+
+REFRESH = 300.0
+LARGEST = 4_000_000
+"""Bytes of a file that are read."""
+_NAME = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowlist:
+    """An allowlist as it is written, taken apart."""
+
+    prefixes: tuple[Prefix, ...] = ()
+    names: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def sorted(cls, entries: Iterable[str]) -> Allowlist:
+        """Raises ValueError for what is neither address, prefix, name nor absolute path."""
+        kinds: dict[str, list[str]] = {"prefix": [], "name": [], "file": []}
+        for entry in entries:
+            kinds[_kind(entry)].append(entry)
+        return cls(tuple(map(address.prefix, kinds["prefix"])), tuple(kinds["name"]), tuple(kinds["file"]))
+
+    @staticmethod
+    def check(entry: str) -> None:
+        """Raises ValueError for what no allowlist may hold."""
+        if _kind(entry) == "prefix":
+            address.prefix(entry)
+
+    def read(self) -> tuple[Allowlist, list[str]]:
+        """The list with all that its files hold, and what is wrong with them."""
+        entries, troubles = [], []
+        for file in self.files:
+            try:
+                with Path(file).open(encoding="utf-8", errors="replace") as lines:
+                    text = lines.read(LARGEST)
+            except OSError as error:
+                troubles.append(f"allowlist: {file}: {error.strerror}")
+                continue
+            for number, line in enumerate(text.splitlines(), 1):
+                if entry := line.partition("#")[0].strip():
+                    try:
+                        Allowlist.sorted([entry])
+                        entries.append(entry)
+                    except ValueError as error:
+                        troubles.append(f"allowlist: {file}:{number}: {error}")
+        found = Allowlist.sorted(entry for entry in entries if not entry.startswith("/"))
+        return Allowlist(self.prefixes + found.prefixes, self.names + found.names, self.files), troubles
+
+
+def _kind(entry: str) -> str:
+    if entry.startswith("/"):
+        return "file"
+    numeric = ":" in entry or "/" in entry or not re.search("[A-Za-z]", entry)
+    if not numeric and not _NAME.fullmatch(entry):
+        raise ValueError(f"{entry!r} is no address, prefix, DNS name or absolute path")
+    return "prefix" if numeric else "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """What was looked up: prefixes of files and names, this host's own, each name's addresses."""
+
+    allowed: frozenset[Prefix] = frozenset()
+    own: Mapping[Prefix, str] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    troubles: tuple[str, ...] = ()
+
+    @classmethod
+    def now(cls, wanted: Allowlist, names: Mapping[str, tuple[str, ...]]) -> Protected:
+        """What can be known without asking anybody remote; `names` are from an earlier look-up."""
+        whole, troubles = wanted.read()
+        try:
+            own = host.protected()
+        except CommandError as error:
+            own, troubles = {}, [*troubles, str(error)]
+        known = {name: names[name] for name in whole.names if name in names}
+        resolved = {address.prefix(text) for each in known.values() for text in each}
+        return cls(frozenset({*whole.prefixes, *resolved}), own, known, tuple(troubles))
+
+
+def look_up(name: str) -> tuple[str, ...]:
+    """The addresses of a DNS name, sorted. Raises OSError."""
+    found = {str(each[4][0]) for each in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
+    return tuple(sorted(str(address.parse(text)) for text in found))
+
+
+class Refresher:
+    """Looks up what an allowlist names, in a thread, and hands each change to `changed`.
+
+    `names` is what was known before. `refresh` has it done at once; a file that was edited, say.
+    """
+
+    def __init__(
+        self,
+        wanted: Allowlist,
+        changed: Callable[[Protected], None],
+        names: Mapping[str, tuple[str, ...]],
+        look_up: Callable[[str], tuple[str, ...]] = look_up,
+    ) -> None:
+        self._wanted, self._changed, self._look_up = wanted, changed, look_up
+        self._names = dict(names)
+        self._last: Protected | None = None
+        self._told = threading.Event()
+        self._stopping = False
+
+    def start(self) -> None:
+        """Begin, with a look-up at once."""
+        threading.Thread(target=self._run, name="allowlist", daemon=True).start()
+
+    def stop(self) -> None:
+        """End; a look-up that is under way is not waited for, and not told."""
+        self._stopping = True
+        self._told.set()
+
+    def refresh(self) -> None:
+        """Look everything up again now."""
+        self._told.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._told.clear()
+            self.once()
+            self._told.wait(REFRESH)
+
+    def once(self) -> None:
+        """One round: first what is at hand, then what takes a resolver."""
+        self._tell(Protected.now(self._wanted, self._names))
+        whole, _ = self._wanted.read()
+        troubles = [trouble for name in whole.names if (trouble := self._learn(name))]
+        if whole.names:
+            known = Protected.now(self._wanted, self._names)
+            self._tell(Protected(known.allowed, known.own, known.names, (*known.troubles, *troubles)))
+
+    def _learn(self, name: str) -> str | None:
+        try:
+            self._names[name] = self._look_up(name)
+        except (OSError, UnicodeError) as error:
+            kept = "it keeps its last addresses" if self._names.get(name) else "it protects nobody"
+            return f"allowlist: {name}: {getattr(error, 'strerror', None) or error}; {kept}"
+        return None
+
+    def _tell(self, found: Protected) -> None:
+        if found != self._last and not self._stopping:
+            self._last = found
+            self._changed(found)

@@ -1,0 +1,116 @@
+"""Who has logged in from where lately: whoever mistypes his own password is not locked out for it.
+
+Owns: the lines in which sshd and Dovecot say that somebody logged in, taken as strictly as an attack: the whole
+message, from a process that can be that program (`provenance`). What a stranger writes into a name is no such line. In
+a file, which has no provenance, whoever may write as sshd can have one user's failures forgiven at one address.
+Bounded: ADDRESSES addresses with USERS users each; the longest unheard of is forgotten first.
+Never: asks a clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from . import header
+from .address import Address, parse
+from .model import Batch
+from .tracker.provenance import doubt
+
+ADDRESSES, USERS = 1_000, 16
+FRESH = 600.0
+"""Seconds in which the same login is not read again: a key that logs in each second costs nothing."""
+_CANDIDATE = re.compile(
+    rb"Accepted [a-z/-]+ for (?:[^\s]+) from (?:[0-9A-Fa-f:.%a-z]+) port [0-9]+"
+    rb"|Login: user=<[^>\n]+>,[^\n]*? rip=[0-9A-Fa-f:.]+"
+)
+_MESSAGES = {
+    "sshd": re.compile(r"Accepted [a-z/-]+ for (\S+) from (\S+) port [0-9]+( ssh2(: [A-Z0-9-]+ \S+)?)?"),
+    "dovecot": re.compile(
+        r"(?:imap|pop3|submission|managesieve)-login: Login: user=<([^<>\s]+)>, .*?\brip=([0-9A-Fa-f:.]+), .*"
+    ),
+}
+_PROGRAMS = {"sshd": "sshd", "sshd-session": "sshd", "dovecot": "dovecot"}
+
+
+class Logins:
+    """Who logged in from where, and when last. `known_for`: the seconds for which that counts; 0: it never does."""
+
+    def __init__(self, known_for: float) -> None:
+        self.known_for = known_for
+        self._last: OrderedDict[str, dict[str, float]] = OrderedDict()
+        self._heard: dict[bytes, float] = {}
+        self.changed = False
+
+    def hear(self, batch: Batch, now: float) -> None:
+        """Learn from a batch who has logged in."""
+        if self.known_for <= 0:
+            return
+        for line, index in self._candidates(batch, now):
+            event = header.parse(line, batch.program, now)
+            kind = _PROGRAMS.get(event.program or "")
+            provenance = batch.provenance[index] if batch.provenance else None
+            if kind is None or doubt(event.program, provenance):
+                continue
+            if found := _MESSAGES[kind].fullmatch(event.message):
+                self.note(found[1], found[2], now if event.time is None else min(event.time, now))
+
+    def _candidates(self, batch: Batch, now: float) -> Iterator[tuple[bytes, int]]:
+        """Lines that may tell of a login, each with its number in the batch."""
+        block = batch.block
+        if b"Accepted " not in block and b"Login: user=<" not in block:
+            return
+        for found in _CANDIDATE.finditer(block):
+            if self._heard.get(found[0], now - FRESH) > now - FRESH:
+                continue
+            start, end = block.rfind(b"\n", 0, found.start()) + 1, block.find(b"\n", found.end())
+            yield block[start : end if end >= 0 else len(block)], block.count(b"\n", 0, start)
+            if not batch.provenance:
+                if len(self._heard) >= ADDRESSES:
+                    self._heard.clear()
+                self._heard[found[0]] = now
+
+    def note(self, user: str, text: str, time: float) -> None:
+        """`user` has logged in from this address."""
+        try:
+            text = str(parse(text))
+        except ValueError:
+            return
+        users = self._last.pop(text, {})
+        users[user] = max(time, users.pop(user, 0.0))
+        self._last[text] = dict(list(users.items())[-USERS:])
+        if len(self._last) > ADDRESSES:
+            self._last.popitem(last=False)
+        self.changed = True
+
+    def as_same_user(self, address: Address, message: str, now: float) -> str | None:
+        """Why a failed login is not counted: a user whom `message` names has logged in from this address lately."""
+        if not self._last:
+            return None
+        for user, time in self._last.get(str(address), {}).items():
+            if time > now - self.known_for and re.search(rf"(?<![\w.@-]){re.escape(user)}(?![\w@-])", message):
+                return f"{user} has logged in from {address} lately"
+        return None
+
+    def dump(self, now: float) -> Any:
+        """As JSON, for state."""
+        self.changed = False
+        fresh = {
+            text: {u: t for u, t in users.items() if t > now - self.known_for} for text, users in self._last.items()
+        }
+        return {text: users for text, users in fresh.items() if users}
+
+    def load(self, dumped: Any) -> None:
+        """What was known before."""
+        for text, users in (dumped or {}).items():
+            for user, time in users.items():
+                self.note(user, text, time)
+        self.changed = False
+
+    def shift(self, by: float) -> None:
+        """The clock has jumped."""
+        for users in self._last.values():
+            users.update({user: time + by for user, time in users.items()})
+        self._heard.clear()

@@ -1,0 +1,217 @@
+"""Who is never banned: names, files, what was looked up, who has logged in and who is logged in."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logwarden import sessions, ssh_session
+from logwarden.address import parse, prefix
+from logwarden.allowlist import Allowlist, Protected, Refresher
+from logwarden.logins import ADDRESSES, Logins
+from logwarden.model import Batch, Provenance
+from logwarden.sessions import Sessions
+
+NOW = 1_700_000_000.0
+STAMP = "2023-11-14T22:13:20+00:00 web1"
+ACCEPTED = "Accepted publickey for alice from 203.0.113.7 port 4242 ssh2: ED25519 SHA256:abc"
+FAILED = "Failed password for alice from 203.0.113.7 port 4242 ssh2"
+
+
+def batch(*lines: str, provenance: tuple[Provenance, ...] = ()) -> Batch:
+    return Batch("auth.log", "".join(f"{STAMP} {line}\n" for line in lines).encode(), len(lines), "", None, provenance)
+
+
+def heard(*lines: str, provenance: tuple[Provenance, ...] = ()) -> Logins:
+    logins = Logins(7 * 86400)
+    logins.hear(batch(*lines, provenance=provenance), NOW)
+    return logins
+
+
+# --- the list -----------------------------------------------------------------------------------------------------
+
+
+def test_an_allowlist_holds_addresses_prefixes_names_and_files() -> None:
+    found = Allowlist.sorted(["192.0.2.1", "2001:db8::/32", "home.example.org", "/etc/allow"])
+    assert list(map(str, found.prefixes)) == ["192.0.2.1/32", "2001:db8::/32"]
+    assert (found.names, found.files) == (("home.example.org",), ("/etc/allow",))
+
+
+def test_a_file_has_an_entry_a_line_and_says_which_cannot_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "allow"
+    file.write_text("# the office\n192.0.2.0/28  # first floor\n\nvpn.example.org\n192.0.2.300\n")
+    found, troubles = Allowlist.sorted([str(file), str(tmp_path / "none")]).read()
+    assert list(map(str, found.prefixes)) == ["192.0.2.0/28"]
+    assert found.names == ("vpn.example.org",)
+    assert [f"{file}:5: " in troubles[0], "none: No such file" in troubles[1]] == [True, True]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_file_with_entries_or_troubles(content: bytes) -> None:
+    file = Path("/dev/shm") / f"logwarden-test-{os.getpid()}"
+    try:
+        file.write_bytes(content)
+        Allowlist.sorted([str(file)]).read()
+    finally:
+        file.unlink()
+
+
+def test_a_name_protects_what_it_resolves_to_and_keeps_that_when_it_does_not_resolve_any_more() -> None:
+    told: list[Protected] = []
+    answers: list[tuple[str, ...] | OSError] = [("192.0.2.7",), OSError(2, "no resolver"), ("192.0.2.8",)]
+
+    def look_up(_: str) -> tuple[str, ...]:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    refresher = Refresher(Allowlist(names=("home.example.org",)), told.append, {}, look_up)
+    refresher.once()
+    assert prefix("192.0.2.7") in told[-1].allowed
+    refresher.once()
+    assert prefix("192.0.2.7") in told[-1].allowed
+    assert "it keeps its last addresses" in told[-1].troubles[-1]
+    refresher.once()
+    assert set(told[-1].allowed) == {prefix("192.0.2.8")}
+    assert "192.0.2.8" in told[-1].names["home.example.org"]
+
+
+def test_what_has_not_changed_is_not_told_again() -> None:
+    told: list[Protected] = []
+    refresher = Refresher(Allowlist.sorted(["192.0.2.1"]), told.append, {})
+    refresher.once()
+    refresher.once()
+    assert len(told) == 1
+
+
+# --- logins -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"sshd[1]: {ACCEPTED}",
+        "sshd-session[1]: Accepted password for alice from 203.0.113.7 port 4242 ssh2",
+        "dovecot: imap-login: Login: user=<alice>, method=PLAIN, rip=203.0.113.7, lip=192.0.2.1, mpid=9, TLS",
+    ],
+)
+def test_who_mistypes_his_password_where_he_has_logged_in_is_known(line: str) -> None:
+    logins = heard("cron[1]: nothing", line)
+    assert logins.as_same_user(parse("203.0.113.7"), FAILED, NOW) == "alice has logged in from 203.0.113.7 lately"
+    assert logins.as_same_user(parse("203.0.113.7"), FAILED.replace("alice", "bob"), NOW) is None
+    assert logins.as_same_user(parse("203.0.113.7"), FAILED.replace("alice", "alice-2"), NOW) is None
+    assert logins.as_same_user(parse("203.0.113.8"), FAILED, NOW) is None
+    assert logins.as_same_user(parse("203.0.113.7"), FAILED, NOW + 8 * 86400) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"sshd[1]: Invalid user {ACCEPTED} from 198.51.100.9 port 4242",
+        f"sshd[1]: Failed password for invalid user {ACCEPTED} from 198.51.100.9 port 4242 ssh2",
+        f"evil[1]: {ACCEPTED}",
+        f"evil[1]: sshd[1]: {ACCEPTED}",
+        "dovecot: imap-login: Disconnected: user=<x Login: user=<alice>, rip=203.0.113.7>, rip=198.51.100.9",
+    ],
+)
+def test_what_a_stranger_writes_is_no_login(line: str) -> None:
+    assert heard(line).as_same_user(parse("203.0.113.7"), FAILED, NOW) is None
+
+
+def test_a_login_that_somebody_else_wrote_into_the_journal_is_none() -> None:
+    nobody, root = (
+        Provenance(65534, "session-3.scope", "logger", "syslog"),
+        Provenance(0, "ssh.service", "sshd", "syslog"),
+    )
+    lines = ["cron[1]: nothing", f"sshd[1]: {ACCEPTED}"]
+    assert heard(*lines, provenance=(root, nobody)).as_same_user(parse("203.0.113.7"), FAILED, NOW) is None
+    assert heard(*lines, provenance=(nobody, root)).as_same_user(parse("203.0.113.7"), FAILED, NOW)
+
+
+def test_logins_outlive_the_process_and_are_bounded() -> None:
+    logins = heard(f"sshd[1]: {ACCEPTED}")
+    again = Logins(7 * 86400)
+    again.load(logins.dump(NOW))
+    assert again.as_same_user(parse("203.0.113.7"), FAILED, NOW)
+    for number in range(ADDRESSES):
+        again.note("bob", f"198.51.{number >> 8}.{number & 255}", NOW)
+    assert again.as_same_user(parse("203.0.113.7"), FAILED, NOW) is None
+    assert Logins(0).dump(NOW) == {}
+
+
+# --- sessions -----------------------------------------------------------------------------------------------------
+
+
+def utmp(*records: tuple[int, int, str, str]) -> bytes:
+    """type, pid, user, host, as login(1) writes them."""
+    pack = struct.Struct("=hxxi32s4s32s256shhiii16s20x").pack
+    return b"".join(pack(k, p, b"pts/0", b"ts/0", u.encode(), h.encode(), 0, 0, 0, 0, 0, b"") for k, p, u, h in records)
+
+
+def test_utmp_says_who_is_logged_in_from_where(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    file = tmp_path / "utmp"
+    mine = os.getpid()
+    file.write_bytes(
+        utmp((7, mine, "alice", "203.0.113.7"), (7, mine, "bob", "2001:db8::7"), (8, mine, "eve", "203.0.113.8"))
+        + utmp((7, gone.pid, "mallory", "203.0.113.9"), (7, mine, "root", ":0"), (7, mine, "x", "host.example.org"))
+        + b"torn"
+    )
+    found = Sessions(str(file))
+    assert found.of(prefix("203.0.113.7"), NOW) == "alice is logged in from 203.0.113.7"
+    assert found.of(prefix("2001:db8::/64"), NOW) == "bob is logged in from 2001:db8::7"
+    assert [found.of(prefix(f"203.0.113.{n}"), NOW) for n in (8, 9)] == [None, None]
+    file.write_bytes(b"")
+    assert found.of(prefix("203.0.113.7"), NOW + 0.5), "asked twice within a second"
+    assert found.of(prefix("203.0.113.7"), NOW + 2) is None
+
+
+def test_a_host_without_utmp_has_no_sessions_there(tmp_path: Path) -> None:
+    assert list(sessions.from_utmp(str(tmp_path / "none"))) == []
+
+
+@pytest.mark.root
+def test_logind_says_who_is_logged_in_from_where() -> None:
+    """libsystemd reads its own directory: in a mount namespace that is ours, with a file as logind writes it."""
+    if sessions._libsystemd() is None:
+        pytest.skip("there is no libsystemd.so.0 here")
+    script = (
+        "mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && "
+        "mkdir /run/systemd/sessions && cd /run/systemd/sessions && "
+        "printf 'UID=1000\\nUSER=alice\\nACTIVE=1\\nSTATE=active\\nREMOTE=1\\nREMOTE_HOST=203.0.113.7\\n' > 3 && "
+        "printf 'UID=1001\\nUSER=bob\\nACTIVE=0\\nSTATE=closing\\nREMOTE=1\\nREMOTE_HOST=203.0.113.8\\n' > 4 && "
+        f"exec {sys.executable} -c 'from logwarden import sessions; print(list(map(tuple, sessions.from_logind())))'"
+    )
+    argv = ["unshare", "--mount", "sh", "-c", script]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.stdout == "[('uid 1000', IPv4Address('203.0.113.7'))]\n", done.stderr
+
+
+# --- the administrator's own session --------------------------------------------------------------------------------
+
+
+def test_an_ssh_session_is_known_by_the_environment_of_an_ancestor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    parent = os.getppid()
+    for pid, above, environment in (
+        (parent, 77, b"HOME=/"),
+        (77, 1, b"A=b\0SSH_CONNECTION=203.0.113.7 1 192.0.2.1 22\0"),
+    ):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "environ").write_bytes(environment)
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a) b) S {above} 1 1\n")
+    assert ssh_session.client_address(str(tmp_path)) == "203.0.113.7"
+    assert ssh_session.client_address(str(tmp_path / "none")) is None
+    monkeypatch.setenv("SSH_CONNECTION", "2001:db8::7 1 192.0.2.1 22")
+    assert ssh_session.client_address(str(tmp_path)) == "2001:db8::7"
