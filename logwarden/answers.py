@@ -252,9 +252,11 @@ def lift_protected(daemon: Daemon) -> None:
         lift(daemon, covered)
 
 
-def preview(daemon: Daemon, _: Arguments) -> dict[str, Any]:
-    """The digest as it would be now."""
-    rendered = daemon.mailing.preview(daemon.watch.config, daemon.watch.refused, daemon.clock())
+def preview(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
+    """The digest as it would be now, or of all periods that ended after a time."""
+    since = arguments.get("since")
+    since = None if since is None else float(since)
+    rendered = daemon.mailing.preview(daemon.watch.config, daemon.watch.refused, daemon.clock(), since)
     if rendered is None:
         return {"subject": None, "text": "Nothing to report."}
     return {"subject": rendered.subject, "text": rendered.text, "html": rendered.html}

@@ -14,7 +14,6 @@ from .inbox import Inbox
 from .model import Batch, Lag, Notice
 from .sources import Source
 
-
 PATIENCE = 0.2
 """Seconds to wait for what the sources say of themselves: a file system that hangs must not hold the consumer."""
 

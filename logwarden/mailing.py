@@ -8,16 +8,19 @@ Fails: with StateError, and then the period is still open and the next try makes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any, TypeVar
 
 from . import digest, duration, undeliverable
 from .config import Config
 from .digest import Rendered, Shapes
 from .digest.message import identity
 from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
-from .model import Message, Notice, NoticeKind, Refusal
+from .model import Message, Notice, NoticeKind, Outcome, Refusal
 from .outbox import Attempt, Courier, backoff
 from .schedule import jitter
 from .state import State
@@ -55,10 +58,21 @@ class Mailing:
         self._unsettled: dict[int, Attempt] = {}
         self._next_try = 0.0
 
-    def preview(self, config: Config, refused: Sequence[Refusal], now: float) -> Rendered | None:
-        """The digest of the open period as it would be now; None where there is nothing to say."""
+    def preview(
+        self, config: Config, refused: Sequence[Refusal], now: float, back: float | None = None
+    ) -> Rendered | None:
+        """The digest of the open period as it would be now, or of all that ended in the last `back` seconds.
+
+        None where there is nothing to say.
+        """
         opened = self._state.period()
-        return self._render(config, refused, *opened, now, self._shapes()) if opened else None
+        if opened is None:
+            return None
+        period, since = opened
+        if back is None:
+            return self._render(config, refused, (period,), since, now, self._shapes())
+        since = min(since, now - back)
+        return self._render(config, refused, self._state.periods_since(since), since, now, self._shapes())
 
     def close_period(self, config: Config, refused: Sequence[Refusal], now: float) -> str | None:
         """Close the open period and post its digest, in one transaction. Returns its subject; None: nothing to say."""
@@ -67,7 +81,7 @@ class Mailing:
             return None
         period, since = opened
         shapes = self._shapes()
-        rendered = self._render(config, refused, period, since, now, shapes)
+        rendered = self._render(config, refused, (period,), since, now, shapes)
         with self._state.transaction() as tx:
             tx.close_period(period, now)
             if rendered:
@@ -78,21 +92,35 @@ class Mailing:
     def _shapes(self) -> Shapes:
         return Shapes.load(self._state.recall(SHAPES) or [])
 
+    def _facts(self, periods: Sequence[int]) -> dict[str, Any]:
+        """What was counted, done and said in these periods, together."""
+        of, state = partial(_each, periods), self._state
+        return {
+            "bans": list(chain.from_iterable(of(state.bans_made))),
+            "notices": list(chain.from_iterable(of(state.notices))),
+            "counts": _added(of(state.tallies)),
+            "read": dict(sum(map(Counter, of(state.read)), Counter())),
+            "hits": dict(sum(map(Counter, of(state.rule_hits)), Counter())),
+        }
+
     def _render(
-        self, config: Config, refused: Sequence[Refusal], period: int, since: float, now: float, shapes: Shapes
+        self,
+        config: Config,
+        refused: Sequence[Refusal],
+        periods: Sequence[int],
+        since: float,
+        now: float,
+        shapes: Shapes,
     ) -> Rendered | None:
+        facts = self._facts(periods)
         built = digest.build(
-            self._state.entries(period),
+            chain.from_iterable(map(self._state.entries, periods)),
             host=config.host,
             since=since,
             until=now,
             shapes=shapes,
-            bans=self._state.bans_made(period),
-            notices=self._state.notices(period),
-            counts=self._state.tallies(period),
-            read=self._state.read(period),
-            hits=self._state.rule_hits(period),
             refused=refused,
+            **facts,
         )
         if built.empty:
             return None
@@ -140,6 +168,23 @@ class Mailing:
         """Remove files of messages that were given up longer ago than anything is kept."""
         known = [str(each["message_id"]) for each in self._state.undelivered()]
         undeliverable.forget(config.state, known, now - config.retention.age)
+
+
+T = TypeVar("T")
+
+
+def _each(periods: Sequence[int], ask: Callable[[int], T]) -> list[T]:
+    return [ask(period) for period in periods]
+
+
+def _added(tallies: Sequence[Mapping[str, Mapping[Outcome, int]]]) -> dict[str, dict[Outcome, int]]:
+    """Lines by source and outcome, of several periods."""
+    total: dict[str, dict[Outcome, int]] = {}
+    for source, counts in chain.from_iterable(each.items() for each in tallies):
+        known = total.setdefault(source, dict.fromkeys(Outcome, 0))
+        for outcome, lines in counts.items():
+            known[outcome] += lines
+    return total
 
 
 def _given_up(config: Config, attempt: Attempt, kept: Path, now: float) -> Notice:

@@ -38,7 +38,9 @@ CANNOT_WRITE = {
         (
             "audiobookshelf-login-failed-json",
             "authelia-failed-json",
+            "caddy-probe-secret",
             "caddy-unauthorized",
+            "mongodb-failed-to-authenticate",
             "gitlab-sign-in-refused",
             "grafana-login-failed-json",
             "mongodb-auth-failed",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -274,7 +275,15 @@ def test_every_command_does_what_its_user_expects(host: Host) -> None:
         "attack_by": "sshd.yaml#failed",
         "severity": "attack",
         "address": "203.0.113.9",
+        "group": None,
     }
+    assert re.fullmatch("[0-9a-f]{8}", scanned[1]["group"])
+    every = [
+        json.loads(line)["group"] for line in host.run("scan", "--json", "--groups", "all", str(host.log)).splitlines()
+    ]
+    assert every[1] == scanned[1]["group"]
+    assert len(set(every)) == 3
+    assert "group" not in json.loads(host.run("scan", "--json", "--groups", "none", str(host.log)).splitlines()[1])
     assert "odd" in host.run("scan", str(host.log))
     assert "is logwarden running" in host.run("status", status=1)
     with daemon(host.config):
@@ -291,6 +300,25 @@ def test_every_command_does_what_its_user_expects(host: Host) -> None:
         assert "198.51.100.9/32 is free" in host.run("unban", "all")
         assert "No bans" in host.run("bans")
         assert "odd" in host.run("digest", "--preview")
+        host.run("digest", "--preview", "--html", str(html := host.place / "d.html"))
+        assert "<h2>Unexplained" in html.read_text()
+        assert "odd" in host.run("digest", "--preview", "--since", "1d")
+        group = scanned[1]["group"]
+        assert host.run("digest", "--preview", "--open-group", group).endswith("web1 app[1]: odd\n")
+        assert host.run("suggest", group).startswith("app: odd\n")
+        assert "no line that is kept" in host.run("suggest", "nonsense", status=1)
+        assert "No digest is kept" in host.run("digest", "list")
+        assert "2 bans, 1 line" in host.run("digest", "--now")
+        assert "2 bans, 1 line" in host.run("digest", "list")
+        assert "UNEXPLAINED" in host.run("digest", "show", "1")
+        assert "no digest 9" in host.run("digest", "show", "9", status=1)
+        assert host.run("suggest", group).startswith("app: odd\n"), "its lines are kept when the digest has told them"
+        found = host.run("events", "--since", "1h")
+        assert "app[1]: odd" in found
+        assert "198.51.100.7/32 until" in found
+        assert "odd" in host.run("events", "--program", "app", "--grep", "od+")
+        assert host.run("events", "--host", "web2") == ""
+        assert "Usage" in host.run("events", "--grep", "(", status=2)
         assert "in force" in host.run("reload")
     assert "Usage" in host.run("ban", status=2)
     assert "Usage" in host.run("digest", status=2)

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from logwarden import header, matcher
 from logwarden.matcher import Matcher
+from logwarden.matcher.build import Way, build
 from logwarden.matcher.engine import Patience
+from logwarden.matcher.patterns import Text
 from logwarden.model import (
     MAX_LINE,
     AttackRule,
@@ -507,6 +509,25 @@ def test_one_bad_rule_is_refused_alone(portable: bool) -> None:
     assert made.refused[0].where == bad.where
     assert len(made.refused) == 2
     assert ignored(made, "Nov 22 17:00:00 mail su: x")
+
+
+@pytest.mark.parametrize(
+    ("regex", "message"),
+    [
+        ("(ab)?" * 900, "abab"),
+        ("a" * 10_000, "a" * 10_000),
+        ("(a|b)" * 2_000, "ab" * 1_000),
+        ("[ab]*c" * 500, "c" * 500),
+    ],
+    ids=["optional", "letters", "alternatives", "repetitions"],
+)
+def test_a_rule_on_which_hyperscan_would_brood_for_minutes_is_not_given_to_it(regex: str, message: str) -> None:
+    """Each of these took its compiler from 12 s to more than there was patience for."""
+    built = build([Text(regex, ("su",), Dialect.IGNORE), Text("x", ("su",), Dialect.IGNORE)], portable=False)
+    assert [row.way for row in built.rows] == [Way.REGEX, Way.STRICT]
+    made = compiled(ignore("su", regex), ignore("su", "x"), portable=False)
+    assert ignored(made, f"Nov 22 17:00:00 mail su: {message}")
+    assert not ignored(made, f"Nov 22 17:00:00 mail su: {message}?")
 
 
 @BOTH

@@ -23,7 +23,9 @@ COMMANDS = {
     "allow": "bans",
     "why": "bans",
     "flush": "bans",
-    "digest": "ask",
+    "digest": "digests",
+    "events": "events",
+    "suggest": "suggest",
     "reload": "ask",
     "rules": "rules",
 }

@@ -82,24 +82,6 @@ def _undelivered(message: dict[str, Any]) -> str:
 @click.command()
 @config_option
 @json_option
-@click.option("--preview", "how", flag_value="preview", help="Print the digest as it would be now; send nothing.")
-@click.option("--now", "how", flag_value="digest", help="Close the period and send its digest now.")
-def digest(config_file: str, how: str | None, *, as_json: bool) -> None:
-    """Preview the next digest, or send it now."""
-    if how is None:
-        raise click.UsageError("give --preview or --now")
-    answer = put(config_file, how)
-    if as_json:
-        print_json(answer)
-    elif how == "preview":
-        click.echo(f"Subject: {answer['subject']}\n\n{answer['text']}")
-    else:
-        click.echo(f"Sent to the outbox: {answer['subject']}" if answer["subject"] else "Nothing to report.")
-
-
-@click.command()
-@config_option
-@json_option
 def reload(config_file: str, *, as_json: bool) -> None:
     """Read config and rules again. Where they cannot be used, the old ones stay in force, and this fails."""
     answer = put(config_file, "reload")

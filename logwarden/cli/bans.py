@@ -12,22 +12,10 @@ from .. import address as addresses
 from .. import config, control, duration, ssh_session, watch
 from ..errors import EdgeError, LogwardenError
 from .ask import put, say
-from .options import clock, config_option, console, json_option, print_json, safe, table
+from .options import Duration, clock, config_option, console, json_option, print_json, safe, table
 
 SOON = 1.0
 """Seconds that whoever pressed the tabulator key waits at most."""
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs
-    """A length of time such as 10m or 1h, as seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return duration.parse(value) if isinstance(value, str) else float(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class Address(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .. import duration
 from ..config import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 WIDE = 1_000
 """Columns where there is no terminal: what a script reads is not folded."""
@@ -27,6 +31,25 @@ config_option = click.option(
     show_default=True,
     help="The config file. The default one may be missing.",
 )
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs
+    """A length of time such as 10m or 1h, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return duration.parse(value) if isinstance(value, str) else float(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def since_option(text: str) -> Callable[[_Command], _Command]:
+    """`--since TIME`: how many seconds back."""
+    return click.option("--since", type=Duration(), metavar="TIME", help=text)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
@@ -68,3 +91,14 @@ def safe(text: object) -> str:
     """Text that a stranger may have written, with control characters made visible: it cannot move the cursor."""
     text = str(text)
     return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def show(what: str | Iterable[str] | Table) -> None:
+    """Print something long: on a terminal through the user's pager, as git does. Text is what `safe` made of it."""
+    if not isinstance(what, str) and hasattr(what, "columns"):
+        console().print(what)
+    elif sys.stdout.isatty():
+        click.echo_via_pager(what)
+    else:
+        for text in [what] if isinstance(what, str) else what:
+            click.echo(text, nl=False)

@@ -23,6 +23,7 @@ from ..errors import EdgeError
 from ..matcher import Matcher
 from ..model import Batch, Outcome, Verdict
 from ..sources import lines
+from .groups import Grouped, Key
 from .options import config_option, console, json_option, safe, table
 
 _COLOURS = {Outcome.ATTACK: "red", Outcome.QUARANTINED: "magenta"}
@@ -39,11 +40,12 @@ class Part(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A part's lines by outcome, and what is to be printed of it."""
+    """A part's lines by outcome, and what is to be printed of it: text as it is, or JSON objects yet to be grouped."""
 
     counts: Counter[str]
     text: str
     read: int
+    objects: tuple[tuple[str, Key | None, float], ...] = ()
 
 
 @click.command()
@@ -54,9 +56,18 @@ class Done(NamedTuple):
     "--program", metavar="NAME", help="The program of lines whose header names none; '*' tries every program."
 )
 @click.option(
+    "--groups",
+    type=click.Choice(["unexplained", "all", "none"]),
+    default="unexplained",
+    show_default=True,
+    help="The lines whose group --json names. None of them: each line is printed as it comes.",
+)
+@click.option(
     "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; all cores for large files if left out."
 )
-def scan(files: tuple[str, ...], config_file: str, program: str | None, jobs: int | None, *, as_json: bool) -> None:
+def scan(
+    files: tuple[str, ...], config_file: str, program: str | None, groups: str, jobs: int | None, *, as_json: bool
+) -> None:
     """Classify the lines of FILEs ('-': standard input), and print those that a digest would show.
 
     \b
@@ -65,8 +76,9 @@ def scan(files: tuple[str, ...], config_file: str, program: str | None, jobs: in
     journalctl -o short-iso | logwarden scan -
     """
     matcher = watch.build(config.load(config_file)).matcher
-    judge = Judge(matcher, as_json, sys.stdout.isatty())
+    judge = Judge(matcher, as_json, sys.stdout.isatty(), groups)
     totals: Counter[str] = Counter()
+    grouped = Grouped() if as_json and groups != "none" else None
     for file in files:
         with _open(file) as stream:
             size = _size(stream)
@@ -75,7 +87,11 @@ def scan(files: tuple[str, ...], config_file: str, program: str | None, jobs: in
                 for done in _spread(judge, _parts(file, stream, program), workers):
                     totals += done.counts
                     click.echo(done.text, nl=False)
+                    if grouped:
+                        grouped.add(done.objects)
                     advance(done.read)
+    if grouped:
+        sys.stdout.writelines(grouped.lines())
     if not as_json:
         summary = table(None, "lines", *Outcome)
         summary.add_row(str(sum(totals.values())), *(str(totals[outcome]) for outcome in Outcome))
@@ -89,18 +105,24 @@ class Judge:
     matcher: Matcher
     as_json: bool
     colour: bool
+    groups: str = "none"
 
     def __call__(self, part: Part) -> Done:
         classified = self.matcher.classify(part.batch, time.time(), every=self.as_json)
-        text = "".join(
-            self._json(part.number, classified.verdicts) if self.as_json else self._text(classified.verdicts)
-        )
         counts = Counter({str(outcome): count for outcome, count in classified.counts.items()})
-        return Done(counts, text, part.read)
+        if not self.as_json:
+            return Done(counts, "".join(self._text(classified.verdicts)), part.read)
+        objects = tuple(self._json(part.number, classified.verdicts))
+        if self.groups == "none":
+            return Done(counts, "".join(f"{text}\n" for text, _, _ in objects), part.read)
+        return Done(counts, "", part.read, objects)
 
-    def _json(self, first: int, verdicts: tuple[Verdict, ...]) -> Iterator[str]:
+    def _json(self, first: int, verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, Key | None, float]]:
         for number, verdict in enumerate(verdicts, first):
-            yield json.dumps(_as_json(number, verdict), ensure_ascii=False) + "\n"
+            event = verdict.event
+            wanted = self.groups == "all" or verdict.outcome is Outcome.UNEXPLAINED
+            key = (event.program or "", event.message) if wanted else None
+            yield json.dumps(_as_json(number, verdict), ensure_ascii=False), key, event.time or 0.0
 
     def _text(self, verdicts: tuple[Verdict, ...]) -> Iterator[str]:
         for verdict in verdicts:

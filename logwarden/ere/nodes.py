@@ -167,6 +167,18 @@ def size(node: Node) -> int:
             return 1
 
 
+def repetitions(node: Node) -> int:
+    """How many repetitions a tree holds."""
+    match node:
+        case Cat(items) | Alt(items):
+            return sum(map(repetitions, items))
+        case Repeat(inner, _, _):
+            return 1 + repetitions(inner)
+        case Group(_, inner) | Capture(_, inner):
+            return repetitions(inner)
+    return 0
+
+
 def height(node: Node) -> int:
     """How many nodes stand within one another. The one walk that does not recurse: it says whether others may."""
     level, below = [node], 0

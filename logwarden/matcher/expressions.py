@@ -13,7 +13,7 @@ import hyperscan
 
 from .. import ere, header
 from ..ere import UnsupportedError
-from ..ere.nodes import size
+from ..ere.nodes import repetitions, size
 from ..errors import RuleError
 from . import trees
 from .patterns import Analysis, Scope
@@ -23,6 +23,9 @@ FLAGS = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_ALLOWEMPTY
 LARGEST = 1_000
 """Size of a tree (`ere.nodes.size`) that Hyperscan is asked to take as it is: a{1,500} takes it 0.05 s, a{1,2000}
 takes it 1 s, a{1,9000} more than a minute."""
+LARGEST_LOOSE, MOST_REPETITIONS = 3_000, 200
+"""The same once it is loosened, and how many repetitions it may hold: ten thousand letters take it 12 s, `(ab)?` three
+hundred times 4 s, nine hundred times minutes. What is larger is for the `regex` engine alone."""
 
 
 class Expression(NamedTuple):
@@ -45,8 +48,11 @@ def forms(analysis: Analysis) -> Iterator[Expression]:
 
 def _text(analysis: Analysis, *, loose: bool) -> bytes:
     tree = trees.loosened(analysis.tree) if loose else analysis.tree
-    if not loose and size(tree) > LARGEST:
-        raise UnsupportedError(f"larger than {LARGEST} when its repetitions are written out")
+    largest = LARGEST_LOOSE if loose else LARGEST
+    if size(tree) > largest:
+        raise UnsupportedError(f"larger than {largest} when its repetitions are written out")
+    if repetitions(tree) > MOST_REPETITIONS:
+        raise UnsupportedError(f"more than {MOST_REPETITIONS} repetitions")
     match analysis.scope:
         case Scope.LINE:
             return ere.emit(trees.to_line_end(tree), "hyperscan")

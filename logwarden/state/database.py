@@ -236,6 +236,12 @@ class State:
         rows = self._rows("SELECT id, opened FROM period WHERE closed IS NULL ORDER BY id DESC LIMIT 1")
         return (rows[0]["id"], rows[0]["opened"]) if rows else None
 
+    def periods_since(self, time: float) -> list[int]:
+        """The open period, and those that ended after `time`, oldest first."""
+        return [
+            row["id"] for row in self._rows("SELECT id FROM period WHERE closed IS NULL OR closed>? ORDER BY id", time)
+        ]
+
     def tallies(self, period: int | None = None) -> dict[str, dict[Outcome, int]]:
         """Lines by source and outcome: of one period, or of all time."""
         query = (

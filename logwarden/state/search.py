@@ -1,0 +1,88 @@
+"""What was reported and banned, and the mails that were sent: read from the database by somebody else than the daemon.
+
+Owns: a connection of its own that can change nothing, so that a long search delays no ban and needs no daemon.
+Never: holds all rows in memory. Fails: with StateError, also where there is no database yet or it may not be read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import StateError
+from ..model import Ban, Entry, Message
+from .database import FILE, _ban, _entry, _message
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A kept digest: its number, when it was made, and what became of it."""
+
+    number: int
+    created: float
+    subject: str
+    recipients: tuple[str, ...]
+    delivered: float | None
+    given_up: float | None
+
+
+class Search:
+    """The database in the directory `path`, to be read alone."""
+
+    def __init__(self, path: str) -> None:
+        file = os.path.join(path, FILE)
+        if not os.path.exists(file):
+            raise StateError(f"{file}: there is no database yet")
+        try:
+            self._db = sqlite3.connect(f"{Path(file).as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+            self._db.execute("PRAGMA query_only=1")
+        except sqlite3.Error as error:
+            raise StateError(f"{file}: the database cannot be read: {error}") from error
+        self._db.row_factory = sqlite3.Row
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._db.close()
+
+    def _rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
+        try:
+            yield from self._db.execute(query, values)
+        except (sqlite3.Error, ValueError) as error:
+            raise StateError(f"the database does not answer: {error}") from error
+
+    def recall(self, name: str) -> Any:
+        """What the daemon remembers under `name` (plain JSON data), or None."""
+        rows = self._rows("SELECT value FROM memory WHERE name=?", name)
+        return next((json.loads(row["value"]) for row in rows), None)
+
+    def periods(self) -> list[int]:
+        """The periods whose lines are kept, the latest first: the open one, then those that a digest closed."""
+        return [row["id"] for row in self._rows("SELECT id FROM period ORDER BY id DESC")]
+
+    def of_period(self, period: int) -> Iterator[Entry]:
+        """The lines of a period, oldest first."""
+        yield from map(_entry, self._rows("SELECT * FROM entry WHERE period=? ORDER BY id", period))
+
+    def entries(self, since: float) -> Iterator[Entry]:
+        """The lines since a time that digests have shown or will show, oldest first."""
+        yield from map(_entry, self._rows("SELECT * FROM entry WHERE time>=? ORDER BY time, id", since))
+
+    def bans(self, since: float) -> Iterator[Ban]:
+        """The bans that were made since a time, oldest first."""
+        yield from map(_ban, self._rows("SELECT * FROM ban WHERE since>=? ORDER BY since, id", since))
+
+    def digests(self) -> Iterator[Posted]:
+        """The mails that are kept, oldest first."""
+        columns = "id, message_id, sender, created, subject, recipients, delivered, given_up, attempts, '' AS content"
+        for row in self._rows(f"SELECT {columns} FROM outbox ORDER BY id"):
+            to = _message(row).recipients
+            yield Posted(row["id"], row["created"], row["subject"], to, row["delivered"], row["given_up"])
+
+    def digest(self, number: int) -> Message | None:
+        """One of them, whole."""
+        return next(map(_message, self._rows("SELECT * FROM outbox WHERE id=?", number)), None)
