@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2
 CODE := logwarden tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint bench corpus torture quiet fuzz clean
+.PHONY: help setup demo test unit lint bench corpus reference torture quiet fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -33,6 +33,9 @@ bench: setup ## lines a second, as ratios to the engine's raw scan and to the pe
 
 corpus: setup ## the attack rules against labelled lines of other projects: make corpus CORPUS=DIR
 	@$(PYTHON) -m tests.corpus $(CORPUS)
+
+reference: setup ## write RULES.md, the page of all attack rules, anew
+	$(PYTHON) -m logwarden rules page attack.d > RULES.md.new && mv RULES.md.new RULES.md
 
 torture: setup ## SIGKILL fifty times while logs are written and rotated, and every line counted: KILLS=1000 for more
 	@$(PYTHON) -m tests.torture --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))

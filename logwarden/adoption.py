@@ -33,6 +33,8 @@ def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     upkeep.notice_refusals(daemon, now)
     if new.config.bans != old.config.bans:
         _change_firewall(daemon, old.config, new.config)
+    else:
+        upkeep.reconcile(daemon, now)  # whoever asks for a reload has the kernel looked at, too
     if new.config.bans != old.config.bans:
         daemon.protection.adopt(new.config)
     daemon.protect()

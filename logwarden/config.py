@@ -114,6 +114,7 @@ class DigestConfig:
     jitter: float
     to: tuple[str, ...]
     sender: str
+    subject: str | None
     templates: str | None
 
 
@@ -322,6 +323,7 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
             jitter=duration.parse(digest["jitter"]),
             to=tuple(digest["to"]),
             sender=digest["from"] or f"logwarden@{host}",
+            subject=digest["subject"],
             templates=digest["templates"],
         ),
         mail=MailConfig(

@@ -79,6 +79,7 @@ class Daemon:
         self.courier = Courier(self.inbox.put)
         self.notices = Notices(self.state)
         self.mailing = Mailing(self.state, self.courier, lambda text: self.notices.of_mail(text, self.clock()))
+        self.mailing.dropped = lambda: self.firewall.dropped()
         self.roll = Roll(self.since)
         self.protection = Protection(settings, self.inbox.put)
         self.actions = self.make_actions(settings)

@@ -19,6 +19,7 @@ from . import digest, duration, undeliverable
 from .config import Config
 from .digest import Rendered, Shapes
 from .digest.message import identity
+from .errors import EdgeError
 from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
 from .model import Message, Notice, NoticeKind, Outcome, Refusal
 from .outbox import Attempt, Courier, backoff
@@ -27,6 +28,7 @@ from .state import State
 
 RETRY = 5.0
 """Seconds until the next try to write down what became of attempts, after the database did not take it."""
+WEEK = 7 * 86_400.0
 SHAPES = "shapes"
 """Where state remembers the shapes of lines that digests have shown."""
 
@@ -57,6 +59,8 @@ class Mailing:
         self._trouble = trouble
         self._unsettled: dict[int, Attempt] = {}
         self._next_try = 0.0
+        self.dropped: Callable[[], Mapping[str, int]] = dict
+        """Asks the firewall in force for the packets that it dropped, by prefix."""
 
     def preview(
         self, config: Config, refused: Sequence[Refusal], now: float, back: float | None = None
@@ -97,11 +101,25 @@ class Mailing:
         of, state = partial(_each, periods), self._state
         return {
             "bans": list(chain.from_iterable(of(state.bans_made))),
+            "before": self._before(periods),
+            "dropped": self._packets(),
             "notices": list(chain.from_iterable(of(state.notices))),
             "counts": _added(of(state.tallies)),
             "read": dict(sum(map(Counter, of(state.read)), Counter())),
             "hits": dict(sum(map(Counter, of(state.rule_hits)), Counter())),
         }
+
+    def _before(self, periods: Sequence[int]) -> dict[str, int]:
+        """How often each prefix that was banned in these periods had been banned until then."""
+        made = Counter(ban.prefix for ban in chain.from_iterable(_each(periods, self._state.bans_made)))
+        return {prefix: self._state.times_banned(prefix) - times for prefix, times in made.items()}
+
+    def _packets(self) -> Mapping[str, int]:
+        """Packets dropped by prefix; none where the firewall does not answer, which is no reason to send no digest."""
+        try:
+            return self.dropped()
+        except EdgeError:
+            return {}
 
     def _render(
         self,
@@ -120,13 +138,14 @@ class Mailing:
             until=now,
             shapes=shapes,
             refused=refused,
+            rhythm=self._state.rhythm(now - WEEK),
             **facts,
         )
         if built.empty:
             return None
         from .digest.render import render  # a start needs no templates: the first digest loads them
 
-        rendered = render(built, templates=config.digest.templates)
+        rendered = render(built, templates=config.digest.templates, subject=config.digest.subject)
         for problem in rendered.problems:
             self._trouble(f"a template cannot be used, and the shipped one stood in: {problem}")
         return rendered
@@ -205,5 +224,13 @@ def _message(config: Config, rendered: Rendered, period: int, since: float, now:
     """The same period always gives the same Message-ID: a digest that is sent twice can be recognised."""
     message_id = identity(f"{period}.{int(since)}", config.host)
     sender, to = config.digest.sender, config.digest.to
-    content = digest.compose(rendered, sender=sender, recipients=to, message_id=message_id, date=now, host=config.host)
+    content = digest.compose(
+        rendered,
+        sender=sender,
+        recipients=to,
+        message_id=message_id,
+        date=now,
+        host=config.host,
+        thread=identity("digest", config.host),
+    )
     return Message(0, message_id, sender, to, content, subject=rendered.subject)

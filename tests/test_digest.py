@@ -177,7 +177,7 @@ def test_without_a_memory_nothing_is_called_new() -> None:
 def test_what_is_not_shown_is_counted() -> None:
     lines = [entry(f"{word} is {state}") for word in ("red", "green", "blue") for state in ("up", "down")]
     rendered = shown(*lines, *lines, most=2)
-    assert "... and 4 more kinds with 8 lines: logwarden digest --preview" in rendered.text
+    assert "... and 4 more kinds with 8 lines: logwarden events" in rendered.text
     assert "4 more kinds with 8 lines" in rendered.html
 
 
@@ -442,3 +442,35 @@ def test_nothing_remote_and_nothing_that_runs_is_in_the_html() -> None:
     assert not {"src", "href", "background", "onload", "onerror"} & found.attributes
     assert "url(" not in html
     assert "@import" not in html
+
+
+# --- what is known besides the lines ------------------------------------------------------------------------
+
+
+def test_a_ban_says_how_often_there_was_one_before_and_what_it_kept_out() -> None:
+    made = [ban("192.0.2.1/32"), ban("192.0.2.2/32")]
+    rendered = shown(bans=made, before={"192.0.2.1/32": 2}, dropped={"192.0.2.1/32": 1234})
+    for body in (rendered.text, rendered.html):
+        assert body.count("banned 2 times before, 1,234 packets dropped since") == 1
+
+
+def test_a_week_is_a_row_of_bars_in_80_columns() -> None:
+    counts = {"journal": {Outcome.IGNORED: 5}}
+    week = [(UNTIL - 86_400 * back, 100 * (7 - back)) for back in range(9)]
+    rendered = shown(entry("odd"), counts=counts, rhythm=week)
+    assert "Sat ▂  Sun ▃  Mon ▄  Tue ▅  Wed ▆  Thu ▇  Fri █" in rendered.text
+    assert rendered.html.count('class="bars"') == 7
+    assert all(cell_len(line) <= 80 for line in rendered.text.splitlines())
+    assert "by day" not in shown(entry("odd"), counts=counts).text
+
+
+def test_the_subject_of_the_config_stands_in_for_the_shipped_one(tmp_path: Path) -> None:
+    found = digest(entry("odd"))
+    assert render(found, subject="{{ d.host }}: {{ d.totals.unexplained }}").subject == "web1: 1"
+    bad = render(found, subject="{{ d.nonsense }}")
+    assert (bad.subject[:6], len(bad.problems)) == ("[web1]", 1)
+
+
+def test_a_digest_says_how_its_kinds_are_hidden() -> None:
+    found = digest(entry("odd"))
+    assert f"logwarden suggest {found.groups[0].id}" in render(found).text

@@ -92,3 +92,30 @@ def test_sets_and_rules_go_with_the_daemon_where_the_config_says_so(host: Host) 
         process.terminate()
         process.wait()
         assert reaches(ATTACKER6)
+
+
+def test_another_firewall_manager_that_reloads_beside_us_lifts_no_ban_for_long(host: Host) -> None:
+    reaches = host.reaches  # type: ignore[attr-defined]
+    with daemon(host.config):
+        host.run("ban", ATTACKER4, "--for", "1h")
+        host.run("ban", ATTACKER6, "--for", "1h")
+        subprocess.run(
+            "iptables -F; iptables -t raw -F; ip6tables -t raw -F; nft flush ruleset", shell=True, check=False
+        )
+        assert reaches(ATTACKER4), "its reload took our rule away"
+        host.run("reload")  # a round of reconcile, as each minute brings one
+        until(lambda: not reaches(ATTACKER4) and not reaches(ATTACKER6))
+        assert reaches(FRIEND)
+
+
+def test_a_flush_leaves_no_trace_and_the_next_ban_is_in_force(host: Host) -> None:
+    reaches = host.reaches  # type: ignore[attr-defined]
+    with daemon(host.config):
+        host.run("ban", ATTACKER4)
+        host.run("flush", "--yes")
+        assert reaches(ATTACKER4)
+        kernel = "ipset list -name; iptables -t raw -S; ip6tables -t raw -S; nft list tables"
+        traces = subprocess.run(kernel, shell=True, capture_output=True, text=True, check=False).stdout
+        assert "logwarden" not in traces
+        host.run("ban", ATTACKER4)
+        assert not reaches(ATTACKER4)

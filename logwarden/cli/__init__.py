@@ -26,8 +26,8 @@ COMMANDS = {
     "digest": "digests",
     "events": "events",
     "suggest": "suggest",
-    "reload": "ask",
     "rules": "rules",
+    "reload": "ask",
 }
 """Each command, in the order in which `--help` lists them, and the module that holds it."""
 

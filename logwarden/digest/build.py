@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import groupby
 from operator import itemgetter
 
 from ..model import Ban, Entry, Location, Notice, Outcome, Refusal, Severity
 from .cluster import Shape
 from .escape import visible
-from .model import Attack, AttackRule, Banned, Digest, Group, Hidden, Need, Part, Reason, SourceCount, Totals
+from .model import Attack, AttackRule, Banned, Day, Digest, Group, Hidden, Need, Part, Reason, SourceCount, Totals
 from .shapes import Shapes
 from .tally import SAMPLE, Source, Tallies, Tally
 
@@ -43,6 +44,9 @@ def build(
     read: Mapping[str, int] | None = None,
     hits: Mapping[str, int] | None = None,
     refused: Sequence[Refusal] = (),
+    before: Mapping[str, int] | None = None,
+    dropped: Mapping[str, int] | None = None,
+    rhythm: Iterable[tuple[float, int]] = (),
     most: int = MOST,
     zone: tzinfo | None = None,
 ) -> Digest:
@@ -51,6 +55,8 @@ def build(
     `entries` are the lines that were kept, `bans` those made in the period. `counts` has the lines of each source by
     outcome, `hits` lines by rule, and `read` how many were read, counted apart from both: where it is given, the books
     are checked, and what does not add up is shown.
+    `before` has how often a prefix was banned before, `dropped` the packets dropped from it, where that is known;
+    `rhythm` lines read, each with a time of the day on which they were.
     `shapes` learns from the unexplained lines: keep it for the next digest, for without it no line is known to be new.
     Each section lists at most `most` items and counts the others. Times are shown in `zone` (None: the process's own).
     """
@@ -72,7 +78,9 @@ def build(
         ),
         *_watch(notices),
     ]
-    banned = sorted((_banned(ban, behind.get(ban, [])) for ban in bans), key=_weight, reverse=True)
+    banned = sorted(
+        (_banned(ban, behind.get(ban, []), before or {}, dropped or {}) for ban in bans), key=_weight, reverse=True
+    )
     attacks = sorted(_attack_rules(rest), key=lambda each: (-each.count, each.rule))
     newest = math.inf if shapes is None else since
     groups = sorted(tallies.groups(), key=lambda each: _rarity(each[0], each[1], newest))
@@ -101,6 +109,7 @@ def build(
         total=_sum(sources),
         busiest=_busiest(hits or {}),
         refused=tuple(_printable(each) for each in refused[:most]),
+        week=_week(rhythm, until, zone),
         hidden=Hidden(
             needs=len(needs[most:]),
             bans=len(banned[most:]),
@@ -205,7 +214,7 @@ def _watch(notices: Iterable[Notice]) -> list[Need]:
 # --- bans and attacks ---------------------------------------------------------------------------------------
 
 
-def _banned(ban: Ban, behind: Sequence[Tally]) -> Banned:
+def _banned(ban: Ban, behind: Sequence[Tally], before: Mapping[str, int], dropped: Mapping[str, int]) -> Banned:
     most = max(behind, key=lambda tally: tally.count, default=None)
     single = "/128" if ":" in ban.prefix else "/32"
     shown = replace(
@@ -219,6 +228,8 @@ def _banned(ban: Ban, behind: Sequence[Tally]) -> Banned:
         programs=tuple(sorted({visible(tally.program, NAME) for tally in behind})),
         lines=sum(tally.count for tally in behind),
         sample=_sample(most) if most else "",
+        before=before.get(ban.prefix, 0),
+        dropped=dropped.get(ban.prefix),
     )
 
 
@@ -295,6 +306,18 @@ def _sum(sources: Sequence[SourceCount]) -> SourceCount:
 def _busiest(hits: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     ignoring = [(visible(rule, NAME), count) for rule, count in hits.items() if _IGNORE_RULE.search(rule)]
     return tuple(sorted(ignoring, key=itemgetter(1), reverse=True)[:BUSIEST])
+
+
+def _week(rhythm: Iterable[tuple[float, int]], until: float, zone: tzinfo | None) -> tuple[Day, ...]:
+    """The seven days that end with the digest's own; none where nothing was read on them."""
+    last = datetime.fromtimestamp(until, zone).date()
+    days = Counter({last - timedelta(days=back): 0 for back in range(6, -1, -1)})
+    for time, lines in rhythm:
+        day = datetime.fromtimestamp(time, zone).date()
+        if day in days:
+            days[day] += lines
+    most = max(days.values())
+    return tuple(Day(day.strftime("%a"), lines, lines / most) for day, lines in days.items()) if most else ()
 
 
 def _printable(refusal: Refusal) -> Refusal:

@@ -51,6 +51,10 @@ class Banned:
     programs: tuple[str, ...] = ()
     lines: int = 0
     sample: str = ""
+    before: int = 0
+    """How often its prefix was banned before."""
+    dropped: int | None = None
+    """Packets dropped from it since; None where the firewall does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,15 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Day:
+    """How many lines were read on a day, named by three letters; `share` is of the week's busiest: 0 to 1."""
+
+    name: str
+    lines: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Digest:
     """One period of one host: `since` <= time < `until`."""
 
@@ -157,6 +170,7 @@ class Digest:
     total: SourceCount = SourceCount("", 0, {})
     busiest: tuple[tuple[str, int], ...] = ()
     refused: tuple[Refusal, ...] = ()
+    week: tuple[Day, ...] = ()
     hidden: Hidden = Hidden()
 
     @property

@@ -13,6 +13,8 @@ from typing import Any
 
 from jinja2 import (
     BaseLoader,
+    ChoiceLoader,
+    DictLoader,
     Environment,
     FileSystemLoader,
     PackageLoader,
@@ -27,27 +29,35 @@ from rich.cells import cell_len
 
 from ..model import Outcome
 from .escape import clip, pad, visible, wrap
-from .model import Attack, Digest, Group, Need, Part, Rendered, SourceCount
+from .model import Attack, Banned, Day, Digest, Group, Need, Part, Rendered, SourceCount
 
 WIDTH = 80
 SUBJECT = 180
 """Longest subject, in characters: past it clients cut anyway."""
 ACCOUNTS = (11, 9, 14, 14)
 """Columns of the accounting's numbers, for each Outcome."""
+BARS = "▁▂▃▄▅▆▇█"
 NAMES = ("subject.txt.j2", "digest.txt.j2", "digest.html.j2")
 
 
-def render(digest: Digest, templates: str | None = None) -> Rendered:
-    """Show `digest`. Files of `templates` (a directory) stand in for the shipped ones of the same name.
+def render(digest: Digest, templates: str | None = None, subject: str | None = None) -> Rendered:
+    """Show `digest`. Files of `templates` (a directory) stand in for the shipped ones of the same name; so does
+    `subject`, the text of a template, for the subject's.
 
     One of them that cannot be used is named in `problems`, and the shipped one does its work.
     """
-    own = _environment(FileSystemLoader(templates)) if templates else None
+    own = _own(templates, subject)
     problems: list[str] = []
-    subject, text, html = (_show(name, digest, own, problems) for name in NAMES)
-    one_line = visible(" ".join(subject.split()))[:SUBJECT]
+    first, text, html = (_show(name, digest, own, problems) for name in NAMES)
+    one_line = visible(" ".join(first.split()))[:SUBJECT]
     # RFC 2047: between =? and ?= stands a word in another spelling, which a mail program would read in its place.
     return Rendered(one_line.replace("=?", "= ?"), text, html, tuple(problems))
+
+
+def _own(templates: str | None, subject: str | None) -> Environment | None:
+    loaders: list[BaseLoader] = [DictLoader({NAMES[0]: subject})] if subject else []
+    loaders += [FileSystemLoader(templates)] if templates else []
+    return _environment(ChoiceLoader(loaders)) if loaders else None
 
 
 def _show(name: str, digest: Digest, own: Environment | None, problems: list[str]) -> str:
@@ -140,6 +150,18 @@ def marked(parts: Iterable[Part]) -> str:
     return "".join(f"‹{part.text}›" if part.variable else part.text for part in parts)
 
 
+def record(banned: Banned) -> str:
+    """What else is known of who was banned: `3rd ban`, `banned 2 times before`, `1,234 packets dropped`."""
+    before = f"banned {counted(banned.before, 'time')} before" if banned.before else ""
+    packets = counted(banned.dropped, "packet") + " dropped since" if banned.dropped is not None else ""
+    return ", ".join(filter(None, (before, packets)))
+
+
+def bars(week: Iterable[Day]) -> str:
+    """A week as a row of small bars: `Mon ▂ Tue █`."""
+    return "  ".join(f"{day.name} {BARS[round(day.share * (len(BARS) - 1))]}" for day in week)
+
+
 @pass_context
 def date(context: Context, time: float, form: str = "%Y-%m-%d %H:%M") -> str:
     """POSIX seconds as strftime's `form` shows them, in the digest's zone."""
@@ -172,6 +194,23 @@ def _local(context: Context, time: float) -> datetime:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (accounts, clip, clock, counted, date, hosts, marked, pad, paragraph, right, row, span, summary, zone)
+    for each in (
+        accounts,
+        bars,
+        clip,
+        clock,
+        counted,
+        date,
+        hosts,
+        marked,
+        pad,
+        paragraph,
+        record,
+        right,
+        row,
+        span,
+        summary,
+        zone,
+    )
 }
 """What a template can use besides Jinja2's own: `n | counted('ban')`, `text | clip(30)`, `sample | marked`."""

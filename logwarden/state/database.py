@@ -260,6 +260,11 @@ class State:
         query = "SELECT source, sum(lines) AS n FROM reading WHERE ?1 IS NULL OR period=?1 GROUP BY source"
         return {restored(row["source"]): row["n"] for row in self._rows(query, period)}
 
+    def rhythm(self, since: float) -> list[tuple[float, int]]:
+        """When each period since then was opened, and how many lines were read in it."""
+        query = "SELECT opened, sum(lines) AS n FROM period JOIN reading ON period=id WHERE opened>=? GROUP BY id"
+        return [(row["opened"], row["n"]) for row in self._rows(query, since)]
+
     def rule_hits(self, period: int) -> dict[str, int]:
         """Lines by rule in a period, busiest first."""
         query = "SELECT rule, lines FROM hit WHERE period=? ORDER BY lines DESC, rule"

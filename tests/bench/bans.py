@@ -2,7 +2,7 @@
 
 Owns: a network namespace of its own, which ends with it; each backend in turn. The time is all of `apply`, the process
 that it starts included. Restart is a reconcile into an empty kernel, as after a reboot, and one into a kernel that kept
-its bans; the tracker's share of a restart is counted apart.
+its bans; the tracker's share of a restart is counted apart. Then the whole daemon beside fail2ban (`live.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from logwarden.model import Ban, Policy
 from logwarden.tracker import Tracker
 
 from ..namespaces import namespaces
+from . import live
 
 SINGLE = 200
 BURST = 2_000
@@ -57,14 +58,21 @@ def measured(name: str, count: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bans", type=int, default=100_000)
+    parser.add_argument("--no-live", action="store_true", help="leave out the whole daemon beside fail2ban")
+    parser.add_argument("--only-live", action="store_true", help="the whole daemon beside fail2ban alone")
     parser.add_argument("backends", nargs="*", default=["ipset", "nftables"])
     given = parser.parse_args()
+    if given.only_live:
+        live.main(given.bans)
+        return
     table = Table("backend", "one ban p50", "p99", f"{BURST:,} at once", f"{given.bans:,} anew", f"{given.bans:,} kept")
     with namespaces(1) as (here,), here.inside():
         for name in given.backends:
             table.add_row(*measured(name, given.bans))
     Console().print(table)
     tracker, past = Tracker(Policy(5, 600, 3600)), bans(given.bans, 40, time.time())
+    if not given.no_live:
+        live.main(given.bans)
     Console().print(f"tracker: {given.bans:,} bans taken up in {seconds(lambda: tracker.restore((), past)):.2f} s")
 
 

@@ -50,6 +50,33 @@ def fail2ban() -> list[str] | None:
     return ["env", f"PYTHONPATH={modules}", "/usr/bin/python3", str(program), "-c", str(root / "etc/fail2ban")]
 
 
+def fail2ban_server(place: Path, log: Path) -> list[str] | None:
+    """The command line of a fail2ban-server in the foreground that watches `log` with its own sshd jail and ipset.
+
+    All that it writes is in `place`. With pyinotify, as Debian recommends; None where the package cannot be had.
+    """
+    root = BUILD / "fail2ban"
+    if not root.exists() and not _unpack("fail2ban", root):
+        return None
+    if not (root / "usr/lib/python3/dist-packages/pyinotify.py").exists():
+        _unpack("python3-pyinotify", root)
+    settings = place / "fail2ban"
+    if not settings.exists():
+        shutil.copytree(root / "etc/fail2ban", settings)
+        for debian in (settings / "jail.d").glob("*"):
+            debian.unlink()
+    (settings / "fail2ban.local").write_text(
+        f"[Definition]\nlogtarget={place}/fail2ban.log\nsocket={place}/f2b.sock\npidfile={place}/f2b.pid\n"
+        f"dbfile={place}/f2b.sqlite3\n"
+    )
+    (settings / "jail.local").write_text(
+        "[DEFAULT]\nbackend=auto\nbanaction=iptables-ipset[type=multiport]\nignoreself=false\n"
+        f"[sshd]\nenabled=true\nlogpath={log}\nmaxretry=5\nfindtime=10m\nbantime=1h\n"
+    )
+    modules, program = root / "usr/lib/python3/dist-packages", root / "usr/bin/fail2ban-server"
+    return ["env", f"PYTHONPATH={modules}", "/usr/bin/python3", str(program), "-f", "-c", str(settings)]
+
+
 def _unpack(package: str, root: Path) -> bool:
     if shutil.which("apt-get") is None:
         return False

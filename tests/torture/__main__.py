@@ -1,6 +1,6 @@
 """`make torture`: lines are written and rotated while the daemon is killed again and again; each of them counts once.
 
-    python -m tests.torture [--kills N] [--seed N] [--rate N]
+    python -m tests.torture [--kills N] [--seed N] [--life SECONDS] [--rate N]
 
 Writers append numbered lines to a log for each of logrotate's modes, to a journald of our own, and to both at once;
 logrotate runs all the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -58,7 +59,7 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 5s}}
 PATIENCE = 60.0
 """Seconds without any progress after which we stop waiting for the daemon to catch up."""
 LIFE = 0.9
-"""Seconds that a daemon lives on average, once it is at work."""
+"""Seconds that a daemon lives on average, once it is at work, where `--life` says nothing else."""
 
 console = Console(highlight=False, width=120)
 _pause = threading.Event().wait
@@ -130,7 +131,7 @@ def prepare(place: Path, port: int, journald: Journald | None) -> None:
     (place / "attack.d" / "sshd.yaml").write_text(ATTACKS)
 
 
-def torment(victim: Victim, kills: int, chance: random.Random, rotate_journal: Callable[[], None]) -> None:
+def torment(victim: Victim, kills: int, life: float, chance: random.Random, rotate_journal: Callable[[], None]) -> None:
     """Kill it, one time in five while it starts."""
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("killing", total=kills)
@@ -140,7 +141,7 @@ def torment(victim: Victim, kills: int, chance: random.Random, rotate_journal: C
                 _pause(chance.random() * 1.5)
             else:
                 victim.wait_until_ready()
-                _pause(chance.expovariate(1 / LIFE))
+                _pause(chance.expovariate(1 / life))
             if chance.random() < 0.5:
                 rotate_journal()
             victim.end(signal.SIGKILL)
@@ -172,7 +173,8 @@ def run(place: Path, given: argparse.Namespace) -> bool:
             victim.end(signal.SIGTERM)
             for thread in (*logs, cron):
                 thread.start()
-            torment(victim, given.kills, chance, lambda: journald.signal(signal.SIGUSR2) if journald else None)
+            rotate = functools.partial(journald.signal, signal.SIGUSR2) if journald else lambda: None
+            torment(victim, given.kills, given.life, chance, rotate)
             for thread in (cron, *logs):
                 thread.stop()
             written = sum(log.ledger.written for log in (*logs, *twins))
@@ -242,6 +244,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--kills", type=int, default=50)
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    options.add_argument("--life", type=float, default=LIFE, help="seconds that it lives on average")
     options.add_argument("--rate", type=float, default=60, help="lines a second of each log")
     given = options.parse_args()
     console.print(f"seed {given.seed}: repeat with --seed {given.seed} --kills {given.kills}")

@@ -1,0 +1,61 @@
+"""The attack rules as a page to read: Markdown, a section a file, with programs, policy, and each rule with a sample.
+
+Owns: the wording and the order. Never: reads a rule file. What a sample holds is shown as code: it is not markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from ..model import AttackRule, Policy, Severity
+
+HEAD = """\
+# The attack rules
+
+Each file of `attack.d`: whose messages it knows, when it bans, and each of its rules with the first of its samples. An
+aggressive rule is in force only where the config asks for it (`rules: {aggressive: true}`); a violation is reported and
+never banned. Written by `make reference` from the files themselves: change those.
+"""
+
+
+def page(rules: Iterable[AttackRule]) -> str:
+    """The whole page. Rules of one file stand together in `rules`."""
+    sections = [_section(file, list(found)) for file, found in groupby(rules, key=lambda rule: rule.file)]
+    return "\n".join([HEAD, *sections])
+
+
+def policy_text(policy: Policy | None) -> str:
+    """`5 in 10m, for 1h`; that it is the config's where a file has none."""
+    if policy is None:
+        return "the config's default"
+    return f"{policy.threshold} within {_length(policy.window)}, for {_length(policy.ban)}"
+
+
+def remarks(rule: AttackRule) -> str:
+    """What is not as usual with a rule, in a few words; empty where all is."""
+    kinds = ["aggressive"] * rule.aggressive + ["violation"] * (rule.severity is Severity.VIOLATION)
+    return ", ".join([*kinds, *([f"score {rule.score}"] if rule.score != 1 else [])])
+
+
+def _section(file: str, rules: Sequence[AttackRule]) -> str:
+    programs = ", ".join(f"`{name}`" for name in rules[0].programs)
+    return "\n".join([f"## {file}\n", f"Programs: {programs}. Bans: {policy_text(rules[0].policy)}.\n", *_lines(rules)])
+
+
+def _lines(rules: Sequence[AttackRule]) -> Iterator[str]:
+    for rule in rules:
+        said = remarks(rule)
+        yield f"- **{rule.id}**{f' ({said})' if said else ''}\n"
+        yield f"      {_plain(rule.samples[0].line)}\n" if rule.samples else ""
+
+
+def _plain(text: str) -> str:
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+
+
+def _length(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
