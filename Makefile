@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2
 CODE := logwarden tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint bench corpus reference torture fuzz clean
+.PHONY: help setup demo test unit lint bench corpus reference torture quiet fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -26,7 +26,7 @@ unit: setup ## the tests that need no root and take no seconds
 lint: setup ## ruff and mypy --strict
 	$(PYTHON) -m ruff check $(CODE)
 	$(PYTHON) -m ruff format --check $(CODE)
-	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo -p tests.bench -p tests.torture
+	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo -p tests.bench -p tests.torture -p tests.quiet
 
 bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed
 	@$(PYTHON) -m tests.bench
@@ -39,6 +39,9 @@ reference: setup ## write packaging/doc/rules.md, the page of all attack rules, 
 
 torture: setup ## SIGKILL fifty times while logs are written and rotated, and every line counted: KILLS=1000 for more
 	@$(PYTHON) -m tests.torture --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))
+
+quiet: .venv/quiet.stamp ## boot a real Debian, use it, break it: what logwarden and logcheck report of it; as root, six minutes (AGAIN=1: no boot)
+	@$(PYTHON) -m tests.quiet $(if $(AGAIN),--again)
 
 fuzz: setup ## the property tests with a hundred times the examples and a new seed
 	$(PYTEST) -m hypothesis --hypothesis-profile=fuzz

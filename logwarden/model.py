@@ -15,6 +15,10 @@ MAX_LINE = 65_536
 """Longest line, in bytes without its newline, that is matched. A longer one is quarantined, its head kept."""
 
 
+WARNING = 4
+"""syslog(3)'s LOG_WARNING. What is less is an error or worse."""
+
+
 class Outcome(enum.StrEnum):
     """Where a line went. read = ignored + attack + unexplained + quarantined, always."""
 
@@ -128,6 +132,8 @@ class IgnoreRule:
 
     `exempts` (logcheck's *.ignore.d) names files of AttackRules: the rule hides no line by itself, but on a line
     that it matches, rules of those files do not count, and a line left with none of them is ignored by this one.
+
+    `worst` is the worst priority of the journal, as syslog(3) counts, that it may hide.
     """
 
     where: Location
@@ -135,6 +141,7 @@ class IgnoreRule:
     programs: tuple[str, ...] = ()
     dialect: Dialect = Dialect.IGNORE
     exempts: tuple[str, ...] = ()
+    worst: int = WARNING
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from . import header
+from . import header, veto
 from .actions import Actions
 from .echo import Echoes
 from .errors import StateError
@@ -204,7 +204,7 @@ class Pipeline:
         self._bans[:] = [*self._bans, *(ban for each in judged for ban in each.bans)][-BANS:]
 
     def _judge(self, batch: Batch, now: float) -> Judged:
-        classified = self.matcher.classify(batch, now)
+        classified = veto.classify(self.matcher, batch, now)
         sightings: tuple[Sighting, ...] = ()
         if self.echoes is not None:
             classified, sightings = self.echoes.sift(batch.source, classified)

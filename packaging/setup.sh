@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian packages, then logwarden in a virtual environment of its own.
 #
-#     packaging/setup.sh demo|test        this checkout, editable, in .venv
+#     packaging/setup.sh demo|test|quiet      this checkout, editable, in .venv
 #     packaging/setup.sh service PLACE    a copy of it, in PLACE
 #
 # Owns: the lists of Debian packages. What comes from PyPI stands in pyproject.toml.
@@ -19,6 +19,7 @@ place=.venv
 case ${1:-} in
 demo) packages=$demo_packages what="--editable .[test]" ;;
 test) packages=$test_packages what="--editable .[test,lint]" ;;
+quiet) packages="$test_packages mmdebstrap" what="--editable .[test,lint]" ;;
 service) packages=$demo_packages what=. place=${2:?where to} ;;
 *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -1,4 +1,4 @@
-"""`logwarden rules list|show|test|page`: the rules themselves, without a daemon and without compiling them all."""
+"""`logwarden rules list|show|test|page|lint`: the rules themselves, without a daemon and without compiling them all."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from ..errors import ConfigError, RuleError
 from ..model import AttackRule
 from ..rules import reference
 from ..rules.trial import try_file
+from .lint import lint
 from .options import config_option, console, json_option, print_json, print_problem, safe, table
 
 
 @click.group(name="rules", context_settings={"help_option_names": ["-h", "--help"]})
 def rules() -> None:
     """List, show and test rules."""
+
+
+rules.add_command(lint)
 
 
 @rules.command(name="list")

@@ -3,6 +3,8 @@
     # a comment
     programs: regex        for the whole message of these programs (names or globs, separated by commas)
     ^regex                 a logcheck rule: searched in the whole line
+    priority: err          the one rule that follows may hide errors of the journal; or `crit`, `alert`, `emerg`, to
+                           hide worse. All other rules hide nothing that the journal calls an error
 
 White space at either end of a line is no part of the rule: an editor leaves it, and no one sees it. A rule that
 ends in a blank writes it `[ ]`.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..errors import RuleError
 from ..model import IgnoreRule, Location, Refusal
@@ -22,6 +25,8 @@ PROGRAM = r"[A-Za-z0-9._/@+()*?\[\]!-]+"
 """A program's name, or a glob of names: RFC 3164 tags, and what systemd and postfix make of them."""
 
 _NATIVE = re.compile(rf"({PROGRAM}(?:[ \t]*,[ \t]*{PROGRAM})*)[ \t]*:[ \t]+(.+)")
+_PRIORITY = re.compile(r"priority[ \t]*:[ \t]*(.*)")
+_WORST = {"emerg": 0, "alert": 1, "crit": 2, "err": 3}
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -29,13 +34,34 @@ def parse(content: bytes, file: str) -> tuple[list[IgnoreRule], list[Refusal]]:
     """The rules of a file, and its lines that are none."""
     rules: list[IgnoreRule] = []
     refused: list[Refusal] = []
+    worst: tuple[Location, int] | None = None
     for number, line in _lines(content):
         where = Location(file, number)
         try:
-            rules.append(_rule(line, where))
+            if (priority := _priority(line)) is not None:
+                refused += _idle(worst)
+                worst = where, priority
+                continue
+            rule = _rule(line, where)
+            rules.append(replace(rule, worst=worst[1]) if worst else rule)
         except RuleError as error:
             refused.append(Refusal(where, str(error)))
-    return rules, _together(refused)
+        worst = None
+    return rules, _together([*refused, *_idle(worst)])
+
+
+def _priority(line: bytes) -> int | None:
+    """What a line says that the next rule may hide; None: it is no such line."""
+    found = _PRIORITY.fullmatch(line.strip(b" \t\r").decode("utf-8", "replace"))
+    if found is None:
+        return None
+    if found[1] not in _WORST:
+        raise RuleError(f"priority is one of {', '.join(reversed(_WORST))}, not {found[1] or 'nothing'}")
+    return _WORST[found[1]]
+
+
+def _idle(worst: tuple[Location, int] | None) -> list[Refusal]:
+    return [Refusal(worst[0], "no rule follows that this priority is for")] if worst else []
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
