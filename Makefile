@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2
 CODE := logwarden tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint bench corpus torture fuzz clean
+.PHONY: help setup demo test unit lint bench corpus torture fuzz deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -39,6 +39,9 @@ torture: setup ## SIGKILL fifty times while logs are written and rotated, and ev
 
 fuzz: setup ## the property tests with a hundred times the examples and a new seed
 	$(PYTEST) -m hypothesis --hypothesis-profile=fuzz
+
+deb: setup ## the Debian package, into dist/, checked by lintian
+	packaging/deb.sh
 
 clean: ## remove what the other targets made, .venv included
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,6 +22,8 @@ COMMANDS = {
     "unban": "ask",
     "digest": "ask",
     "reload": "ask",
+    "doctor": "doctor",
+    "withdraw": "withdraw",
 }
 """Each command, in the order in which `--help` lists them, and the module that holds it."""
 
