@@ -197,6 +197,8 @@ def test_a_stamp_without_a_year_is_the_last_one_not_a_day_ahead(stamp: str, now:
         "Nov 00 17:00:00 mail su: x",
         "2026-13-01T00:00:00Z mail su: x",
         "0000-01-01T00:00:00Z mail su: x",
+        "Nov 22 17:00 mail su: x",
+        "2026-1-1T0:0:0+1 mail su: x",
     ],
 )
 def test_an_impossible_time_leaves_the_rest_of_the_header(line: str) -> None:

@@ -10,7 +10,8 @@ Owns: the syntax of GNU grep 3.8, `grep -E`, in the C locale (bytes), including 
 grep has two parsers, one for its automaton, which gives the answer, and glibc's, which sees backreferences and
 collating elements through and must accept every rule. They differ where a repetition has nothing to repeat: such a
 rule is read in both ways. Where it also needs glibc's engine, so that the two readings mix, it is refused; and so is a
-rule that needs it and repeats a '^' or its like, of which glibc's engine loses track: (a)\1|a|(^a)+ is not in "aaa".
+rule that needs it and repeats a '^' or its like, of which glibc's engine loses track: (a)\1|a|(^a)+ is not in "aaa";
+or a group that may be empty: (){,2}\1 is in no line.
 
 Fails with a RuleError, in grep's words where grep has them. Bounded: a rule deeper than MAX_DEPTH or MAX_HEIGHT,
 longer than MAX_LENGTH, or larger than MAX_SIZE when its repetitions are written out is refused.
@@ -40,6 +41,7 @@ from .nodes import (
     Node,
     Repeat,
     Set,
+    can_match_empty,
     height,
     size,
 )
@@ -79,7 +81,7 @@ _SETS = {
 }
 _BIG = "regular expression too big"
 MIXED = "a repetition with nothing to repeat in a rule with backreferences"
-LOST = "a repeated anchor in a rule with backreferences"
+LOST = "a repeated anchor, or a repeated group that may be empty, in a rule with backreferences"
 
 
 def parse(pattern: bytes, dialect: Dialect = Dialect.GREP) -> Node:
@@ -102,7 +104,7 @@ def parse(pattern: bytes, dialect: Dialect = Dialect.GREP) -> Node:
 
 
 def _repeats_a_place(node: Node, *, repeated: bool = False) -> bool:
-    """Whether an anchor or its like stands in what may be repeated."""
+    """Whether an anchor or its like stands in what may be repeated, or a group is repeated that may be empty."""
     match node:
         case Assertion():
             return repeated
@@ -111,7 +113,7 @@ def _repeats_a_place(node: Node, *, repeated: bool = False) -> bool:
         case Repeat(inner, _, high):
             return _repeats_a_place(inner, repeated=repeated or high is None or high > 1)
         case Group(_, inner) | Capture(_, inner):
-            return _repeats_a_place(inner, repeated=repeated)
+            return (repeated and can_match_empty(inner)) or _repeats_a_place(inner, repeated=repeated)
     return False
 
 

@@ -22,5 +22,7 @@ PROGRAM = rb"[^\x00-\x20\x7f:*\[\]]+"
 """A tag: `postfix/smtpd`, `sshd(pam_unix)`. Without '*', so that no line can claim to be every program's."""
 PID_TEXT = rb"[^\x00-\x20\x7f\[\]]*"
 PID = rb"\[%s\]" % PID_TEXT
-HEADER = rb"(?:%s:%s|%s:%s%s) %s " % (RFC_3164, SECOND, RFC_3339, FRACTION, ZONE, HOST)
+STAMP = rb"(?:%s +[0-9]+ [0-9]+:[0-9:]+|[0-9-]+T[0-9:.,]+(?:Z|[+-][0-9:]+))" % MONTH
+"""Both by their shape, which takes a sixth off what Hyperscan needs for a line. What only looks like one is no time."""
+HEADER = rb"%s %s " % (STAMP, HOST)
 """The traditional layouts up to the tag."""

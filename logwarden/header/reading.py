@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from ..model import Event
 from . import stamp, unusual
-from .fragments import FRACTION, HEADER, HOST, PID, PID_TEXT, PROGRAM, RFC_3164, RFC_3339, SECOND, ZONE
+from .fragments import FRACTION, HEADER, HOST, PID, PID_TEXT, PROGRAM, RFC_3164, RFC_3339, SECOND, STAMP, ZONE
 from .parts import ANY_PROGRAM, Parts, in_tag
 
 _IS_TRADITIONAL = re.compile(rb"%s%s(?:%s)?: " % (HEADER, PROGRAM, PID))
 _LINES = re.compile(
     (
-        rb"^(?:(?:(%s):(%s)|(%s):(%s)(%s)) (%s) (%s)(?:\[(%s)\])?: (.*)|.*)$"
-        % (RFC_3164, SECOND, RFC_3339, FRACTION, ZONE, HOST, PROGRAM, PID_TEXT)
+        rb"^(?:(?:(%s):(%s)|(%s):(%s)(%s)|%s) (%s) (%s)(?:\[(%s)\])?: (.*)|.*)$"
+        % (RFC_3164, SECOND, RFC_3339, FRACTION, ZONE, STAMP, HOST, PROGRAM, PID_TEXT)
     ).decode("latin-1"),
     re.MULTILINE,
 )
@@ -44,7 +44,7 @@ def take_apart(line: bytes, program: str | None, now: float) -> Parts:
     minute, second, iso_minute, iso_second, zone, host, tag, pid, message = _LINES.match(text).groups()  # type: ignore[union-attr] # it matches anything
     if not tag:
         return unusual.take_apart(text, program_name(program), now)
-    when = stamp.yearless(minute, second, now) if minute else stamp.absolute(iso_minute, iso_second, zone)
+    when = _when(minute, second, iso_minute, iso_second, zone, now)
     return Parts(True, when, host, tag, pid, len(text) - len(message))
 
 
@@ -62,13 +62,19 @@ def read(lines: Sequence[bytes], program: str | None, now: float) -> tuple[list[
         text.split("\n"), _LINES.findall(text), strict=True
     ):
         if tag:
-            when = stamp.yearless(minute, second, now) if minute else stamp.absolute(iso_minute, iso_second, zone)
+            when = _when(minute, second, iso_minute, iso_second, zone, now)
             events.append(Event(when, host, tag, _pid(pid) if pid else None, message, raw))
         else:
             parts = others[len(events)] = unusual.take_apart(raw, program_name(program), now)
             events.append(Event(parts.time, parts.host, parts.program, _pid(parts.pid), raw[parts.start :], raw))
     all_ascii = text.isascii() and (program or "").isascii()
     return (events if all_ascii else list(map(_decoded, events))), others
+
+
+def _when(minute: str, second: str, iso_minute: str, iso_second: str, zone: str, now: float) -> float | None:
+    if minute:
+        return stamp.yearless(minute, second, now)
+    return stamp.absolute(iso_minute, iso_second, zone) if iso_minute else None
 
 
 def is_traditional(line: bytes) -> bool:

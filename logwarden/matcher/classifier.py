@@ -126,7 +126,8 @@ class Matcher:
             decision = self._judge.decide(found, ())
             if decision.outcome is not Outcome.IGNORED or end in looks.late:
                 continue
-            if header.is_traditional(block[block.rfind(b"\n", 0, end) + 1 : end]):
+            settled = not unsettled[end]  # by a plain rule: then it is
+            if settled or header.is_traditional(block[block.rfind(b"\n", 0, end) + 1 : end]):
                 account.hit(decision)
                 del looks.found[end]
                 unsettled[end] = 0

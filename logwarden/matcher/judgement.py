@@ -66,10 +66,11 @@ class Judge:
         left: Iterable[int] = range(len(attacks))
         turn = 0
         while left := [index for index in left if found[index] is None and len(attacks[index][0].culprits) > turn]:
-            lines: defaultdict[tuple[Pattern, AttackRule], list[int]] = defaultdict(list)
+            lines: defaultdict[Pattern, list[int]] = defaultdict(list)  # by identity: to hash a rule takes microseconds
             for index in left:
-                lines[attacks[index][0].culprits[turn]].append(index)
-            for (pattern, rule), indices in lines.items():
+                lines[attacks[index][0].culprits[turn][0]].append(index)
+            for pattern, indices in lines.items():
+                rule = attacks[indices[0]][0].culprits[turn][1]
                 captured = self._captured(pattern, [attacks[index][1] for index in indices])
                 for index, text in zip(indices, captured, strict=True):
                     if text and (source := _normalised(text)):
