@@ -84,9 +84,9 @@ def _permissions(config: Config) -> Iterator[Finding]:
             f"chmod o-{'rwx' if world == 7 else 'w'} {path}",
         )
     for file in config.sources.files:
-        path = Path(file.path)
-        if path.exists() and not os.access(path, os.R_OK):
-            yield Finding("permissions", False, f"{path} cannot be read", f"chgrp adm {path} && chmod g+r {path}")
+        log = Path(file.path)
+        if log.exists() and not os.access(log, os.R_OK):
+            yield Finding("permissions", False, f"{log} cannot be read", f"chgrp adm {log} && chmod g+r {log}")
 
 
 def _capabilities(config: Config) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package, built once by whichever worker comes first."""
     if reason := why_not() or (None if shutil.which("dh_python3") else "debhelper and dh-python are not installed"):
         pytest.skip(reason)
-    place = tmp_path_factory.getbasetemp().parent / "deb"
+    base = tmp_path_factory.getbasetemp()  # with xdist one for each worker, in one that they share
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "deb"
     place.mkdir(exist_ok=True)
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
