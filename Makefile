@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2
 CODE := logwarden tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint bench corpus reference torture quiet fuzz clean
+.PHONY: help setup demo test unit lint bench corpus reference torture quiet fuzz deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -45,6 +45,9 @@ quiet: .venv/quiet.stamp ## boot a real Debian, use it, break it: what logwarden
 
 fuzz: setup ## the property tests with a hundred times the examples and a new seed
 	$(PYTEST) -m hypothesis --hypothesis-profile=fuzz
+
+deb: setup ## the Debian package, into dist/, checked by lintian
+	packaging/deb.sh
 
 clean: ## remove what the other targets made, .venv included
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ client's error, and so does an argument that is missing or of the wrong type; ne
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
             for source, counts in sorted(tallies.items())
         },
         "waiting": len(daemon.inbox),
+        "rss": _rss(),
         "lag": daemon.pipeline.lag(),
         "unread": {source: lag._asdict() for source, lag in sorted(daemon.unread().items())},
         "uncommitted": {
@@ -79,6 +81,15 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
         + [f"{notice.about}: {notice.text}" for notice in daemon.notices.latest],
         "outbox": [{**each, "file": _file(config.state, each)} for each in daemon.state.undelivered()],
     }
+
+
+def _rss() -> int | None:
+    """This process's resident memory, bytes: proc_pid_statm(5)."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
 
 
 def _file(state: str, message: Mapping[str, Any]) -> str | None:

@@ -27,6 +27,10 @@ WAITS = 10
 """Timeouts that a whole conversation may take, from the greeting on: a server that drips its answers ends there."""
 _Refusals = dict[str, tuple[int, bytes]]
 
+MAILNAME = Path("/etc/mailname")
+"""The domain of mail that names none, on Debian: mailname(5)."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 def deliver(to: Smtp, message: Message) -> None:
     """Hand one message over. Raises MailError; its `refused` is the rest where some recipients were taken."""
@@ -101,8 +105,9 @@ class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
 
 def _send(to: Smtp, server: smtplib.SMTP, message: Message) -> None:
     where = f"{to.host}:{to.port}"
+    names = {_qualified(each, to.host): each for each in message.recipients}
     try:
-        refused = server.sendmail(message.sender, message.recipients, message.content)
+        refused = server.sendmail(message.sender, list(names), message.content)
     except smtplib.SMTPRecipientsRefused as error:
         raise MailError(f"{where}: {_answers(error.recipients)}", permanent=_for_good(error.recipients)) from error
     except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
@@ -112,8 +117,19 @@ def _send(to: Smtp, server: smtplib.SMTP, message: Message) -> None:
     except OSError as error:
         raise MailError(f"{where}: {error.strerror or error}") from error
     if refused:
-        each = {recipient: _answer(*answer) for recipient, answer in refused.items()}
+        each = {names.get(recipient, recipient): _answer(*answer) for recipient, answer in refused.items()}
         raise MailError(f"{where}: {_answers(refused)}", permanent=_for_good(refused), refused=each)
+
+
+def _qualified(recipient: str, host: str) -> str:
+    """`root` with a domain, which SMTP asks for (RFC 5321, 4.1.1.3) and exim insists on: Debian's mail name, or what
+    the server calls its own: localhost where it is this host, else this host's name."""
+    if "@" in recipient:
+        return recipient
+    with contextlib.suppress(OSError):
+        if name := MAILNAME.read_text("ascii", "replace").strip():
+            return f"{recipient}@{name}"
+    return f"{recipient}@{'localhost' if host in LOOPBACK else socket.gethostname()}"
 
 
 def _said(error: smtplib.SMTPException) -> str:

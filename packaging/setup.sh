@@ -14,6 +14,10 @@ cd "$(dirname "$0")/.."
 demo_packages="python3-venv python3-systemd ipset iptables iproute2"
 test_packages="$demo_packages nftables conntrack systemd systemd-journal-remote rsyslog logrotate logcheck-database
     xz-utils zstd"
+# To build the Debian package, and to install it in a system that tests boot.
+test_packages="$test_packages debhelper dh-python pybuild-plugin-pyproject po-debconf lintian python3-all ucf
+    python3-click python3-dateutil python3-jinja2 python3-jsonschema python3-prometheus-client python3-regex python3-rich
+    python3-setuptools python3-watchdog python3-yaml exim4-daemon-light"
 
 place=.venv
 case ${1:-} in

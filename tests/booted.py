@@ -5,8 +5,8 @@
         machine.until(lambda: "listening" in machine.journal("-u", "ssh"))
 
 Inside: ipset, iptables, nft, journald, timers, Type=notify, WatchdogSec and every sandboxing directive work, in
-network, mount, process and cgroup namespaces of its own. Limits of memory and of tasks by cgroup are not enforced. What
-is written there goes to a tmpfs; when the block ends every process in it is killed and all of it is gone.
+namespaces of its own of each kind. Limits of memory and of tasks by cgroup are not enforced. What is written there goes
+to a tmpfs; when the block ends every process in it is killed and all of it is gone.
 Skips the test, with its reason, where systemd or root is missing or no cgroup2 can be written.
 """
 

@@ -414,7 +414,7 @@ def test_a_mail_holds_text_and_html_and_says_that_a_machine_wrote_it() -> None:
     text, html = mail.iter_parts()
     assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
     assert bodies(mail) == [rendered.text, rendered.html]
-    assert (mail["To"], mail["Auto-Submitted"]) == ("root, ops@host.example", "auto-generated")
+    assert (mail["To"], mail["Auto-Submitted"]) == ("root@web1, ops@host.example", "auto-generated")
     assert (mail["List-Id"], mail["Message-ID"]) == ("<logwarden.web1>", "<logwarden.digest.7@web1>")
     assert mail["Date"].datetime.timestamp() == UNTIL
 

@@ -28,6 +28,10 @@ COMMANDS = {
     "suggest": "suggest",
     "rules": "rules",
     "reload": "ask",
+    "doctor": "doctor",
+    "metrics": "observe",
+    "check-health": "observe",
+    "withdraw": "withdraw",
 }
 """Each command, in the order in which `--help` lists them, and the module that holds it."""
 
@@ -50,7 +54,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f".{COMMANDS[cmd_name]}", __package__)
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
 

@@ -39,8 +39,8 @@ def compose(
     them together; it need not exist. Raises ValueError where a header would hold a line break.
     """
     mail = EmailMessage(policy=SMTP)
-    mail["From"] = sender
-    mail["To"] = ", ".join(recipients)
+    mail["From"] = _full(sender, host)
+    mail["To"] = ", ".join(_full(each, host) for each in recipients)
     mail["Subject"] = rendered.subject
     mail["Date"] = datetime.fromtimestamp(date, UTC).astimezone()
     mail["Message-ID"] = message_id
@@ -52,6 +52,11 @@ def compose(
     mail.set_content(rendered.text, cte=_encoding(rendered.text))
     mail.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
     return mail.as_bytes()
+
+
+def _full(address: str, host: str) -> str:
+    """`address` with a domain: Debian's exim takes no mail in whose headers `root` stands alone."""
+    return address if "@" in address else f"{address}@{_atom(host)}"
 
 
 def _atom(text: str) -> str:

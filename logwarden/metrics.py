@@ -1,0 +1,83 @@
+"""What the daemon says in `status`, as Prometheus metrics.
+
+Owns: the names of the metrics and their help. Never: asks the daemon; whoever scrapes does, and so the daemon itself
+neither listens for it nor carries the library. Fails: never; what a status lacks is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+Status = Mapping[str, Any]
+
+
+def exposition(status: Status | None, now: float) -> bytes:
+    """The text that Prometheus scrapes. Where no daemon answers (None), `logwarden_up` is 0 and all else absent."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Scrape(status, now))
+    return generate_latest(registry)
+
+
+class _Scrape:
+    """One status, to be collected once."""
+
+    def __init__(self, status: Status | None, now: float) -> None:
+        self._status, self._now = status, now
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("logwarden_up", "Whether the daemon answers", float(self._status is not None))
+        if self._status is not None:
+            yield from _lines(self._status)
+            yield from _sources(self._status)
+            yield from _plain(self._status, self._now)
+
+
+def _lines(status: Status) -> Iterator[Metric]:
+    lines = CounterMetricFamily("logwarden_lines", "Lines read, by what became of them", labels=("source", "verdict"))
+    for source, counts in status["sources"].items():
+        for verdict in sorted(set(counts) - {"read"}):
+            lines.add_metric((source, verdict), counts[verdict])
+    yield lines
+
+
+def _sources(status: Status) -> Iterator[Metric]:
+    lag = GaugeMetricFamily("logwarden_lag_seconds", "From a line's arrival to its verdict", labels=("source",))
+    for source, seconds in status["lag"].items():
+        lag.add_metric((source,), seconds)
+    yield lag
+    unread = GaugeMetricFamily("logwarden_unread_seconds", "For how long a source has been behind", labels=("source",))
+    for source, behind in status["unread"].items():
+        unread.add_metric((source,), behind["seconds"])
+    yield unread
+
+
+def _plain(status: Status, now: float) -> Iterator[Metric]:
+    waiting = [message for message in status["outbox"] if message["given_up"] is None]
+    oldest = max((now - message["created"] for message in waiting), default=0.0)
+    rules = GaugeMetricFamily("logwarden_rules", "Rules in force", labels=("kind",))
+    for kind, count in status["rules"].items():
+        rules.add_metric((kind,), count)
+    yield rules
+    bans = GaugeMetricFamily("logwarden_bans", "Bans in force", labels=("mode", "backend"))
+    bans.add_metric((status["mode"], status["backend"]), status["bans"])
+    yield bans
+    for name, meaning, value in (
+        ("logwarden_queue_batches", "Batches that wait for the matcher", status["waiting"]),
+        ("logwarden_uncommitted_batches", "Batches that the database has not taken", status["uncommitted"]["batches"]),
+        ("logwarden_outbox_messages", "Digests that the mail server has not taken", len(waiting)),
+        ("logwarden_outbox_age_seconds", "Age of the oldest of them", oldest),
+        ("logwarden_problems", "Problems that `logwarden status` names", len(status["problems"])),
+        ("logwarden_database_bytes", "Size of the database", status["database"]["taken"]),
+        ("logwarden_start_time_seconds", "When the daemon started", status["since"]),
+        ("logwarden_resident_memory_bytes", "Resident memory of the daemon", status.get("rss")),
+    ):
+        if value is not None:
+            yield GaugeMetricFamily(name, meaning, value)
+    if (made := status.get("bans_made")) is not None:
+        yield CounterMetricFamily("logwarden_bans_made", "Bans ever made, as far as the database remembers", made)
+    if (dropped := status.get("dropped")) is not None:
+        yield GaugeMetricFamily("logwarden_dropped_packets", "Packets dropped from what is banned now", dropped)

@@ -1,0 +1,243 @@
+"""The manual pages, the reference in Markdown and the shells' completions, all from what the program itself goes by.
+
+    python3 packaging/doc/pages.py DIRECTORY
+
+Owns: logwarden(8) from click, logwarden.yaml(5) and logwarden-rules(5) from the JSON schemas; each page is a list of
+blocks, written once as roff and once as Markdown.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import click
+from click.shell_completion import get_completion_class
+
+from logwarden import __version__
+from logwarden.cli import COMMANDS, group
+
+DATE = "2026-11-22"
+PACKAGE = Path(__file__).parents[2] / "logwarden"
+
+
+class Block(NamedTuple):
+    """`kind`: head, text, term (of which `text` is the explanation) or code."""
+
+    kind: str
+    text: str
+    term: str = ""
+
+
+# --- what the pages say -------------------------------------------------------------------------------------
+
+
+def commands() -> Iterator[Block]:
+    yield Block("head", "NAME")
+    yield Block("text", "logwarden - mails the log lines that no rule calls normal, and bans the source of an attack")
+    yield Block("head", "SYNOPSIS")
+    yield Block("code", "logwarden COMMAND [OPTIONS] [ARGUMENTS]")
+    yield Block("head", "DESCRIPTION")
+    yield Block(
+        "text",
+        "A daemon that reads every log line of a host, hides what a rule calls normal, mails the rest on a schedule, and bans the source of what a rule calls an attack. Every line is accounted for: read = ignored + attack + unexplained + quarantined.",
+    )
+    yield Block("head", "COMMANDS")
+    for name in COMMANDS:
+        command = getattr(import_module(f"logwarden.cli.{COMMANDS[name]}"), name.replace("-", "_"))
+        yield from _command(name, command)
+    yield Block("head", "EXIT STATUS")
+    for status, meaning in (
+        ("0", "done"),
+        ("1", "it failed, or something is amiss"),
+        ("2", "wrong usage"),
+        ("78", "the config cannot be used"),
+    ):
+        yield Block("term", meaning, status)
+    yield Block("head", "SIGNALS")
+    yield Block("term", "read config and rules again; where they cannot be used, the old ones stay in force", "SIGHUP")
+    yield Block("term", "stop; bans stay in force, each with its own end", "SIGTERM, SIGINT")
+    yield Block("head", "FILES")
+    for path, what in (
+        ("/etc/logwarden/logwarden.yaml", "the config, see logwarden.yaml(5)"),
+        (
+            "/etc/logwarden/ignore.d, /etc/logwarden/attack.d",
+            "your rules, see logwarden-rules(5); a file here replaces the shipped one of the same name",
+        ),
+        ("/usr/share/logwarden/ignore.d, /usr/share/logwarden/attack.d", "the shipped rules"),
+        ("/var/lib/logwarden", "the database"),
+        (
+            "/run/logwarden/control.sock",
+            "where the daemon answers: reading commands to root and the group logwarden, changing ones to root",
+        ),
+    ):
+        yield Block("term", what, path)
+    yield Block("head", "ENVIRONMENT")
+    yield Block("term", "no colours, also on a terminal", "NO_COLOR")
+    yield Block("head", "SEE ALSO")
+    yield Block("text", "logwarden.yaml(5), logwarden-rules(5), systemd.time(7), ipset(8)")
+
+
+def _command(name: str, command: click.Command) -> Iterator[Block]:
+    context = click.Context(command, info_name=name)
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield Block("term", "", f"logwarden {name} {usage}")
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        code = paragraph.startswith("\b")
+        yield (
+            Block("code", paragraph.removeprefix("\b").strip("\n"))
+            if code
+            else Block("text", " ".join(paragraph.split()))
+        )
+    for parameter in command.params:
+        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
+        if record:
+            yield Block("term", record[1], record[0])
+
+
+def settings() -> Iterator[Block]:
+    yield Block("head", "NAME")
+    yield Block("text", "logwarden.yaml - the config of logwarden")
+    yield Block("head", "DESCRIPTION")
+    yield Block(
+        "text",
+        "A YAML file in which everything may be left out. `logwarden check` says what it thinks of it; `logwarden reload` puts it in force, and a file with a mistake changes nothing. A length of time is 90s, 10m, 1h, 7d or 4w.",
+    )
+    yield Block("head", "SETTINGS")
+    yield from _properties(_schema("config.schema.json"))
+    yield Block("head", "SEE ALSO")
+    yield Block("text", "logwarden(8), logwarden-rules(5)")
+
+
+def rules() -> Iterator[Block]:
+    yield Block("head", "NAME")
+    yield Block("text", "logwarden-rules - what is normal, and what is an attack")
+    yield Block("head", "IGNORE RULES")
+    yield Block(
+        "text",
+        "Plain text in ignore.d/LEVEL/NAME.rules, one rule a line; empty lines and lines that begin with # do not count. A line that a rule matches is normal, and is not mailed.",
+    )
+    yield Block(
+        "code",
+        "sshd, sshd-session: Accepted publickey for <USER> from <ADDR> port <PORT> ssh2: .+\n*: Some message that any program may write",
+    )
+    yield Block(
+        "text",
+        "Before the colon stand programs: names or globs. After it stands a regular expression as GNU grep -E reads it, with \\d and the placeholders below, for the whole message: no time, host, tag or pid. A line that starts with ^ is a rule of logcheck's, for the whole line.",
+    )
+    yield Block("text", "Placeholders: <ADDR> <HOST> <USER> <PORT> <NUM> <HEX> <UUID> <PATH> <WORD>.")
+    yield Block("head", "ATTACK RULES")
+    yield Block("text", "YAML in attack.d/NAME.yaml. The address to ban stands at <ADDR>.")
+    yield Block(
+        "code",
+        "program: [sshd, sshd-session]\npolicy: {threshold: 5, window: 10m, ban: 1h}\nrules:\n  - id: sshd-failed-password\n    match: 'Failed \\S+ for (invalid user )?<USER> from <ADDR> port <PORT>( ssh2)?'\n    samples:\n      - {line: 'Failed password for root from 203.0.113.9 port 4242 ssh2', address: 203.0.113.9}\n    near_misses:\n      - 'Failed password for root'",
+    )
+    yield from _properties(_schema("rules/attack.schema.json"))
+    yield Block("head", "SEE ALSO")
+    yield Block("text", "logwarden(8), logwarden.yaml(5), grep(1)")
+
+
+def _schema(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((PACKAGE / name).read_text())
+    return loaded
+
+
+def _properties(schema: Mapping[str, Any], defs: Mapping[str, Any] | None = None, path: str = "") -> Iterator[Block]:
+    defs = schema.get("$defs", {}) if defs is None else defs
+    for key, given in schema.get("properties", {}).items():
+        rule = {**defs.get(given.get("$ref", "").rpartition("/")[2], {}), **given}
+        name = f"{path}{key}"
+        if rule.get("properties") and rule.get("type") == "object":
+            yield from _properties(rule, defs, f"{name}.")
+            continue
+        yield Block("term", _meaning(rule), name)
+        items = rule.get("items", {})
+        items = {**defs.get(items.get("$ref", "").rpartition("/")[2], {}), **items} if isinstance(items, dict) else {}
+        yield from _properties(items, defs, f"{name}[].")
+
+
+def _meaning(rule: Mapping[str, Any]) -> str:
+    said = rule.get("description", "")
+    if "enum" in rule:
+        said += f"{'; ' if said else ''}one of {', '.join(json.dumps(each) for each in rule['enum'])}"
+    if not said:
+        kind = rule.get("type", "")
+        said = " or ".join(kind) if isinstance(kind, list) else str(kind)
+    default = f". Default: {json.dumps(rule['default'])}" if "default" in rule else ""
+    return f"{said}{default}"
+
+
+# --- how they are written -----------------------------------------------------------------------------------
+
+
+def roff(title: str, section: int, blocks: Iterator[Block]) -> str:
+    lines = [f'.TH {title} {section} "{DATE}" "logwarden {__version__}" "logwarden"']
+    for block in blocks:
+        text = _escaped(block.text)
+        match block.kind:
+            case "head":
+                lines.append(f'.SH "{text}"')
+            case "text":
+                lines += [".PP", text] if text else []
+            case "code":
+                lines += [".PP", ".RS 4", ".nf", text, ".fi", ".RE"]
+            case "term":
+                lines += [".TP", f"\\fB{_escaped(block.term)}\\fR", text or "\\&"]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    text = (
+        text.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq").replace("~", "\\(ti").replace("^", "\\(ha")
+    )
+    return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in text.split("\n"))
+
+
+def markdown(title: str, section: int, blocks: Iterator[Block]) -> str:
+    lines = [f"# {title}({section})", ""]
+    for block in blocks:
+        match block.kind:
+            case "head":
+                lines += [f"## {block.text.capitalize()}", ""]
+            case "text":
+                lines += [block.text.replace("<", "\\<"), ""] if block.text else []
+            case "code":
+                lines += ["```", block.text, "```", ""]
+            case "term":
+                lines += [f"- `{block.term}`{': ' if block.text else ''}{block.text.replace('<', chr(92) + '<')}", ""]
+    return "\n".join(lines)
+
+
+PAGES: Mapping[str, tuple[int, Callable[[], Iterator[Block]]]] = {
+    "logwarden": (8, commands),
+    "logwarden.yaml": (5, settings),
+    "logwarden-rules": (5, rules),
+}
+
+
+def completion(shell: str) -> str:
+    found = get_completion_class(shell)
+    assert found is not None
+    return found(group, {}, "logwarden", "_LOGWARDEN_COMPLETE").source()
+
+
+def main(place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    for name, (section, blocks) in PAGES.items():
+        (place / f"{name}.{section}").write_text(roff(name, section, blocks()))
+        (place / f"{name}.md").write_text(markdown(name, section, blocks()))
+    for shell in ("bash", "zsh", "fish"):
+        (place / f"logwarden.{shell}").write_text(completion(shell))
+
+
+if __name__ == "__main__":
+    os.environ["COLUMNS"] = "100"
+    main(Path(sys.argv[1]))

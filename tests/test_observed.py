@@ -1,0 +1,139 @@
+"""The daemon observed from outside: Prometheus, Nagios and munin, and the pages that are made of the code itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
+
+from logwarden import health, metrics
+from logwarden.cli import COMMANDS, group
+from logwarden.cli.observe import check_health
+from logwarden.neighbours import neighbours
+
+ROOT = Path(__file__).parent.parent
+STATUS: dict[str, Any] = {
+    "sources": {"journal": {"read": 9, "ignored": 6, "attack": 1, "unexplained": 2, "quarantined": 0}},
+    "lines": {"ignored": 6, "attack": 1, "unexplained": 2, "quarantined": 0},
+    "lag": {"journal": 0.2},
+    "unread": {"journal": {"bytes": 0, "entries": 3, "seconds": 4.0}},
+    "rules": {"ignore": 79, "attack": 232},
+    "mode": "enforce",
+    "backend": "ipset",
+    "bans": 3,
+    "waiting": 1,
+    "uncommitted": {"batches": 0, "adrift": False, "why": None},
+    "outbox": [{"created": 1000.0, "given_up": None}, {"created": 1.0, "given_up": 2.0}],
+    "problems": [],
+    "database": {"taken": 4096},
+    "since": 900.0,
+    "rss": 40_000_000,
+}
+LAG, OUTBOX = health.Bounds(30, 300), health.Bounds(7200, 86400)
+
+
+def samples(text: bytes) -> dict[str, float]:
+    families = text_string_to_metric_families(text.decode())
+    return {f"{each.name}{sorted(each.labels.values())}": each.value for family in families for each in family.samples}
+
+
+def test_a_status_is_scraped_as_prometheus_reads_it() -> None:
+    found = samples(metrics.exposition(STATUS, now=1060.0))
+    assert found["logwarden_up[]"] == 1
+    assert found["logwarden_lines_total['ignored', 'journal']"] == 6
+    assert found["logwarden_outbox_age_seconds[]"] == 60
+    assert found["logwarden_bans['enforce', 'ipset']"] == 3
+
+
+def test_without_a_daemon_a_scrape_says_that_it_is_down() -> None:
+    assert samples(metrics.exposition(None, now=0.0)) == {"logwarden_up[]": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, health.OK),
+        ({"problems": ["a rule is refused"]}, health.WARNING),
+        ({"lag": {"journal": 31.0}}, health.WARNING),
+        ({"lag": {"journal": 301.0}}, health.CRITICAL),
+        ({"outbox": [{"created": -9000.0, "given_up": None}]}, health.WARNING),
+        ({"uncommitted": {"batches": 2, "adrift": False, "why": "disk full"}}, health.CRITICAL),
+    ],
+)
+def test_health_is_judged_by_its_bounds(change: dict[str, Any], expected: int) -> None:
+    status, line = health.judge({**STATUS, **change}, 1060.0, LAG, OUTBOX)
+    assert status == expected
+    assert re.fullmatch(r"LOGWARDEN (OK|WARNING|CRITICAL) - [^|]+ \| (\w+=[\d.]+[sc]?(;[\d.]*)*( |$))+", line)
+
+
+def test_no_daemon_is_critical_and_a_bad_config_unknown(tmp_path: Path) -> None:
+    config = tmp_path / "logwarden.yaml"
+    config.write_text(f"socket: {tmp_path}/none\n")
+    done = CliRunner().invoke(check_health, ["--config", str(config)])
+    assert (done.exit_code, done.output[:20]) == (2, "LOGWARDEN CRITICAL -")
+    config.write_text("sockets: 1\n")
+    assert CliRunner().invoke(check_health, ["--config", str(config)]).exit_code == 3
+
+
+def test_alerts_and_dashboard_name_only_metrics_that_exist() -> None:
+    known = {name.partition("[")[0] for name in samples(metrics.exposition(STATUS, now=0.0))}
+    board = json.loads((ROOT / "packaging/prometheus/grafana.json").read_text())
+    alerts = yaml.safe_load((ROOT / "packaging/prometheus/alerts.yaml").read_text())
+    asked = [panel["targets"][0]["expr"] for panel in board["panels"]]
+    asked += [rule["expr"] for rule in alerts["groups"][0]["rules"]]
+    assert {name for text in asked for name in re.findall(r"logwarden_\w+", text)} <= known
+
+
+@pytest.mark.parametrize("kind", ["lines", "bans", "lag", "outbox"])
+def test_the_munin_plugin_draws_what_its_config_announces(kind: str, tmp_path: Path) -> None:
+    plugin, command = tmp_path / f"logwarden_{kind}", tmp_path / "logwarden"
+    plugin.symlink_to(ROOT / "packaging/munin/logwarden_")
+    command.write_text(f"#!{sys.executable}\nprint({json.dumps(STATUS)!r})\n")
+    command.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    config, values = (
+        subprocess.run(
+            [sys.executable, plugin, *asked], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        for asked in (["config"], [])
+    )
+    assert {line.split(".")[0] for line in values.splitlines()} == set(re.findall(r"^(\w+)\.label", config, re.M))
+    assert ".warning " in config
+
+
+def test_logcheck_and_fail2ban_beside_it_are_noticed(tmp_path: Path) -> None:
+    assert list(neighbours(tmp_path)) == []
+    for name in ("etc/cron.d/logcheck", "etc/fail2ban/jail.conf"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    said = list(neighbours(tmp_path))
+    assert "logcheck" in said[0]
+    assert "fail2ban" in said[1]
+
+
+def test_the_pages_and_completions_are_made_of_what_the_program_goes_by(tmp_path: Path) -> None:
+    script = ROOT / "packaging/doc/pages.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    manual = (tmp_path / "logwarden.md").read_text()
+    assert [name for name in COMMANDS if f"`logwarden {name} " not in manual] == []
+    assert "`bans.allowlist`" in (tmp_path / "logwarden.yaml.md").read_text()
+    for name in ("logwarden.8", "logwarden.yaml.5", "logwarden-rules.5"):
+        assert (tmp_path / name).read_text().startswith(".TH ")
+    for shell in ("bash", "zsh", "fish"):
+        assert "_LOGWARDEN_COMPLETE" in (tmp_path / f"logwarden.{shell}").read_text()
+
+
+def test_each_command_explains_itself() -> None:
+    for name in COMMANDS:
+        done = CliRunner().invoke(group, [name, "--help"])
+        assert done.exit_code == 0
+        assert "Usage:" in done.output

@@ -1,0 +1,197 @@
+"""The Debian package, installed in a real booted systemd: what the service does there, and what it leaves behind."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from booted import Machine, booted, why_not
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+ROOT = Path(__file__).parent.parent
+SERVICE = "logwarden.service"
+CONFIG = "etc/logwarden/logwarden.yaml"
+ENFORCE = """
+bans: {mode: enforce, permit_documentation: true}
+digest: {schedule: '04:00', to: [root]}
+"""
+
+
+@pytest.fixture(scope="module")
+def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, built once by whichever worker comes first."""
+    if reason := why_not() or (None if shutil.which("dh_python3") else "debhelper and dh-python are not installed"):
+        pytest.skip(reason)
+    base = tmp_path_factory.getbasetemp()  # with xdist one for each worker, in one that they share
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "deb"
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (found := sorted(place.glob("*.deb"))):
+            built = subprocess.run([ROOT / "packaging/deb.sh"], capture_output=True, text=True, check=False)
+            assert built.returncode == 0, built.stdout + built.stderr
+            shutil.copy(next((ROOT / "dist").glob("*.deb")), place)
+            found = sorted(place.glob("*.deb"))
+    return found[0]
+
+
+@pytest.fixture
+def machine(deb: Path, tmp_path: Path) -> Iterator[Machine]:
+    """A system with the package's file in it, and an MTA that delivers to root's mailbox."""
+    place, seed = tmp_path / "place", tmp_path / "seed"
+    place.mkdir()
+    (seed / "root").mkdir(parents=True)
+    shutil.copy(deb, seed / "root/logwarden.deb")
+    with booted(place, seed) as system:
+        yield system
+
+
+def install(machine: Machine) -> None:
+    machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "-i", "/root/logwarden.deb", timeout=300)
+
+
+def shows(machine: Machine, name: str) -> str:
+    return machine.out("systemctl", "show", SERVICE, "-p", name, "--value").strip()
+
+
+def active(machine: Machine) -> bool:
+    return shows(machine, "ActiveState") == "active" and shows(machine, "SubState") == "running"
+
+
+def status(machine: Machine) -> dict[str, object]:
+    answer: dict[str, object] = json.loads(machine.out("logwarden", "status", "--json"))
+    return answer
+
+
+def read(machine: Machine) -> int:
+    """How many lines have been read since the installation."""
+    return sum(each["read"] for each in status(machine)["sources"].values())  # type: ignore[attr-defined]
+
+
+def attack(machine: Machine, address: str) -> None:
+    for port in range(6):
+        line = f"Failed password for root from {address} port {4000 + port} ssh2"
+        machine.run("logger", "-t", "sshd", f"--id={4000 + port}", line)
+
+
+def banned(machine: Machine, address: str) -> bool:
+    names = machine.out("ipset", "list", "-name").split()
+    return any(machine.run("ipset", "test", name, address, check=False).returncode == 0 for name in names)
+
+
+def enforce(machine: Machine) -> None:
+    (machine.root / CONFIG).write_text(ENFORCE)
+    machine.run("systemctl", "reload", SERVICE)
+    machine.until(lambda: status(machine)["mode"] == "enforce", "the reload")
+
+
+def killed(machine: Machine, signal: str) -> None:
+    """Send the daemon a signal, and wait until systemd has started it anew."""
+    before, pid = int(shows(machine, "NRestarts")), shows(machine, "MainPID")
+    machine.run("kill", f"-{signal}", pid)
+    machine.until(lambda: int(shows(machine, "NRestarts")) > before and active(machine), f"a restart after SIG{signal}")
+
+
+def test_installed_it_observes_bans_when_told_to_and_leaves_nothing(machine: Machine) -> None:
+    install(machine)
+    machine.until(lambda: active(machine), "the start")
+    assert status(machine)["mode"] == "observe"
+    attack(machine, "203.0.113.7")
+    machine.run("logger", "-t", "oddity", "a line that no rule knows")
+    machine.until(lambda: "no rule knows" in machine.out("logwarden", "digest", "--preview"), "the line in the digest")
+    assert "logwarden" not in machine.out("iptables", "-S")
+
+    enforce(machine)
+    attack(machine, "203.0.113.9")
+    machine.until(lambda: banned(machine, "203.0.113.9"), "the ban")
+    before = read(machine)
+    machine.run(
+        "systemd-run",
+        "--unit=chatter",
+        "sh",
+        "-c",
+        "for n in $(seq 1 200); do logger -t chatter line $n of it; sleep 0.02; done",
+    )
+    install(machine)  # once more: an upgrade
+    machine.until(lambda: active(machine), "the restart")
+    assert banned(machine, "203.0.113.9")
+    assert status(machine)["mode"] == "enforce"  # what was edited stays
+    machine.until(
+        lambda: "chatter" in str(machine.out("logwarden", "digest", "--preview")) and read(machine) >= before + 200,
+        "every line of the chatter",
+    )
+
+    machine.run("dpkg", "-r", "logwarden", timeout=120)
+    assert machine.out("ipset", "list", "-name") == ""
+    assert "logwarden" not in machine.out("iptables", "-S") + machine.out("ip6tables", "-S")
+    machine.run("dpkg", "-P", "logwarden", timeout=120)
+    left = machine.out(
+        "find",
+        "/etc",
+        "/var/lib",
+        "/var/cache",
+        "/usr/lib",
+        "/usr/bin",
+        "/usr/share",
+        "/run",
+        "/lib/systemd",
+        "-name",
+        "*logwarden*",
+        "-not",
+        "-path",
+        "/run/log/*",
+    )
+    assert left == ""
+    assert machine.run("getent", "passwd", "logwarden", check=False).returncode == 2
+
+
+def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(machine: Machine) -> None:
+    drop_in = machine.root / "etc/systemd/system/logwarden.service.d"
+    drop_in.mkdir(parents=True)
+    (drop_in / "quick.conf").write_text("[Service]\nWatchdogSec=5s\nRestartSec=200ms\n")
+    install(machine)
+    machine.until(lambda: active(machine), "the start")
+    enforce(machine)
+    attack(machine, "203.0.113.9")
+    machine.until(lambda: banned(machine, "203.0.113.9"), "the ban")
+
+    process = dict(
+        line.split(":\t", 1)
+        for line in machine.out("cat", f"/proc/{shows(machine, 'MainPID')}/status").splitlines()
+        if ":\t" in line
+    )
+    groups = {machine.out("getent", "group", name).split(":")[2] for name in ("adm", "systemd-journal")}
+    assert int(process["CapEff"], 16) == int(process["CapBnd"], 16) == 1 << 12 | 1 << 13
+    assert (process["NoNewPrivs"], process["Seccomp"]) == ("1", "2")
+    assert groups <= set(process["Groups"].split())
+    assert process["Uid"].split()[0] != "0"
+    assert machine.out("stat", "-c", "%a %G", "/run/logwarden/control.sock") == "660 logwarden\n"
+
+    killed(machine, "SEGV")
+    assert banned(machine, "203.0.113.9")
+    killed(machine, "STOP")  # the watchdog's
+    assert "watchdog" in machine.journal("-u", SERVICE).lower()
+    machine.run("systemctl", "restart", SERVICE)
+    assert banned(machine, "203.0.113.9")
+
+    if (machine.root / "usr/sbin/exim4").exists():
+        machine.run("systemctl", "start", "exim4.service", timeout=120)
+        machine.run("logger", "-t", "oddity", "a line that no rule knows")
+        machine.until(
+            lambda: "no rule knows" in machine.out("logwarden", "digest", "--preview"), "the line in the digest"
+        )
+        machine.run("logwarden", "digest", "--now")
+        machine.until(
+            lambda: "no rule knows" in machine.run("sh", "-c", "cat /var/mail/*", check=False).stdout, "the mail"
+        )
+
+    machine.run("systemctl", "stop", SERVICE)
+    assert (shows(machine, "ActiveState"), shows(machine, "Result")) == ("inactive", "success")
+    assert banned(machine, "203.0.113.9")
