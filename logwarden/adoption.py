@@ -33,10 +33,9 @@ def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     upkeep.notice_refusals(daemon, now)
     if new.config.bans != old.config.bans:
         _change_firewall(daemon, old.config, new.config)
+        daemon.protection.adopt(new.config)
     else:
         upkeep.reconcile(daemon, now)  # whoever asks for a reload has the kernel looked at, too
-    if new.config.bans != old.config.bans:
-        daemon.protection.adopt(new.config)
     daemon.protect()
     if watch.rule_directories(new.config) != watch.rule_directories(old.config):
         daemon.listen_anew()

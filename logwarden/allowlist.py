@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from . import address, host
 from .address import Prefix
@@ -89,14 +90,31 @@ class Protected:
     @classmethod
     def now(cls, wanted: Allowlist, names: Mapping[str, tuple[str, ...]]) -> Protected:
         """What can be known without asking anybody remote; `names` are from an earlier look-up."""
+        return AtHand.read(wanted).protected(names)
+
+
+class AtHand(NamedTuple):
+    """What files and this host say: the whole list, the host's own prefixes, and what could not be read."""
+
+    whole: Allowlist
+    own: Mapping[Prefix, str]
+    troubles: Sequence[str]
+
+    @classmethod
+    def read(cls, wanted: Allowlist) -> AtHand:
+        """Read the files, and ask the kernel."""
         whole, troubles = wanted.read()
         try:
-            own = host.protected()
+            return cls(whole, host.protected(), troubles)
         except CommandError as error:
-            own, troubles = {}, [*troubles, str(error)]
-        known = {name: names[name] for name in whole.names if name in names}
+            return cls(whole, {}, [*troubles, str(error)])
+
+    def protected(self, names: Mapping[str, tuple[str, ...]], troubles: Iterable[str] = ()) -> Protected:
+        """All of it, with the addresses of `names`; `troubles` are more of them."""
+        known = {name: names[name] for name in self.whole.names if name in names}
         resolved = {address.prefix(text) for each in known.values() for text in each}
-        return cls(frozenset({*whole.prefixes, *resolved}), own, known, tuple(troubles))
+        allowed = frozenset({*self.whole.prefixes, *resolved})
+        return Protected(allowed, self.own, known, (*self.troubles, *troubles))
 
 
 def look_up(name: str) -> tuple[str, ...]:
@@ -145,12 +163,11 @@ class Refresher:
 
     def once(self) -> None:
         """One round: first what is at hand, then what takes a resolver."""
-        self._tell(Protected.now(self._wanted, self._names))
-        whole, _ = self._wanted.read()
-        troubles = [trouble for name in whole.names if (trouble := self._learn(name))]
-        if whole.names:
-            known = Protected.now(self._wanted, self._names)
-            self._tell(Protected(known.allowed, known.own, known.names, (*known.troubles, *troubles)))
+        here = AtHand.read(self._wanted)
+        self._tell(here.protected(self._names))
+        troubles = [trouble for name in here.whole.names if (trouble := self._learn(name))]
+        if here.whole.names:
+            self._tell(here.protected(self._names, troubles))
 
     def _learn(self, name: str) -> str | None:
         try:

@@ -107,7 +107,7 @@ def _in_force(daemon: Daemon) -> list[Ban]:
 def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
     """The bans in force."""
     unwritten = {ban.prefix for ban in daemon.unwritten()}
-    times, dropped = daemon.state.times_by_prefix(), _dropped(daemon)
+    times, dropped = daemon.state.times_by_prefix(), daemon.dropped()
     return {
         "bans": [
             {
@@ -123,14 +123,6 @@ def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
             for ban in _in_force(daemon)
         ]
     }
-
-
-def _dropped(daemon: Daemon) -> Mapping[str, int]:
-    """Packets dropped, by prefix; none where the firewall does not say."""
-    try:
-        return daemon.firewall.dropped()
-    except EdgeError:
-        return {}
 
 
 def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:

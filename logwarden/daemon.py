@@ -13,7 +13,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -79,7 +79,7 @@ class Daemon:
         self.courier = Courier(self.inbox.put)
         self.notices = Notices(self.state)
         self.mailing = Mailing(self.state, self.courier, lambda text: self.notices.of_mail(text, self.clock()))
-        self.mailing.dropped = lambda: self.firewall.dropped()
+        self.mailing.dropped = self.dropped
         self.roll = Roll(self.since)
         self.protection = Protection(settings, self.inbox.put)
         self.actions = self.make_actions(settings)
@@ -279,11 +279,18 @@ class Daemon:
         self.pipeline.tracker.guard = self.watch.guard
         self.edge(NoticeKind.STATE, lambda: answers.lift_protected(self))
         troubles = "; ".join(self.protection.protected.troubles)
-        if troubles and self.notices.faults.get("allowlist") != troubles:
-            self.note(Notice(NoticeKind.FIREWALL, "allowlist", troubles, self.clock()))
-        self.notices.faults.pop("allowlist", None)
+        before = self.notices.faults.pop("allowlist", None)
         if troubles:
             self.notices.faults["allowlist"] = troubles
+            if troubles != before:
+                self.note(Notice(NoticeKind.FIREWALL, "allowlist", troubles, self.clock()))
+
+    def dropped(self) -> Mapping[str, int]:
+        """Packets dropped, by prefix; none where the firewall does not say."""
+        try:
+            return self.firewall.dropped()
+        except EdgeError:
+            return {}
 
     def make_actions(self, settings: Config) -> Actions:
         """The actions of a config; none where it only observes. What fails there becomes a notice."""

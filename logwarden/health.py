@@ -23,14 +23,19 @@ class Bounds(NamedTuple):
         return CRITICAL if value > self.critical else WARNING if value > self.warning else OK
 
 
+def undelivered(status: Mapping[str, Any], now: float) -> tuple[int, float]:
+    """How many digests no mail server has taken, without those given up, and the age of the oldest in seconds."""
+    waiting = [message for message in status["outbox"] if message["given_up"] is None]
+    return len(waiting), max((now - message["created"] for message in waiting), default=0.0)
+
+
 def judge(status: Mapping[str, Any], now: float, lag: Bounds, outbox: Bounds) -> tuple[int, str]:
     """The exit status and the line. `lag` bounds how far the sources are behind, `outbox` the oldest digest's age."""
-    waiting = [message for message in status["outbox"] if message["given_up"] is None]
-    age = max((now - message["created"] for message in waiting), default=0.0)
+    waiting, age = undelivered(status, now)
     behind = max([*status["lag"].values(), *(each["seconds"] for each in status["unread"].values())], default=0.0)
     said = [
         (lag.judge(behind), f"{behind:.1f} s behind"),
-        (outbox.judge(age), f"{len(waiting)} digests undelivered"),
+        (outbox.judge(age), f"{waiting} digests undelivered"),
         (CRITICAL if status["uncommitted"]["why"] else OK, f"database: {status['uncommitted']['why'] or 'fine'}"),
         (WARNING if status["problems"] else OK, f"{len(status['problems'])} problems"),
     ]

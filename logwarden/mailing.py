@@ -19,7 +19,6 @@ from . import digest, duration, undeliverable
 from .config import Config
 from .digest import Rendered, Shapes
 from .digest.message import identity
-from .errors import EdgeError
 from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
 from .model import Message, Notice, NoticeKind, Outcome, Refusal
 from .outbox import Attempt, Courier, backoff
@@ -60,7 +59,7 @@ class Mailing:
         self._unsettled: dict[int, Attempt] = {}
         self._next_try = 0.0
         self.dropped: Callable[[], Mapping[str, int]] = dict
-        """Asks the firewall in force for the packets that it dropped, by prefix."""
+        """Says which packets the firewall in force has dropped, by prefix, as far as it tells."""
 
     def preview(
         self, config: Config, refused: Sequence[Refusal], now: float, back: float | None = None
@@ -99,27 +98,17 @@ class Mailing:
     def _facts(self, periods: Sequence[int]) -> dict[str, Any]:
         """What was counted, done and said in these periods, together."""
         of, state = partial(_each, periods), self._state
+        bans = list(chain.from_iterable(of(state.bans_made)))
+        ever, now = state.times_by_prefix(), Counter(ban.prefix for ban in bans)
         return {
-            "bans": list(chain.from_iterable(of(state.bans_made))),
-            "before": self._before(periods),
-            "dropped": self._packets(),
+            "bans": bans,
+            "before": {prefix: ever.get(prefix, 0) - times for prefix, times in now.items()},
+            "dropped": self.dropped(),
             "notices": list(chain.from_iterable(of(state.notices))),
             "counts": _added(of(state.tallies)),
             "read": dict(sum(map(Counter, of(state.read)), Counter())),
             "hits": dict(sum(map(Counter, of(state.rule_hits)), Counter())),
         }
-
-    def _before(self, periods: Sequence[int]) -> dict[str, int]:
-        """How often each prefix that was banned in these periods had been banned until then."""
-        made = Counter(ban.prefix for ban in chain.from_iterable(_each(periods, self._state.bans_made)))
-        return {prefix: self._state.times_banned(prefix) - times for prefix, times in made.items()}
-
-    def _packets(self) -> Mapping[str, int]:
-        """Packets dropped by prefix; none where the firewall does not answer, which is no reason to send no digest."""
-        try:
-            return self.dropped()
-        except EdgeError:
-            return {}
 
     def _render(
         self,

@@ -12,6 +12,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from .health import undelivered
+
 Status = Mapping[str, Any]
 
 
@@ -56,8 +58,7 @@ def _sources(status: Status) -> Iterator[Metric]:
 
 
 def _plain(status: Status, now: float) -> Iterator[Metric]:
-    waiting = [message for message in status["outbox"] if message["given_up"] is None]
-    oldest = max((now - message["created"] for message in waiting), default=0.0)
+    waiting, oldest = undelivered(status, now)
     rules = GaugeMetricFamily("logwarden_rules", "Rules in force", labels=("kind",))
     for kind, count in status["rules"].items():
         rules.add_metric((kind,), count)
@@ -68,7 +69,7 @@ def _plain(status: Status, now: float) -> Iterator[Metric]:
     for name, meaning, value in (
         ("logwarden_queue_batches", "Batches that wait for the matcher", status["waiting"]),
         ("logwarden_uncommitted_batches", "Batches that the database has not taken", status["uncommitted"]["batches"]),
-        ("logwarden_outbox_messages", "Digests that the mail server has not taken", len(waiting)),
+        ("logwarden_outbox_messages", "Digests that the mail server has not taken", waiting),
         ("logwarden_outbox_age_seconds", "Age of the oldest of them", oldest),
         ("logwarden_problems", "Problems that `logwarden status` names", len(status["problems"])),
         ("logwarden_database_bytes", "Size of the database", status["database"]["taken"]),
@@ -77,7 +78,3 @@ def _plain(status: Status, now: float) -> Iterator[Metric]:
     ):
         if value is not None:
             yield GaugeMetricFamily(name, meaning, value)
-    if (made := status.get("bans_made")) is not None:
-        yield CounterMetricFamily("logwarden_bans_made", "Bans ever made, as far as the database remembers", made)
-    if (dropped := status.get("dropped")) is not None:
-        yield GaugeMetricFamily("logwarden_dropped_packets", "Packets dropped from what is banned now", dropped)

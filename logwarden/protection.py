@@ -38,7 +38,6 @@ class Protection:
     def _begin(self, settings: Config, names: Mapping[str, tuple[str, ...]]) -> None:
         wanted = settings.bans.allowlist
         self.logins.known_for = settings.bans.known_for
-        self.protected = Protected.now(wanted, names)
         self._refresher = Refresher(wanted, self._changed, names)
         self._files = wanted.files
         self._edits: RuleWatch | None = None
@@ -49,6 +48,7 @@ class Protection:
         self.logins.load(state.recall(LOGINS))
         names = {name: tuple(found) for name, found in (state.recall(NAMES) or {}).items()}
         self._begin(settings, names)
+        self.protected = Protected.now(settings.bans.allowlist, names)
 
     def start(self) -> None:
         """Begin to look up."""
@@ -66,7 +66,9 @@ class Protection:
     def adopt(self, settings: Config) -> None:
         """Another config is in force."""
         self.stop()
-        self._begin(settings, dict(self.protected.names))
+        names = dict(self.protected.names)
+        self._begin(settings, names)
+        self.protected = Protected.now(settings.bans.allowlist, names)
         self.start()
 
     def guard(self, settings: Config) -> Guard:

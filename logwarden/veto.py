@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .matcher import Matcher
-from .model import WARNING, Batch, Classified, Dialect, IgnoreRule, Outcome, Provenance, Verdict
+from .model import WARNING, Batch, Classified, Dialect, Outcome, Provenance, Verdict
 
 
 def classify(matcher: Matcher, batch: Batch, now: float) -> Classified:
@@ -47,11 +47,9 @@ def _part(batch: Batch, indices: Sequence[int]) -> Batch:
 def _is_vetoed(verdict: Verdict) -> bool:
     """Whether a rule hides the line, and may not."""
     rule, known = verdict.ignored_by, verdict.event.provenance
-    return rule is not None and known is not None and _is_error(known) and not _may_hide(rule, known.priority)
-
-
-def _may_hide(rule: IgnoreRule, priority: int | None) -> bool:
-    return rule.dialect is Dialect.GREP or priority is None or priority >= rule.worst
+    if rule is None or known is None or known.priority is None:
+        return False
+    return rule.dialect is not Dialect.GREP and known.priority < min(WARNING, rule.worst)
 
 
 def _unhidden(verdict: Verdict) -> Verdict:

@@ -185,7 +185,7 @@ def test_a_ban_that_waits_for_the_disk_is_shown_and_can_be_lifted(tmp_path: Path
         later(host)
         host.write("normal 1")
         assert sorted(host.bans()) == ["203.0.113.10/32", "203.0.113.8/32"]
-        assert daemon.state.times_banned("203.0.113.9/32") == 1, "that it was banned is not forgotten"
+        assert daemon.state.times_by_prefix()["203.0.113.9/32"] == 1, "that it was banned is not forgotten"
         host.attack("203.0.113.9", 2)
         assert sorted(host.bans()) == ["203.0.113.10/32", "203.0.113.8/32"], "its old hits are"
 

@@ -76,7 +76,7 @@ def test_a_ban_is_in_force_until_it_ends_or_is_lifted(state: State) -> None:
     with state.transaction() as tx:
         assert tx.lift_ban("192.0.2.1/32", NOW) == 2
     assert [ban.prefix for ban in state.bans(NOW)] == ["192.0.2.2/32"]
-    assert state.times_banned("192.0.2.1/32") == 2
+    assert state.times_by_prefix()["192.0.2.1/32"] == 2
 
 
 def test_past_bans_are_remembered_until_they_ended_or_were_lifted(state: State) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwarden import rules
-from logwarden.digest.suggestion import matches, suggest
+from logwarden.digest.suggestion import matcher, suggest
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_lines_that_have_nothing_in_common_have_no_rule() -> None:
 @given(st.text(alphabet="ab1. /\\[](){}<>*+?|^$:-", min_size=1, max_size=30).filter(lambda text: text.strip() == text))
 def test_a_suggested_rule_matches_its_line_whatever_stands_in_it(message: str) -> None:
     rule = suggest("app", [message])
-    assert rule is None or matches(rule.removeprefix("app: "), message)
+    assert rule is None or matcher(rule.removeprefix("app: "))(message)
 
 
 def test_a_suggested_rule_can_be_put_into_a_file_as_it_is(tmp_path: Path) -> None:

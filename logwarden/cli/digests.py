@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from .. import config, control
 from ..errors import EdgeError
 from ..model import Entry
 from ..state import Posted
+from .ask import put
 from .grouped import lines_of, search
 from .options import clock, config_option, json_option, print_json, safe, show, since_option, table
 
@@ -59,7 +59,7 @@ def digest(
 
 def _ask(config_file: str, how: str, html_file: str | None, since: float | None, *, as_json: bool) -> None:
     arguments = {"since": since} if how == "preview" and since is not None else {}
-    answer = control.ask(config.load(config_file).socket, how, **arguments)
+    answer = put(config_file, how, **arguments)
     if how == "preview" and html_file and answer.get("html"):
         _write(html_file, answer["html"])
     if as_json:

@@ -7,7 +7,7 @@ Fails: returns None where no rule of this kind matches every line it was made of
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import regex
 
@@ -34,19 +34,23 @@ def suggest(program: str, messages: Sequence[str]) -> str | None:
     columns = list(zip(*rows, strict=True))
     for place in (_narrow, _wide):
         text = "".join(place(column, len(messages)) for column in columns)
-        if all(matches(text, message) for message in messages):
+        if all(map(matcher(text), messages)):
             return f"{program or '*'}: {text}"
     return None
 
 
-def matches(text: str, message: str) -> bool:
-    """Whether the regex of an ignore rule matches the whole message."""
+def matcher(text: str) -> Callable[[str], bool]:
+    """What says whether the regex of an ignore rule matches a whole message."""
     tree = ere.parse(text.encode(), Dialect.IGNORE)
     pattern = regex.compile(rb"(?:%s)" % ere.emit(tree, "regex"), regex.VERSION1 | regex.MULTILINE)
-    try:
-        return pattern.fullmatch(message.encode("utf-8", "surrogatepass"), timeout=TIMEOUT) is not None
-    except TimeoutError:
-        return False
+
+    def matches(message: str) -> bool:
+        try:
+            return pattern.fullmatch(message.encode("utf-8", "surrogatepass"), timeout=TIMEOUT) is not None
+        except TimeoutError:
+            return False
+
+    return matches
 
 
 def _narrow(column: Sequence[str], lines: int) -> str:
@@ -70,7 +74,7 @@ def _wide(column: Sequence[str], lines: int) -> str:  # noqa: ARG001 - as _narro
 
 
 def _placeholder(texts: Sequence[str]) -> str:
-    return next(f"<{name}>" for name in NARROW if name == "WORD" or all(matches(f"<{name}>", text) for text in texts))
+    return next(f"<{name}>" for name in NARROW if name == "WORD" or all(map(matcher(f"<{name}>"), texts)))
 
 
 def _literal(text: str) -> str:

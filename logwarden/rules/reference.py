@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from .. import duration
 from ..model import AttackRule, Policy, Severity
 
 HEAD = """\
@@ -29,7 +30,7 @@ def policy_text(policy: Policy | None) -> str:
     """`5 in 10m, for 1h`; that it is the config's where a file has none."""
     if policy is None:
         return "the config's default"
-    return f"{policy.threshold} within {_length(policy.window)}, for {_length(policy.ban)}"
+    return f"{policy.threshold} within {duration.format(policy.window)}, for {duration.format(policy.ban)}"
 
 
 def remarks(rule: AttackRule) -> str:
@@ -52,10 +53,3 @@ def _lines(rules: Sequence[AttackRule]) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
-
-
-def _length(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds % length == 0:
-            return f"{seconds / length:g}{unit}"
-    return f"{seconds:g}s"

@@ -314,12 +314,8 @@ class State:
         """The bans that were made in a period, lifted since or not."""
         return [_ban(row) for row in self._rows("SELECT * FROM ban WHERE period=? ORDER BY id", period)]
 
-    def times_banned(self, prefix: str) -> int:
-        """How many bans this prefix ever had, as far as the database remembers."""
-        return int(self._rows("SELECT count(*) AS n FROM ban WHERE prefix=?", prefix)[0]["n"])
-
     def times_by_prefix(self) -> dict[str, int]:
-        """The same for all prefixes."""
+        """How many bans each prefix ever had, as far as the database remembers."""
         return {row["prefix"]: row["n"] for row in self._rows("SELECT prefix, count(*) AS n FROM ban GROUP BY prefix")}
 
     def bans_of(self, network: Prefix) -> list[dict[str, Any]]:
