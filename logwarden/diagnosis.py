@@ -139,23 +139,24 @@ def _sets(config: Config) -> Iterator[Finding]:
 
 def _order(config: Config) -> Iterator[Finding]:
     """Our rule must stand before any that accepts: what comes after it never sees the packet."""
-    if config.bans.effective_backend != "ipset":
+    hook = config.bans.firewall.hook
+    if config.bans.effective_backend != "ipset" or hook is None:
         return
-    for command, chain in (("iptables", "INPUT"), ("ip6tables", "INPUT")):
+    for command in ("iptables", "ip6tables"):
         try:
-            rules = process.run((command, "-w", "-S", chain)).decode().splitlines()
+            rules = process.run((command, "-w", "-t", hook.table, "-S", hook.chain)).decode().splitlines()
         except CommandError as error:
             yield Finding("rule order", False, str(error), "run this as root")
             continue
         ours = next((index for index, rule in enumerate(rules) if "logwarden" in rule), None)
         before = [rule for rule in rules[:ours] if rule.endswith("-j ACCEPT") and " lo " not in rule]
         if ours is None:
-            yield Finding("rule order", False, f"{command}: no rule of ours in {chain}", "logwarden reload")
+            yield Finding("rule order", False, f"{command}: no rule of ours in {hook.chain}", "logwarden reload")
         else:
             text = (
                 f"{command}: `{before[0]}` comes before ours"
                 if before
-                else f"{command}: our rule comes first in {chain}"
+                else f"{command}: our rule comes first in {hook.chain}"
             )
             yield Finding(
                 "rule order", not before, text, "systemctl restart logwarden, after the firewall's own service"

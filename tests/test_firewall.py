@@ -7,12 +7,16 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv6Network, ip_network
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from namespaces import namespaces, run
 
+from logwarden import config, diagnosis
+from logwarden.cli.withdraw import withdraw
 from logwarden.errors import FirewallError
 from logwarden.firewall import BACKENDS, Firewall, Hook, Settings, reconcile
 from logwarden.firewall.protocol import checked, seconds_left
@@ -422,3 +426,21 @@ def test_nothing_else_is_taken_that_could_end_a_word(text: str) -> None:
 def test_a_timeout_is_whole_seconds_within_the_kernel_s_range() -> None:
     bans = [ban("192.0.2.1/32", 0.2), ban("192.0.2.2/32", -5), ban("192.0.2.3/32", 9.1), ban("192.0.2.4/32", 1e300)]
     assert list(seconds_left(bans, NOW, 2147483).values()) == [1, 1, 10, 2147483]
+
+
+# --- what the commands make of a hook -------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("hook", ["PREROUTING", "INPUT", "mangle/INPUT", "none"])
+def test_doctor_and_withdraw_look_where_the_config_puts_the_rule(network: None, tmp_path: Path, hook: str) -> None:
+    file = tmp_path / "logwarden.yaml"
+    file.write_text(f"bans: {{mode: enforce, hook: {hook}}}\n")
+    settings = config.load(str(file))
+    BACKENDS["ipset"](settings.bans.firewall).init()
+    found = [finding for finding in diagnosis.examine(settings) if finding.what == "rule order"]
+    assert len(found) == (0 if hook == "none" else 2)
+    assert all(finding.ok for finding in found), found
+    assert CliRunner().invoke(withdraw, ["--config", str(file)]).exit_code == 0
+    assert "logwarden" not in "".join(run(f"iptables-save -t {table}") for table in ("raw", "filter", "mangle"))
+    assert "logwarden" not in run("ipset list -name")

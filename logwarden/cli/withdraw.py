@@ -19,7 +19,6 @@ def withdraw(config_file: str) -> None:
     \b
     systemctl stop logwarden && logwarden withdraw
     """
-    backend = config.load(config_file).bans.backend
-    firewall = BACKENDS[backend](None)
-    firewall.fini()
-    click.echo(f"No rule or set of ours is left in {backend}.")
+    bans = config.load(config_file).bans
+    BACKENDS[bans.backend](bans.firewall).fini()
+    click.echo(f"No rule or set of ours is left in {bans.backend}.")
