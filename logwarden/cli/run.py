@@ -27,7 +27,7 @@ def run(config_file: str, *, verbose: bool) -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO if verbose else logging.WARNING)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be answered: rules may take seconds to compile
     _give_memory_back()
-    Daemon(config.load(config_file)).run()
+    Daemon(config.load(config_file, remember=True)).run()
 
 
 def _give_memory_back() -> None:
