@@ -85,7 +85,7 @@ class _Handler(FileSystemEventHandler):
         self._heard = heard
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        names = _KINDS.get(event.event_type)
+        names = _KINDS.get(str(event.event_type))
         if names is None or (event.is_directory and not names):
             return
         for path in (event.src_path, getattr(event, "dest_path", "")):
