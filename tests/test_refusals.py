@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,7 +57,7 @@ NAMED = {
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Small]:
+def host(tmp_path: Path) -> Small:
     small = Small(tmp_path, extra=f"logcheck: {{rules: true, path: {tmp_path}/logcheck}}")
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +65,7 @@ def host(tmp_path: Path) -> Iterator[Small]:
     for name in DANGLING:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(tmp_path / "nowhere")
-    yield small
+    return small
 
 
 def unsaid(host: Small, said: str) -> list[str]:
