@@ -368,7 +368,10 @@ class Daemon:
         self._edits.start()
 
     def _listen(self) -> RuleWatch:
-        return RuleWatch(watch.rule_directories(self.watch.config), lambda: self.inbox.put(Edited()))
+        def deaf(text: str) -> None:
+            self.inbox.put(Notice(NoticeKind.RELOAD, "rules", text, self.clock()))
+
+        return RuleWatch(watch.rule_directories(self.watch.config), lambda: self.inbox.put(Edited()), deaf)
 
     def _start_sources(self) -> None:
         """Where their last batch ended that is committed, or waits to be."""
