@@ -7,12 +7,13 @@ Never: raises for a line. A rule that takes too long is noted (`engine.Patience`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import RuleError
 from . import lines
 from .dispatch import Dispatch
-from .engine import Found, Patience, Swept
+from .engine import NEWLINE, SETTLED, Found, Patience
 from .lines import View
 from .patterns import Pattern
 
@@ -35,11 +36,9 @@ class RegexEngine:
             start = end + 1
         return found
 
-    def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
+    def sweep(self, block: bytes) -> ListedMatches:
         """All matches in `block`; see Engine."""
-        swept = Swept([], [], [], [])
-        swept.sort(self.scan(block), self.patterns, unsettled)
-        return swept
+        return ListedMatches(self.patterns, self.scan(block))
 
     def try_all(self, view: View, length: int) -> Iterator[tuple[int, bool]]:
         """The ids of the patterns that match a line of `length` bytes, and with False of those that ran out of time."""
@@ -47,6 +46,32 @@ class RegexEngine:
             matches = try_one(self._patience, self.patterns[id_], view, length)
             if matches is not False:
                 yield id_, matches is True
+
+
+class ListedMatches:
+    """What was found in a block: see Swept."""
+
+    def __init__(self, patterns: Mapping[int, Pattern], found: Found) -> None:
+        self._patterns = patterns
+        self._found = found
+
+    def settle(self, unsettled: bytearray) -> None:
+        for end, id_ in self._found.matches:
+            if self._patterns[id_].is_plain:
+                unsettled[end] = SETTLED
+
+    def reopen(self, unsettled: bytearray) -> None:
+        for end, id_ in self._found.matches:
+            if not self._patterns[id_].ignores:
+                unsettled[end] = NEWLINE
+        for end, _ in self._found.late:
+            unsettled[end] = NEWLINE
+
+    def left(self, unsettled: bytearray) -> Found:
+        return Found([match for match in self._found.matches if unsettled[match[0]] == NEWLINE], self._found.late)
+
+    def hits(self, unsettled: bytearray) -> Counter[str]:
+        return Counter(self._patterns[id_].name for end, id_ in self._found.matches if unsettled[end] == SETTLED)
 
 
 def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bool | None:
