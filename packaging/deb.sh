@@ -12,7 +12,7 @@ git ls-files -z -- logwarden ignore.d attack.d systemd packaging pyproject.toml 
     xargs -0 cp --parents -t "$tree"
 mv "$tree/packaging/debian" "$tree/debian"
 cd "$tree"
-dpkg-buildpackage --build=binary --unsigned-changes >"$place/log" 2>&1 || { tail -40 "$place/log" >&2; exit 1; }
+DEB_BUILD_OPTIONS=noautodbgsym dpkg-buildpackage --build=binary --unsigned-changes >"$place/log" 2>&1 || { tail -40 "$place/log" >&2; exit 1; }
 cd "$place"
 lintian --fail-on error,warning --allow-root ./*.changes
 cp ./*.deb "$out/"
