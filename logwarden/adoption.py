@@ -27,7 +27,7 @@ def adopt(daemon: Daemon, new: Watch, now: float) -> None:
         new, daemon.state, now, daemon.pipeline.unwritten_hits(now), daemon.pipeline.unwritten(), daemon.protection
     )
     old, daemon.watch = daemon.watch, _keeping_places(daemon, new, now)
-    daemon.pipeline.matcher, daemon.pipeline.tracker = new.matcher, tracker
+    daemon.pipeline.adopt(new.matcher, tracker)
     daemon.roll.expected = upkeep.expected(new.config)
     daemon.next_digest = next_digest(new.config, now)
     upkeep.notice_refusals(daemon, now)

@@ -76,7 +76,7 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
             "limit": config.retention.size,
             "shrunk": daemon.shrunk,
         },
-        "problems": [str(refusal) for refusal in daemon.watch.refused]
+        "problems": [str(refusal) for refusal in daemon.refused()]
         + list(daemon.notices.faults.values())
         + [f"{notice.about}: {notice.text}" for notice in daemon.notices.latest],
         "outbox": [{**each, "file": _file(config.state, each)} for each in daemon.state.undelivered()],
@@ -259,7 +259,7 @@ def preview(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     """The digest as it would be now, or of all periods that ended after a time."""
     since = arguments.get("since")
     since = None if since is None else float(since)
-    rendered = daemon.mailing.preview(daemon.watch.config, daemon.watch.refused, daemon.clock(), since)
+    rendered = daemon.mailing.preview(daemon.watch.config, daemon.refused(), daemon.clock(), since)
     if rendered is None:
         return {"subject": None, "text": "Nothing to report."}
     return {"subject": rendered.subject, "text": rendered.text, "html": rendered.html}

@@ -29,7 +29,7 @@ from .errors import EdgeError, LogwardenError, StateError
 from .feed import Feed
 from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, next_digest
-from .model import Ban, Batch, Lag, Notice, NoticeKind
+from .model import Ban, Batch, Lag, Notice, NoticeKind, Refusal
 from .notices import Notices
 from .outbox import Attempt, Courier
 from .pipeline import Pipeline
@@ -269,6 +269,10 @@ class Daemon:
         """The bans in force of which the database does not know yet."""
         return self.pipeline.unwritten() if self._started else []
 
+    def refused(self) -> tuple[Refusal, ...]:
+        """Every rule that is not in force: refused when it was read, or suspended since."""
+        return (*self.watch.refused, *(self.pipeline.suspended if self._started else ()))
+
     def note(self, notice: Notice) -> None:
         """Put a notice into the open period's digest, into `status`, and into our own log."""
         self.notices.say(notice, stalled=self._started and self.pipeline.stalled is not None)
@@ -337,7 +341,7 @@ class Daemon:
 
     def close_period(self, now: float) -> str | None:
         """Close the open period and put its digest into the outbox; returns its subject, None: nothing to say."""
-        return self.mailing.close_period(self.watch.config, self.watch.refused, now)
+        return self.mailing.close_period(self.watch.config, self.refused(), now)
 
     # --- reload ---------------------------------------------------------------------------------------------
 
@@ -351,7 +355,7 @@ class Daemon:
         answer: dict[str, Any]
         try:
             adoption.adopt(self, rebuilt.built(), self.clock())
-            answer = {"ok": True, "problems": list(map(str, self.watch.refused)), "rules": answers.rules(self)}
+            answer = {"ok": True, "problems": list(map(str, self.refused())), "rules": answers.rules(self)}
         except LogwardenError as error:
             text = f"the reload failed, and what was in force stays in force: {error}"
             self.note(Notice(NoticeKind.RELOAD, "reload", text, self.clock()))
@@ -368,7 +372,10 @@ class Daemon:
         self._edits.start()
 
     def _listen(self) -> RuleWatch:
-        return RuleWatch(watch.rule_directories(self.watch.config), lambda: self.inbox.put(Edited()))
+        def deaf(text: str) -> None:
+            self.inbox.put(Notice(NoticeKind.RELOAD, "rules", text, self.clock()))
+
+        return RuleWatch(watch.rule_directories(self.watch.config), lambda: self.inbox.put(Edited()), deaf)
 
     def _start_sources(self) -> None:
         """Where their last batch ended that is committed, or waits to be."""

@@ -22,6 +22,8 @@ USER = "logwarden"
 GROUPS = ("adm", "systemd-journal")
 NEEDED = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 """capability.h"""
+DENIED = "Permission denied"
+"""strerror(3)."""
 WATCHES = 8192
 """inotify watches that a host with many log directories and many users of inotify should at least allow."""
 
@@ -87,6 +89,24 @@ def _permissions(config: Config) -> Iterator[Finding]:
         log = Path(file.path)
         if log.exists() and not os.access(log, os.R_OK):
             yield Finding("permissions", False, f"{log} cannot be read", f"chgrp adm {log} && chmod g+r {log}")
+
+
+def _logcheck(config: Config) -> Iterator[Finding]:
+    """The daemon is asked, for it is its user that must be able to read the rules, and not whoever asks."""
+    if not config.logcheck.rules:
+        return
+    path = config.logcheck.path
+    try:
+        problems = control.ask(config.socket, "status", timeout=10.0)["problems"]
+    except EdgeError as error:
+        yield Finding("logcheck", False, f"{path}: not known: {error}", "systemctl start logwarden, then ask again")
+        return
+    unread = [problem for problem in problems if problem.startswith((f"{path}:", f"{path}/")) and DENIED in problem]
+    for problem in unread:
+        found, _, remedy = problem.partition(f"{DENIED}: ")
+        yield Finding("logcheck", False, f"{found}{DENIED}", remedy.rpartition(": ")[2])
+    if not unread:
+        yield Finding("logcheck", True, f"the daemon may read {path}")
 
 
 def _capabilities(config: Config) -> Iterator[Finding]:
@@ -215,6 +235,7 @@ EXAMINATIONS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     _daemon,
     _account,
     _permissions,
+    _logcheck,
     _capabilities,
     _sets,
     _order,

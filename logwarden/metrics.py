@@ -11,6 +11,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from .health import undelivered
 
@@ -24,7 +25,7 @@ def exposition(status: Status | None, now: float) -> bytes:
     return generate_latest(registry)
 
 
-class _Scrape:
+class _Scrape(Collector):
     """One status, to be collected once."""
 
     def __init__(self, status: Status | None, now: float) -> None:

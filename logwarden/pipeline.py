@@ -10,7 +10,7 @@ that the cursor stays where it is. Once the database takes everything again, the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from . import header, veto
@@ -20,7 +20,7 @@ from .errors import StateError
 from .firewall import Firewall
 from .logins import Logins
 from .matcher import Matcher
-from .model import Ban, Batch, Classified, Notice, NoticeKind, Outcome
+from .model import Ban, Batch, Classified, Location, Notice, NoticeKind, Outcome, Refusal
 from .sighting import Sighting
 from .silence import Roll, found, speakers
 from .state import State, Transaction
@@ -58,11 +58,11 @@ class Judged:
 
 
 class Pipeline:
-    """The stages in force. A reload replaces `matcher`, `tracker` and `echoes` between two batches.
+    """The stages in force. A reload `adopt`s a matcher and a tracker between two batches, and replaces `echoes`.
 
     `echoes` is None where no two sources can show the same message. `notices` are owed to the open period's digest:
     the next commit takes them along. `latest` has of each source its last line, cut, the program that the batch named,
-    and when it was judged.
+    and when it was judged. `suspended` are the ignore rules that ran out of time: not in force until a reload.
     """
 
     def __init__(
@@ -90,9 +90,15 @@ class Pipeline:
         self.latest: dict[str, tuple[bytes, str | None, float]] = {}
         self.logins: Logins | None = None
         self.actions: Actions | None = None
+        self.suspended: list[Refusal] = []
         self._looked = 0.0
         self._weight = 0
         self._bans: list[Ban] = []
+
+    def adopt(self, matcher: Matcher, tracker: Tracker) -> None:
+        """Judge by other rules from now on."""
+        self.matcher, self.tracker = matcher, tracker
+        self.suspended.clear()
 
     def process(self, batches: Sequence[Batch], now: float) -> None:
         """Account for every line of `batches`, and ban whom they convict."""
@@ -205,6 +211,7 @@ class Pipeline:
 
     def _judge(self, batch: Batch, now: float) -> Judged:
         classified = veto.classify(self.matcher, batch, now)
+        self.suspended += _suspensions(classified.notices)
         sightings: tuple[Sighting, ...] = ()
         if self.echoes is not None:
             classified, sightings = self.echoes.sift(batch.source, classified)
@@ -233,6 +240,14 @@ class Pipeline:
         for verdict in classified.verdicts:
             if verdict.outcome is Outcome.ATTACK:
                 yield self.tracker.record(verdict, now)
+
+
+def _suspensions(notices: Iterable[Notice]) -> Iterator[Refusal]:
+    """The ignore rules among them, which go by `file:line`; an attack rule is still tried on shorter lines."""
+    for notice in notices:
+        file, _, line = notice.about.rpartition(":")
+        if notice.kind is NoticeKind.REFUSED and line.isdigit():
+            yield Refusal(Location(file, int(line)), notice.text.removeprefix(f"{notice.about} "))
 
 
 def _write(tx: Transaction, period: int, judged: Judged, now: float) -> None:

@@ -1,13 +1,16 @@
 """Hears, by inotify, that somebody edited the rules, and says so once it is quiet again.
 
 Owns: the wait for the end of an edit: an editor writes, renames and removes within milliseconds, a copy of many files
-within tenths of a second. Never: reads a rule, or reloads (the daemon does, in a thread, and keeps what was in force).
-Fails: a directory that cannot be watched is not; `reload` and SIGHUP remain.
+within tenths of a second, and a file that somebody still writes to is half a file, however long he pauses.
+Never: reads a rule, or reloads (the daemon does, in a thread, and keeps what was in force).
+Fails: a directory that cannot be watched is told to `deaf`, unless it may not even be read, which is the loader's to
+say; `reload` and SIGHUP remain.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterable
 
@@ -15,25 +18,40 @@ from .rules.directory import is_noise
 from .sources.directories import DirectoryWatch, directories
 
 QUIET = 0.2
-"""Seconds without a change after which an edit counts as done: a half-written file is waited out."""
+"""Seconds without a change after which an edit counts as done."""
+PATIENCE = 10.0
+"""The same while a file is half-written: whoever has it open for writing may never close it."""
 
 
 class RuleWatch:
     """Calls `changed`, in a thread of its own, after each burst of changes under `paths` (rule directories, files)."""
 
-    def __init__(self, paths: Iterable[str], changed: Callable[[], None], quiet: float = QUIET) -> None:
+    def __init__(
+        self,
+        paths: Iterable[str],
+        changed: Callable[[], None],
+        deaf: Callable[[str], None] | None = None,
+        quiet: float = QUIET,
+        patience: float = PATIENCE,
+    ) -> None:
         self._paths = tuple(paths)
         self._changed = changed
+        self._deaf = deaf
         self._quiet = quiet
+        self._patience = patience
+        self._half: set[str] = set()
+        """Files that somebody has begun to write and not closed yet."""
+        self._whole: dict[str, int] = {}
+        """Those that were closed in this burst, and when they had been written to."""
         self._heard = threading.Event()
         self._stopping = threading.Event()
-        self._watch = DirectoryWatch(self._hear)
+        self._watch = DirectoryWatch(self._hear, self._close)
         self._thread = threading.Thread(target=self._run, name="rulewatch", daemon=True)
 
     def start(self) -> None:
         """Begin to listen."""
         self._watch.start()
-        self._watch.watch(self._directories())
+        self._listen()
         self._thread.start()
 
     def stop(self) -> None:
@@ -44,19 +62,53 @@ class RuleWatch:
             self._thread.join()
             self._watch.stop()
 
-    def _hear(self, path: str, _names: bool) -> None:
-        if not is_noise(os.path.basename(path)):  # logcheck's files have no suffix; one of a wrong name is to be said
+    def _hear(self, path: str, names: bool) -> None:
+        if is_noise(os.path.basename(path)):  # logcheck's files have no suffix; one of a wrong name is to be said
+            return
+        written = _written(path, names)
+        if written is None or written == self._whole.get(path):
+            self._half.discard(path)
+        else:
+            self._half.add(path)
+        self._heard.set()
+
+    def _close(self, path: str) -> None:
+        if path in self._half:
+            self._half.discard(path)
+            self._whole[path] = _written(path, names=False) or 0
             self._heard.set()
 
     def _run(self) -> None:
         while self._heard.wait() and not self._stopping.is_set():
             self._heard.clear()
-            while self._heard.wait(self._quiet) and not self._stopping.is_set():
+            while self._heard.wait(self._patience if self._half else self._quiet) and not self._stopping.is_set():
                 self._heard.clear()
+            self._half.clear()
+            self._whole.clear()
             if not self._stopping.is_set():
-                self._watch.watch(self._directories())
+                self._listen()
                 self._changed()
+
+    def _listen(self) -> None:
+        _, failed = self._watch.watch(self._directories())
+        for directory, why in failed.items():
+            if self._deaf and os.access(directory, os.R_OK):
+                self._deaf(f"{directory} cannot be watched ({why}): after an edit there, run `logwarden reload`")
 
     def _directories(self) -> set[str]:
         """Where a rule file may appear: in each directory and one level below, or on the way to one that is missing."""
         return {found for path in self._paths for found in directories(os.path.join(path, "*", "x"))}
+
+
+def _written(path: str, names: bool) -> int | None:
+    """When a file that was written to, or (`names`) may be new, was written to, ns; None: it was not, or it is no file.
+
+    A write sets both times of a file; whatever else happens to it later sets `ctime` alone. One that is new and not
+    empty was moved here, or the write that made it longer is heard of in a moment.
+    """
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    fresh = stat.S_ISREG(found.st_mode) and found.st_mtime_ns == found.st_ctime_ns
+    return found.st_mtime_ns if fresh and (not names or found.st_size == 0) else None

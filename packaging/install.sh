@@ -31,6 +31,8 @@ sed "s#^ExecStart=/usr/bin/#ExecStart=$place/bin/#" systemd/logwarden.service >"
 chmod 644 "$unit"
 install -m 644 systemd/logwarden.sysusers.conf /etc/sysusers.d/logwarden.conf
 systemd-sysusers /etc/sysusers.d/logwarden.conf
+# Where logcheck is installed, its rules are for its group alone.
+if getent group logcheck >/dev/null; then usermod -a -G logcheck logwarden; fi
 
 cat <<'NEXT'
 Installed. Next:

@@ -116,6 +116,6 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 2s, lifetime: 7d}}
 
     def preview(self) -> str:
         rendered: Rendered | None = self.daemon.mailing.preview(
-            self.daemon.watch.config, self.daemon.watch.refused, self.hands.wall
+            self.daemon.watch.config, self.daemon.refused(), self.hands.wall
         )
         return rendered.text if rendered else ""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -96,12 +99,27 @@ def test_levels_add_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["local.conf", "cron~", "cron.dpkg-old", ".cron", "a b", "cr\u00f6n"])
-def test_a_file_that_run_parts_skips_is_said(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path, {f"ignore.d.server/{name}": "^x"})
-    found, _, refused = logcheck.load(path, ("server",))
-    assert not found
-    assert [each.where.file for each in refused] == [f"{path}/ignore.d.server/{name}"]
+@pytest.mark.parametrize("place", ["ignore.d.server", "violations.d", "violations.ignore.d", "cracking.d"])
+def test_a_file_that_run_parts_skips_is_said(tmp_path: Path, place: str, name: str) -> None:
+    path = write(tmp_path, {f"{place}/{name}": "^x"})
+    *found, refused = logcheck.load(path, ("server",))
+    assert found == [[], []]
+    assert [each.where.file for each in refused] == [f"{path}/{place}/{name}"]
     assert "logcheck does not read it" in refused[0].why
+
+
+def test_a_directory_among_the_files_is_said_and_a_readme_is_read_as_logcheck_reads_it(tmp_path: Path) -> None:
+    path = write(tmp_path, {"ignore.d.server/postfix/local": "^x", "ignore.d.server/README": "rules of ours"})
+    found, _, refused = logcheck.load(path, ("server",))
+    assert [rule.regex for rule in found] == ["rules of ours"]
+    assert list(map(str, refused)) == [
+        f"{path}/ignore.d.server/postfix:1: skipped: a directory, into which logcheck does not look"
+    ]
+
+
+@pytest.mark.parametrize("name", [".git", ".cron.swp", ".#cron", "#cron#"])
+def test_what_an_editor_leaves_is_not_worth_a_word(tmp_path: Path, name: str) -> None:
+    assert logcheck.load(write(tmp_path, {f"ignore.d.server/{name}": "^x"}), ("server",)) == ([], [], [])
 
 
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
@@ -117,6 +135,61 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert [each.why for each in rules.load(logcheck=f"{tmp_path}/none").refused] == ["no such directory"]
     assert rules.load(logcheck=str(tmp_path)).refused == ()
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Be a user without rights; root alone can, and who is not root is such a user already."""
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    if before[0] == 0:
+        os.setgroups([])
+        os.setegid(65534)
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if before[0] == 0:
+            os.seteuid(before[0])
+            os.setegid(before[1])
+            os.setgroups(before[2])
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that everybody may enter; pytest's own are its user's alone."""
+    with tempfile.TemporaryDirectory(prefix="logwarden-test-") as place:
+        os.chmod(place, 0o755)
+        yield Path(place)
+
+
+@pytest.mark.root
+def test_a_directory_for_another_group_is_said_once_with_what_to_do(open_place: Path) -> None:
+    """As Debian's logcheck leaves /etc/logcheck."""
+    path = write(open_place / "logcheck", TREE)
+    os.chown(path, 0, grp.getgrnam("adm").gr_gid)
+    os.chmod(path, 0o750)
+    with nobody():
+        found = rules.load(logcheck=path)
+    assert not found.ignore
+    assert list(map(str, found.refused)) == [
+        f"{path}:1: cannot be read: Permission denied: {path} is for the group adm: "
+        "usermod -aG adm nobody, then start logwarden anew"
+    ]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("below", ["ignore.d.server", "ignore.d.server/cron", "logcheck.conf"])
+def test_what_is_for_root_alone_is_said_with_what_to_do_and_the_rest_is_in_force(open_place: Path, below: str) -> None:
+    path = write(open_place / "logcheck", TREE | {"logcheck.conf": ""})
+    os.chmod(f"{path}/{below}", 0)
+    group = grp.getgrgid(65534).gr_name
+    with nobody():
+        found = rules.load(logcheck=path)
+    assert found.ignore
+    assert [each.where.file for each in found.refused] == [f"{path}/{below}"]
+    assert f"Permission denied: {path}/{below} is for root alone: chgrp {group} {path}/{below} && chmod g+rX" in str(
+        found.refused[0]
+    )
 
 
 def test_rules_that_raise_are_attack_rules_of_whole_lines(tmp_path: Path) -> None:
@@ -153,6 +226,8 @@ def test_cracking_ignore_counts_only_where_logcheck_conf_says_so(tmp_path: Path)
     assert not [rule for rule in rules.load(logcheck=path).ignore if "cracking.d/probe" in rule.exempts]
     write(tmp_path, {"logcheck.conf": '#SUPPORT_CRACKING_IGNORE=0\nSUPPORT_CRACKING_IGNORE="1"\n'})
     assert [rule for rule in rules.load(logcheck=path).ignore if "cracking.d/probe" in rule.exempts]
+    write(tmp_path, {"logcheck.conf": "SUPPORT_CRACKING_IGNORE=1\nSUPPORT_CRACKING_IGNORE=0\n"})
+    assert not [rule for rule in rules.load(logcheck=path).ignore if "cracking.d/probe" in rule.exempts]
 
 
 def test_a_malformed_rule_costs_itself_alone(tmp_path: Path) -> None:

@@ -195,3 +195,57 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
     machine.run("systemctl", "stop", SERVICE)
     assert (shows(machine, "ActiveState"), shows(machine, "Result")) == ("inactive", "success")
     assert banned(machine, "203.0.113.9")
+
+
+def groups(machine: Machine) -> set[str]:
+    """The groups that the daemon's process has."""
+    numbers = machine.out("grep", "^Groups:", f"/proc/{shows(machine, 'MainPID')}/status").split()[1:]
+    return {machine.out("getent", "group", number).partition(":")[0] for number in numbers}
+
+
+def of_logcheck(machine: Machine) -> tuple[list[str], int]:
+    """What the daemon says of logcheck's rules, and how many ignore rules there are; none yet, where it starts."""
+    done = machine.run("logwarden", "status", "--json", check=False)
+    answer = json.loads(done.stdout) if done.returncode == 0 else {"problems": [], "rules": {"ignore": 0}}
+    problems = [each for each in answer["problems"] if each.startswith("/etc/logcheck")]
+    return problems, answer["rules"]["ignore"]
+
+
+def test_rules_of_an_installed_logcheck_are_read_and_where_they_cannot_be_it_is_said(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Debian's logcheck leaves /etc/logcheck to its group alone, and may be installed before us or after us."""
+    fetched = subprocess.run(["apt-get", "download", "-qq", "logcheck"], cwd=tmp_path, capture_output=True, check=False)
+    if fetched.returncode or not Path("/etc/logcheck/ignore.d.server").is_dir() or shutil.which("logcheck"):
+        pytest.skip("needs logcheck's package from apt, and logcheck-database installed without it")
+    shutil.copy(next(tmp_path.glob("logcheck_*.deb")), machine.root / "root/logcheck.deb")
+    install(machine)
+    config = machine.root / CONFIG
+    config.write_text(config.read_text() + "\nlogcheck: {rules: true}\n")
+    machine.run("systemctl", "restart", SERVICE, timeout=300)
+    assert of_logcheck(machine)[0] == [], "logcheck-database alone lets everybody read its rules"
+    assert "logcheck" not in groups(machine)
+
+    machine.run("dpkg", "--force-depends", "-i", "/root/logcheck.deb", timeout=300)
+    assert machine.out("stat", "-c", "%a %G", "/etc/logcheck") == "750 logcheck\n"
+    machine.until(lambda: of_logcheck(machine)[1] > 1_000, "logcheck's rules in force after the restart")
+    assert of_logcheck(machine)[0] == []
+    assert groups(machine) >= {"adm", "systemd-journal", "logcheck"}
+
+    (machine.root / "etc/logcheck/ignore.d.server/local.conf").write_text("^x\n")
+    machine.until(lambda: of_logcheck(machine)[0], "the misnamed file")
+    assert "local.conf:1: skipped: its name is not of letters" in of_logcheck(machine)[0][0]
+
+    machine.run("gpasswd", "-d", "logwarden", "logcheck")
+    machine.run("systemctl", "restart", SERVICE, timeout=300)
+    said = (
+        "/etc/logcheck:1: cannot be read: Permission denied: /etc/logcheck is for the group logcheck: "
+        "usermod -aG logcheck logwarden, then start logwarden anew"
+    )
+    assert of_logcheck(machine)[0] == [said]
+    assert "".join(said.split()) in "".join(machine.out("logwarden", "digest", "--preview").split())
+    doctor = " ".join(machine.run("logwarden", "doctor", check=False).stdout.split())
+    assert "usermod -aG logcheck logwarden" in doctor
+
+    install(machine)
+    machine.until(lambda: of_logcheck(machine)[1] > 1_000, "logcheck's rules in force after an upgrade")

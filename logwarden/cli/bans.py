@@ -18,7 +18,7 @@ SOON = 1.0
 """Seconds that whoever pressed the tabulator key waits at most."""
 
 
-class Address(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs
+class Address(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.5
     """An address or prefix. The shell completes those that are banned, or allowed by hand."""
 
     name = "address"

@@ -118,7 +118,7 @@ def _remove_dead(path: str) -> None:
             os.unlink(path)
 
 
-class Range(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs
+class Range(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.5
     """WARNING,CRITICAL in seconds."""
 
     name = "seconds"

@@ -33,7 +33,7 @@ config_option = click.option(
 )
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg] # generic only in click 8.5's stubs
+class Duration(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.5
     """A length of time such as 10m or 1h, as seconds."""
 
     name = "duration"

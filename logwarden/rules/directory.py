@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from ..errors import RuleError
 from ..model import Location, Refusal
+from .access import trouble
 
 MAX_BYTES = 4 << 20
 """A rule file larger than this, in bytes, is something else."""
@@ -60,7 +61,7 @@ def read(path: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise RuleError(f"skipped: cannot be read: {error.strerror}") from error
+        raise RuleError(f"skipped: cannot be read: {trouble(path, error)}") from error
     with os.fdopen(descriptor, "rb") as stream:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode) and not os.path.samefile(path, os.devnull):
@@ -89,7 +90,7 @@ def _names(
                 refused.append(Refusal(Location(directory, 1), "no such directory"))
             continue
         except OSError as error:
-            refused.append(Refusal(Location(place, 1), f"cannot be listed: {error.strerror}"))
+            refused.append(Refusal(Location(place, 1), f"cannot be listed: {trouble(place, error)}"))
             continue
         for name in names:
             path = os.path.join(place, name)

@@ -10,7 +10,7 @@ Owns: which of its files count, and what each directory's rules do:
   attack in the same run. That depends on the other lines: it is reported.)
 
 A rule is what `grep -E -f` takes it for, white space included. A line that is blank, or starts with '#', is none.
-Fails: by a Refusal for each file that run-parts would skip for its name and each that cannot be read.
+Fails: by a Refusal for each file that run-parts would skip (but for what editors leave) and each that cannot be read.
 Source: the script logcheck 1.4.2 (cleanrules, greplogoutput), run-parts(8).
 """
 
@@ -22,10 +22,11 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import RuleError
 from ..model import AttackRule, Dialect, IgnoreRule, Location, Refusal, Severity
+from .access import trouble
 from .directory import is_noise, read
 
 _RUN_PARTS = re.compile(r"[A-Za-z0-9_-]+")
-_CRACKING_IGNORE = re.compile(rb"""^[ \t]*(?:export[ \t]+)?SUPPORT_CRACKING_IGNORE=["']?1\b""", re.MULTILINE)
+_CRACKING_IGNORE = re.compile(rb"""^[ \t]*(?:export[ \t]+)?SUPPORT_CRACKING_IGNORE=["']?(\w*)""", re.MULTILINE)
 
 _RAISING = {"cracking": Severity.ATTACK, "violations": Severity.VIOLATION}
 
@@ -33,8 +34,11 @@ _RAISING = {"cracking": Severity.ATTACK, "violations": Severity.VIOLATION}
 def load(path: str, levels: Sequence[str]) -> tuple[list[IgnoreRule], list[AttackRule], list[Refusal]]:
     """The rules of `path` (/etc/logcheck) at these levels, and what of it is not in force."""
     refused: list[Refusal] = []
-    if not os.path.isdir(path):
-        return [], [], [Refusal(Location(path, 1), "no such directory")]
+    try:
+        os.stat(f"{path}/.")
+    except OSError as error:
+        why = f"cannot be read: {trouble(path, error)}" if isinstance(error, PermissionError) else "no such directory"
+        return [], [], [Refusal(Location(path, 1), why)]
     ignore = [
         IgnoreRule(where, text, dialect=Dialect.GREP)
         for level in levels
@@ -79,7 +83,9 @@ def _exempting(directory: str, raising: Sequence[AttackRule], refused: list[Refu
 
 def _supports_cracking_ignore(path: str, refused: list[Refusal]) -> bool:
     try:
-        return _CRACKING_IGNORE.search(read(f"{path}/logcheck.conf")) is not None
+        return _CRACKING_IGNORE.findall(read(f"{path}/logcheck.conf"))[-1:] == [
+            b"1"
+        ]  # a shell reads it: the last counts
     except RuleError as error:
         if os.path.exists(f"{path}/logcheck.conf"):
             refused.append(Refusal(Location(f"{path}/logcheck.conf", 1), str(error)))
@@ -107,9 +113,20 @@ def _names(directory: str, refused: list[Refusal]) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        refused.append(Refusal(Location(directory, 1), f"cannot be listed: {error.strerror}"))
+        refused.append(Refusal(Location(directory, 1), f"cannot be listed: {trouble(directory, error)}"))
         return []
-    files = [name for name in names if not os.path.isdir(f"{directory}/{name}") and not is_noise(name)]
-    why = "skipped: its name is not of letters, digits, _ and - alone, so logcheck does not read it"
-    refused += [Refusal(Location(f"{directory}/{name}", 1), why) for name in files if not _RUN_PARTS.fullmatch(name)]
-    return [name for name in files if _RUN_PARTS.fullmatch(name)]
+    refused += [
+        Refusal(Location(f"{directory}/{name}", 1), why) for name in names if (why := _why_not(directory, name))
+    ]
+    return [name for name in names if _RUN_PARTS.fullmatch(name) and not os.path.isdir(f"{directory}/{name}")]
+
+
+def _why_not(directory: str, name: str) -> str | None:
+    """Why run-parts skips a name, where that is worth a word."""
+    if _RUN_PARTS.fullmatch(name):
+        return (
+            "skipped: a directory, into which logcheck does not look" if os.path.isdir(f"{directory}/{name}") else None
+        )
+    if is_noise(name):
+        return None
+    return "skipped: its name is not of letters, digits, _ and - alone, so logcheck does not read it"

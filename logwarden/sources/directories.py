@@ -22,8 +22,12 @@ from watchdog.observers.inotify import InotifyObserver
 Heard = Callable[[str, bool], None]
 """Called in the observer's thread with a path, and whether a name came, went or changed there, or was written to."""
 
+Closed = Callable[[str], None]
+"""Called in the observer's thread with the path of a file that was open for writing and is not any more."""
+
 _KINDS = {"modified": False, "created": True, "moved": True, "deleted": True, "attrib": True}
-"""watchdog's event types that matter. Its others (opened, closed) tell of readers too, of ourselves among them."""
+"""watchdog's event types that matter, beside `closed`. Its others (opened, closed_no_write) tell of readers too, of
+ourselves among them."""
 
 
 def directories(pattern: str) -> set[str]:
@@ -44,11 +48,11 @@ def directories(pattern: str) -> set[str]:
 class DirectoryWatch:
     """Watches a changing set of directories. `start` before `watch`, `stop` at the end."""
 
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: Heard, closed: Closed | None = None) -> None:
         logging.getLogger("watchdog").setLevel(
             logging.CRITICAL
         )  # it warns of dropped events, into the log that we read
-        self._handler = _Handler(heard)
+        self._handler = _Handler(heard, closed)
         self._observer = InotifyObserver()
         self._watches: dict[str, tuple[tuple[int, int], ObservedWatch]] = {}
 
@@ -81,11 +85,14 @@ class DirectoryWatch:
 
 
 class _Handler(FileSystemEventHandler):
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: Heard, closed: Closed | None) -> None:
         self._heard = heard
+        self._closed = closed
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        names = _KINDS.get(event.event_type)
+        if event.event_type == "closed" and self._closed:
+            self._closed(os.fsdecode(event.src_path))
+        names = _KINDS.get(str(event.event_type))
         if names is None or (event.is_directory and not names):
             return
         for path in (event.src_path, getattr(event, "dest_path", "")):
