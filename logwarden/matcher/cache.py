@@ -15,7 +15,6 @@ import os
 import tempfile
 import zlib
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,11 +39,16 @@ def version() -> str:
     for room in (here, here.parent / "ere", here.parent / "header"):
         for path in sorted(room.glob("*.py")):
             digest.update(path.read_bytes())
+    return f"{__version__} {digest.hexdigest()} {hyperscan_version() or 'none'}"
+
+
+def hyperscan_version() -> str | None:
+    """The version of Hyperscan; None where there is none, or none that logwarden was built for."""
     try:
-        engine = metadata.version("hyperscan")
-    except metadata.PackageNotFoundError:
-        engine = "none"
-    return f"{__version__} {digest.hexdigest()} {engine}"
+        from . import _hyperscan
+    except ImportError:
+        return None
+    return _hyperscan.VERSION
 
 
 def dump(built: Built) -> bytes:
