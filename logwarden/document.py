@@ -9,6 +9,7 @@ Fails: with ConfigError where the text is no YAML at all; `problems` returns eve
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,11 +34,12 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The plain data of a YAML file, and the line on which each value, or its key, stands."""
+    """The plain data of a YAML file, and the line on which each value, or its key, stands. `digest` is the file's."""
 
     file: str
     data: Any
     lines: Mapping[Path, int]
+    digest: str
 
     def where(self, path: Sequence[str | int]) -> Location:
         """The place of the value at `path`, or of the nearest ancestor that stands in the file."""
@@ -134,14 +136,15 @@ def parse(content: bytes, file: str) -> Document:
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{file}:1: is larger than {MAX_BYTES >> 20} MiB")
     lines: dict[Path, int] = {}
+    digest = hashlib.blake2b(content, digest_size=32).hexdigest()
     try:
         _refuse_excess(content, file)
         loader = _LOADER(content)
         node = loader.get_single_node()
         if node is None:
-            return Document(file, None, lines)
+            return Document(file, None, lines, digest)
         _survey(node, (), lines, file)
-        return Document(file, loader.construct_document(node), lines)
+        return Document(file, loader.construct_document(node), lines, digest)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(f"{file}:{mark.line + 1 if mark else 1}: {error.problem}") from error

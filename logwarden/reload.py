@@ -63,7 +63,7 @@ class Reloader:
     def _build(self, settings: Config, reread: bool, replies: tuple[Reply, ...]) -> None:
         try:
             if reread:
-                settings = config.load(settings.file or config.DEFAULT_PATH)
+                settings = config.load(settings.file or config.DEFAULT_PATH, remember=True)
             self._done(Rebuilt(replies, watch.build(settings)))
         except LogwardenError as error:
             self._done(Rebuilt(replies, error))

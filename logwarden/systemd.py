@@ -2,7 +2,7 @@
 
 Written out, and not python-systemd's, because a daemon of Type=notify that lacks that package would never be ready.
 The protocol is sd_notify(3): one datagram of NAME=VALUE lines; a socket name that starts with '@' is abstract.
-Never fails: without NOTIFY_SOCKET, or with nobody listening, it does nothing.
+Never fails: without NOTIFY_SOCKET, or with nobody listening, it does nothing; what is not taken in time is not said.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import os
 import socket
 from collections.abc import Mapping
 
+PATIENCE = 1.0
+"""Seconds that systemd may take for a notification while its queue is full: lines are waiting."""
+
 
 def notify(*, environ: Mapping[str, str] = os.environ, **fields: str | int) -> None:
     """Send `fields` (names in capitals) as one notification."""
@@ -20,6 +23,7 @@ def notify(*, environ: Mapping[str, str] = os.environ, **fields: str | int) -> N
         return
     content = "\n".join(f"{key}={str(value).replace(chr(10), ' ')}" for key, value in fields.items())
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+        door.settimeout(PATIENCE)
         door.connect("\0" + name[1:] if name[0] == "@" else name)
         door.send(content.encode())
 

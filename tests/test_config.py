@@ -1,13 +1,14 @@
 """The config file: defaults, and an error that names the place for everything that is wrong."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden import config
+from logwarden import config, memory
 from logwarden.errors import ConfigError
 from logwarden.firewall import Hook, Settings
 from logwarden.tracker import Aggregation
@@ -181,3 +182,84 @@ json_like = st.recursive(
 @given(st.dictionaries(st.sampled_from(sorted(config.schema()["properties"])), json_like, max_size=3))
 def test_any_value_under_any_key_is_a_config_or_an_error(data: dict[str, object]) -> None:
     assert accepted_or_refused(json.dumps(data).encode()).startswith("x.yaml:1:")
+
+
+# --- what is remembered of a config ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """What is remembered of a config that was in order, which stands in tmp_path/logwarden.yaml."""
+    (tmp_path / "state").mkdir()
+    load(tmp_path, f"state: {tmp_path}/state\nhost: first\n")
+    config.load(f"{tmp_path}/logwarden.yaml", remember=True)
+    return tmp_path / "state/cache/config.json"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files about which the schema was asked."""
+    asked: list[str] = []
+
+    def problems(self: config.Document, schema: object) -> list[object]:
+        asked.append(self.file)
+        return []
+
+    monkeypatch.setattr(config.Document, "problems", problems)
+    return asked
+
+
+def test_a_config_that_was_in_order_is_not_held_against_the_schema_again(
+    kept: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    assert config.load(f"{tmp_path}/logwarden.yaml", remember=True).host == "first"
+    assert asked == []
+    assert [path.name for path in kept.parent.iterdir()] == ["config.json"]
+
+
+def test_an_edited_config_is(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "logwarden.yaml").write_text(f"state: {tmp_path}/state\nhost: 3\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r":2: host: expected .*, not 3"):
+            config.load(f"{tmp_path}/logwarden.yaml", remember=True)
+
+
+@pytest.mark.parametrize("damage", [lambda old: b"", lambda old: old[:-1], lambda old: old[:40] + b"x" + old[41:]])
+def test_what_is_remembered_is_not_believed_where_it_is_damaged(
+    kept: Path, tmp_path: Path, asked: list[str], damage: Callable[[bytes], bytes]
+) -> None:
+    kept.write_bytes(damage(kept.read_bytes()))
+    for _ in range(2):
+        config.load(f"{tmp_path}/logwarden.yaml", remember=True)
+    assert asked == [f"{tmp_path}/logwarden.yaml"]
+
+
+def test_nor_where_another_version_wrote_it(
+    kept: Path, tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_version", lambda: b"another")
+    for _ in range(2):
+        config.load(f"{tmp_path}/logwarden.yaml", remember=True)
+    assert asked == [f"{tmp_path}/logwarden.yaml"]
+
+
+def test_where_it_cannot_be_written_the_schema_is_asked_each_time(kept: Path, tmp_path: Path, asked: list[str]) -> None:
+    kept.unlink()
+    kept.parent.rmdir()
+    kept.parent.write_text("a file stands where the directory would")
+    for _ in range(2):
+        assert config.load(f"{tmp_path}/logwarden.yaml", remember=True).host == "first"
+    assert len(asked) == 2
+
+
+def test_a_state_directory_is_not_made_for_it(tmp_path: Path) -> None:
+    load(tmp_path, f"state: {tmp_path}/none\n")
+    config.load(f"{tmp_path}/logwarden.yaml", remember=True)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("text", ["state: 3", "state: [x]", "- state", "just text", "state: {a: b}"])
+def test_a_config_that_names_no_place_for_it_is_refused_as_ever(tmp_path: Path, text: str) -> None:
+    (tmp_path / "logwarden.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r":1: .*expected"):
+        config.load(f"{tmp_path}/logwarden.yaml", remember=True)

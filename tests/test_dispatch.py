@@ -35,6 +35,12 @@ def readable(regex: str, *programs: str) -> Pattern | None:
         return None
 
 
+def candidates(made: list[Pattern], *given: bytes) -> dict[int, list[int]]:
+    """Which of `given` each may match."""
+    found = Dispatch(dict(enumerate(made))).candidates(lines.views(b"".join(line + b"\n" for line in given)))
+    return {id_: list(indices) for id_, indices in found.items()}
+
+
 names = st.sampled_from(
     ["sshd", "su", "s[su]", "(CRON|cron)", "sshd(-session)?", "[[:alpha:]]+", "su(: )?x", "(su)?", ""]
 )
@@ -72,13 +78,42 @@ def test_what_is_found_is_what_trying_every_rule_finds(made: list[Pattern], more
     random = Random(seed)
     engine = RegexEngine(made, Patience())
     own = [line for rule in made for line in lines_for(rule, random)]
-    for line in [*own, *more, *(HEADER + text for text in more), *(HEADER + b"sshd[1]: " + text for text in more)]:
+    given = [*own, *more, *(HEADER + text for text in more), *(HEADER + b"sshd[1]: " + text for text in more)]
+    expected: list[tuple[int, int]] = []
+    end = -1
+    for line in given:
         view = lines.view(line)
-        found = sorted(engine.try_all(view, len(line)))
-        assert found == [(n, True) for n, rule in enumerate(made) if try_one(Patience(), rule, view, len(line))]
+        matching = [n for n, rule in enumerate(made) if try_one(Patience(), rule, view, len(line))]
+        assert sorted(engine.try_all(view, len(line))) == [(n, True) for n in matching]
+        end += len(line) + 1
+        expected += [(end, n) for n in matching]
         alone = lines.View(None, None, random.choice([None, b"*", b"su"]), line)
         found = sorted(engine.try_all(alone, len(line)))
         assert found == [(n, True) for n, rule in enumerate(made) if try_one(Patience(), rule, alone, len(line))]
+    found_in_block = engine.scan(b"".join(line + b"\n" for line in given))
+    assert (sorted(found_in_block.matches), found_in_block.late) == (expected, [])
+
+
+def test_what_a_group_matched_in_one_line_is_forgotten_in_the_next() -> None:
+    engine = RegexEngine([pattern(r"^(a|b)?y\1$")], Patience())
+    assert engine.scan(b"aya\nya\nbyb\nyb\n").matches == [(3, 0), (10, 0)]
+
+
+def test_a_block_of_empty_lines_is_one_like_any_other() -> None:
+    engine = RegexEngine([pattern("^a*$"), pattern("^b+$")], Patience())
+    assert engine.scan(b"\n" * 200_000).matches == [(end, 0) for end in range(200_000)]
+
+
+@pytest.mark.slow
+def test_the_line_that_takes_too_long_is_known_among_many() -> None:
+    slow, quick = pattern(r"^(a|aa)*(a|aa)*(a|aa)*(x|y)\4$"), pattern("^a*xy?")
+    quick.rank = 1
+    engine = RegexEngine([slow, quick], Patience())
+    block = b"axx\n" + b"a" * 5_000 + b"xy\naaxx\n"
+    slow_end = block.index(b"y\n") + 1
+    found = engine.scan(block)
+    assert sorted(found.matches) == [(3, 0), (3, 1), (slow_end, 1), (len(block) - 1, 1)], "suspended for the last one"
+    assert found.late == [(slow_end, 0)]
 
 
 @given(messages.filter(lambda regex: "1" not in regex), st.integers(0, 2**32))
@@ -120,16 +155,18 @@ def test_what_may_be_of_another_program_is_not_divided(rest: str) -> None:
 
 def test_a_rule_is_a_candidate_where_the_line_shows_its_signs_alone() -> None:
     made = [pattern(HEAD + r"sshd\[[0-9]+\]: Accepted .* for root"), pattern("one line|other"), pattern("x+", "su")]
-    dispatch = Dispatch(dict(enumerate(made)))
-    assert dispatch.candidates(lines.view(HEADER + b"sshd[1]: Accepted key for root")) == [0]
-    assert dispatch.candidates(lines.view(HEADER + b"sshd[1]: Accepted key for ada")) == []
-    assert dispatch.candidates(lines.view(HEADER + b"sshd-session[1]: Accepted key for root")) == []
-    assert dispatch.candidates(lines.view(b"an other one line")) == [1]
-    assert dispatch.candidates(lines.view(HEADER + b"su: xx")) == [2]
+    given = [
+        HEADER + b"sshd[1]: Accepted key for root",
+        HEADER + b"sshd[1]: Accepted key for ada",
+        HEADER + b"sshd-session[1]: Accepted key for root",
+        b"an other one line",
+        HEADER + b"su: xx",
+        HEADER + b"sshd[2]: Accepted password for root",
+    ]
+    assert candidates(made, *given) == {0: [0, 5], 1: [3], 2: [4]}
 
 
 def test_a_rule_of_ten_thousand_letters_is_filed_like_any_other() -> None:
     long = [pattern(f"{n}{'a' * 10_000}") for n in range(20)]
-    dispatch = Dispatch(dict(enumerate(long)))
-    assert dispatch.candidates(lines.view(b"7" + b"a" * 10_000)) == [7]
+    assert candidates(long, b"7" + b"a" * 10_000) == {7: [0]}
     assert len(prefilter.signs(ere.parse(b"|".join(b"%d" % n for n in range(500))), anywhere=False)) == 1

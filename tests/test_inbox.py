@@ -149,6 +149,16 @@ def test_without_systemd_nothing_is_told(tmp_path: Path) -> None:
     systemd.notify(environ={"NOTIFY_SOCKET": str(tmp_path / "nobody")}, READY=1)
 
 
+def test_systemd_that_does_not_listen_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "PATIENCE", 0.001)
+    queued = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
+        door.bind(str(tmp_path / "notify"))
+        for number in range(queued + 3):
+            systemd.notify(environ={"NOTIFY_SOCKET": str(tmp_path / "notify")}, STATUS=number)
+        assert door.recv(1000) == b"STATUS=0"
+
+
 @pytest.mark.parametrize(
     ("environ", "interval"),
     [

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from .. import config
 from ..digest import Shapes
 from ..errors import EdgeError
-from ..mailing import SHAPES
 from ..model import Entry, Outcome
+from ..period import SHAPES
 from ..state import Search
 
 MOST = 10_000

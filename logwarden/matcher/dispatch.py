@@ -3,17 +3,17 @@
 Native rules name their programs; of most of logcheck's rules it can be said as well (`tags.split`). Rules are parsed
 for that when the first line comes, native ones when the first comes that they are for.
 
-Never: leaves out a rule that matches. What a line invents as a program costs no more than the globs among the names,
-and no more is remembered of it than the bounds here say.
+Never: leaves out a rule that matches, or names a native one that is for another program. What a line invents as a
+program costs no more than the globs among the names, and no more is remembered of it than the bounds here say.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from . import globs
-from .lines import View
+from .lines import Views
 from .patterns import Outline, Pattern, Scope
 from .prefilter import Prefilter
 
@@ -31,14 +31,18 @@ class Dispatch:
         self._of_program = functools.lru_cache(_PROGRAMS)(self._find_of_program)
         self._of_ids = functools.lru_cache(_PROGRAMS)(self._prefilter)
 
-    def candidates(self, view: View) -> list[int]:
-        """The ids of the patterns that may match a line, none twice."""
-        found = [] if view.raw is None else self._lines.candidates(view.raw)
-        if view.text is not None:
-            found += self._rests.candidates(view.text)
-        if view.message is not None:
-            found += self._of_program(view.program).candidates(view.message)
+    def candidates(self, views: Views) -> dict[int, Sequence[int]]:
+        """The ids of the patterns that may match a line, each with the indices of these lines, in order."""
+        found: dict[int, Sequence[int]] = {}
+        for id_, indices in self._candidates(views):
+            found[id_] = sorted({*found[id_], *indices}) if id_ in found else indices
         return found
+
+    def _candidates(self, views: Views) -> Iterator[tuple[int, Sequence[int]]]:
+        yield from self._lines.candidates(views.raws, views.with_raw)
+        yield from self._rests.candidates(views.texts, views.with_text)
+        for program, indices in views.with_message.items():
+            yield from self._of_program(program).candidates(views.messages, indices)
 
     @functools.cached_property
     def _lines(self) -> Prefilter:
@@ -85,4 +89,5 @@ class Dispatch:
 
 
 def _names(pattern: Pattern) -> set[bytes]:
-    return {name.encode("utf-8", "surrogateescape") for name in pattern.rule.programs}
+    names = (name for name in pattern.rule.programs if not globs.is_glob(name))
+    return {name.encode("utf-8", "surrogateescape") for name in names}

@@ -9,6 +9,8 @@ Owns: that form. It is never mixed with raw lines, so that no raw line can be ta
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .. import header
@@ -16,7 +18,9 @@ from ..header import Parts
 
 _HEADER = b"Jan  1 00:00:00 - "
 _JUST_HEADER = re.compile(header.HEADER)
-_LAYOUT = re.compile(rb"(%s)(?:(%s)(?:%s)?: )?" % (header.HEADER, header.PROGRAM, header.PID))
+_TAG = rb"(?:(%s)(?:%s)?: )?" % (header.PROGRAM, header.PID)
+_LINE = re.compile(rb"(%s)%s" % (header.HEADER, _TAG))
+_LINES = re.compile(rb"^(?:%s(%s(.*))|.*)\n" % (header.HEADER, _TAG), re.MULTILINE)
 
 
 def canonical(line: bytes, parts: Parts) -> bytes:
@@ -50,9 +54,47 @@ class View(NamedTuple):
     message: bytes | None
 
 
+class Views(NamedTuple):
+    """The same of many lines: each part of each line, and which of the lines have it, by their indices. What stands
+    in the place of a part that a line has not means nothing."""
+
+    raws: Sequence[bytes]
+    texts: Sequence[bytes]
+    messages: Sequence[bytes]
+    with_raw: Sequence[int]
+    with_text: Sequence[int]
+    with_message: Mapping[bytes | None, Sequence[int]]
+    """By program."""
+
+
+def views(block: bytes) -> Views:
+    """What rules see of each line of a block of whole lines."""
+    raws = block.split(b"\n")[:-1]
+    texts, programs, messages = zip(*_LINES.findall(block), strict=True) if raws else ((), (), ())
+    with_text = [index for index, text in enumerate(texts) if text or _LINE.match(raws[index])]
+    with_message: defaultdict[bytes | None, list[int]] = defaultdict(list)
+    for index, program in enumerate(programs):
+        with_message[program].append(index)
+    with_message.pop(b"", None)
+    return Views(raws, texts, messages, range(len(raws)), with_text, with_message)
+
+
+def views_of(view: View) -> Views:
+    """The Views of one line."""
+    raw, text, program, message = view
+    return Views(
+        (raw or b"",),
+        (text or b"",),
+        (message or b"",),
+        () if raw is None else (0,),
+        () if text is None else (0,),
+        {} if message is None else {program: (0,)},
+    )
+
+
 def view(line: bytes) -> View:
     """What rules see of a line that is shown to an engine."""
-    found = _LAYOUT.match(line)
+    found = _LINE.match(line)
     if not found:
         return View(line, None, None, None)
     return View(line, line[found.end(1) :], found[2], line[found.end() :] if found[2] else None)

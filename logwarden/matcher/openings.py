@@ -47,8 +47,9 @@ def _advance(node: Node, reached: _Reached) -> _Reached:
         case Repeat(inner, 0, 1):
             return _limited(reached | _advance(inner, reached), reached)
         case Repeat(inner, low, high) if low:
-            once = _advance(inner, reached)
-            return once if high == 1 else _ended(once)
+            for _ in range(min(low, _LONGEST)):
+                reached = _advance(inner, reached)
+            return reached if high == low <= _LONGEST else _ended(reached)
         case Group(_, inner) | Capture(_, inner):
             return _advance(inner, reached)
         case Assertion():

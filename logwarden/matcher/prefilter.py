@@ -2,7 +2,7 @@
 
 To run one rule costs microseconds, to look a text up a tenth of that, and of thousands of rules one or two match a
 line. So rules are filed under the first bytes of what they match, and are candidates where the line also holds the
-texts without which they cannot match.
+texts without which they cannot match. All lines of a file are looked through at once.
 
 Owns: what is said of a rule's tree for that (`Signs`), and the files.
 Never: runs a rule, or leaves out one that matches. It keeps nothing of the lines it sees.
@@ -10,8 +10,11 @@ Never: runs a rule, or leaves out one that matches. It keeps nothing of the line
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from .. import ere
@@ -25,9 +28,9 @@ _SHORTEST = 3
 """Bytes of a text that is worth being looked for: `: ` is in every line."""
 _LONGEST = 32
 """Bytes of a text that are looked for where many are: the rest tells little, and a regex has to be compiled of them."""
-_MOST_TEXTS = 8
+_MOST_TEXTS = 3
 _MOST_CASES = 16
-_MANY = 6
+_MANY = 32
 """Texts of a file that are not looked for one by one before it is known that one of them is there."""
 
 
@@ -89,50 +92,94 @@ class Prefilter:
     """Rules by their signs."""
 
     def __init__(self, rules: Iterable[tuple[int, Sequence[Signs]]]) -> None:
-        self._entries: dict[bytes, list[_Entry]] = {b"": []}
+        self._entries: dict[bytes, list[_Entry]] = {}
         for id_, cases in rules:
             for begins, texts in cases:
                 for opening in begins:
                     self._entries.setdefault(opening, []).append((texts[0] if texts else b"", texts[1:], id_))
-        self._opening = re.compile(_trie(self._entries, longest=True)).match
+        self._opening = re.compile(rb"(%s).*\n" % _trie({b"", *self._entries}, longest=True)).findall
         self._files: dict[bytes, _File] = {}
+        self._by_entries: dict[tuple[_Entry, ...], _File] = {}
 
-    def candidates(self, text: bytes) -> list[int]:
-        """The ids of the rules that may match `text`, none twice."""
-        opening = self._opening(text)[0]  # type: ignore[index]  # one of them is empty
-        file = self._files.get(opening) or self._file(opening)
-        found = list(file.always)
-        if file.any_of is None or file.any_of.search(text):
-            for one, others, id_ in file.entries:
-                if one in text:
-                    for other in others:
-                        if other not in text:
-                            break
-                    else:
-                        found.append(id_)
-        return found if len(found) < 2 else list(dict.fromkeys(found))
+    def candidates(self, texts: Sequence[bytes], indices: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
+        """The ids of the rules that may match one of the texts with these indices, each with which of them, in order.
+        A rule may come more than once, and the same text with it."""
+        if not self._entries or not indices:
+            return
+        filed: defaultdict[_File, list[int]] = defaultdict(list)
+        files = self._files
+        block = _joined(texts, indices)
+        for opening, index in zip(self._opening(block), indices, strict=True):
+            filed[files.get(opening) or self._file(opening)].append(index)
+        for file, those in filed.items():
+            for id_ in file.always:
+                yield id_, those
+            if file.any_of:
+                those = [index for index in those if file.any_of(texts[index])]
+            if file.by_text and those:
+                left = block if len(those) == len(indices) else _joined(texts, those)
+                ends: list[int] = []
+                for one, entries in file.by_text.items():
+                    if one in left:
+                        ends = ends or _ends(texts, those)
+                        holding = [those[which] for which in _where(one, left, ends)]
+                        yield from _narrowed(entries, texts, holding)
 
     def _file(self, opening: bytes) -> _File:
         """The file of texts for which `opening` is the longest of all that they begin with."""
         shorter = [opening[:size] for size in range(len(opening) + 1)]
-        entries = [entry for each in shorter for entry in self._entries.get(each, ())]
-        always = [id_ for text, _, id_ in entries if not text]
-        texts = {text[:_LONGEST] for text, _, _ in entries if text}
-        any_of = re.compile(_trie(texts, longest=False)) if len(texts) > _MANY else None
-        return self._files.setdefault(opening, _File(always, [entry for entry in entries if entry[0]], any_of))
+        entries = tuple(entry for each in shorter for entry in self._entries.get(each, ()))
+        if entries not in self._by_entries:
+            self._by_entries[entries] = _File(entries)
+        return self._files.setdefault(opening, self._by_entries[entries])
 
 
 _Entry = tuple[bytes, tuple[bytes, ...], int]
 """A text that a rule needs, the others, and the rule's id."""
 
 
-class _File(NamedTuple):
-    """Rules: those of which nothing more is known, and the others. `any_of` finds any of the first texts of these,
-    where they are many, so that it takes one look to know that none applies."""
+class _File:
+    """Rules: those of which nothing more is known, and the others by the first of their texts. `any_of` finds any of
+    these, where they are many, so that it takes one look to know that none applies."""
 
-    always: list[int]
-    entries: list[_Entry]
-    any_of: re.Pattern[bytes] | None
+    def __init__(self, entries: Iterable[_Entry]) -> None:
+        self.by_text: dict[bytes, list[tuple[tuple[bytes, ...], int]]] = {}
+        for text, others, id_ in entries:
+            self.by_text.setdefault(text, []).append((others, id_))
+        self.always = dict.fromkeys(id_ for _, id_ in self.by_text.pop(b"", ()))
+        self.any_of: Callable[[bytes], object] | None = None
+        if len(self.by_text) > _MANY:
+            self.any_of = re.compile(_trie({text[:_LONGEST] for text in self.by_text}, longest=False)).search
+
+
+def _joined(texts: Sequence[bytes], indices: Iterable[int]) -> bytes:
+    return b"\n".join([*[texts[index] for index in indices], b""])
+
+
+def _ends(texts: Sequence[bytes], indices: Iterable[int]) -> list[int]:
+    """Where each of the texts ends, behind its newline, in their `_joined`."""
+    return list(itertools.accumulate([len(texts[index]) + 1 for index in indices]))
+
+
+def _where(one: bytes, block: bytes, ends: Sequence[int]) -> Iterator[int]:
+    """The numbers of the lines of a block that hold a text."""
+    at = block.find(one)
+    while at >= 0:
+        which = bisect_right(ends, at)
+        yield which
+        at = block.find(one, ends[which])
+
+
+def _narrowed(
+    entries: Iterable[tuple[tuple[bytes, ...], int]], texts: Sequence[bytes], indices: Sequence[int]
+) -> Iterator[tuple[int, Sequence[int]]]:
+    """The entries, each with the texts that hold all of its others."""
+    for others, id_ in entries:
+        left = indices
+        for other in others:
+            left = [index for index in left if other in texts[index]]
+        if left:
+            yield id_, left
 
 
 def _trie(texts: Iterable[bytes], *, longest: bool) -> bytes:

@@ -1,24 +1,26 @@
-"""The portable engine: the `regex` package, line by line, each rule with a timeout.
+"""The portable engine: the `regex` package, rule by rule, each with a timeout.
 
 Owns: rules that Hyperscan cannot take; all rules, where there is no Hyperscan. Of these only those that may match
-a line (`dispatch`) are tried on it.
-Never: raises for a line. A rule that takes too long is noted (`engine.Patience`) and not tried again.
+a line (`dispatch`) are tried on it: one rule on all such lines of a block at once, for it is the call that costs; on
+one line after the other where that takes too long.
+Never: raises for a line. A rule that takes too long for a line is noted (`engine.Patience`) and not tried again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import RuleError
 from . import lines
 from .dispatch import Dispatch
 from .engine import Found, Patience, Swept
-from .lines import View
+from .lines import View, Views
 from .patterns import Pattern
 
 
 class RegexEngine:
-    """Patterns, tried one by one on each line of those that may match it."""
+    """Patterns, each tried on the lines that it may match."""
 
     def __init__(self, patterns: Sequence[Pattern], patience: Patience) -> None:
         self.patterns = dict(enumerate(patterns))
@@ -27,12 +29,13 @@ class RegexEngine:
 
     def scan(self, block: bytes) -> Found:
         """All matches in `block`."""
+        views = lines.views(block)
+        lengths = list(map(len, views.raws))
+        ends = [end - 1 for end in itertools.accumulate(length + 1 for length in lengths)]
         found = Found([], [])
-        start = 0
-        while (end := block.find(b"\n", start)) >= 0:
-            for id_, matches in self.try_all(lines.view(block[start:end]), end - start):
-                (found.matches if matches else found.late).append((end, id_))
-            start = end + 1
+        for id_, matching, late in self._try_all(views, lengths):
+            found.matches.extend([(ends[index], id_) for index in matching])
+            found.late.extend([(ends[index], id_) for index in late])
         return found
 
     def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
@@ -43,10 +46,50 @@ class RegexEngine:
 
     def try_all(self, view: View, length: int) -> Iterator[tuple[int, bool]]:
         """The ids of the patterns that match a line of `length` bytes, and with False of those that ran out of time."""
-        for id_ in self._dispatch.candidates(view):
-            matches = try_one(self._patience, self.patterns[id_], view, length)
-            if matches is not False:
-                yield id_, matches is True
+        for id_, matching, late in self._try_all(lines.views_of(view), [length]):
+            if matching or late:
+                yield id_, bool(matching)
+
+    def _try_all(self, views: Views, lengths: Sequence[int]) -> Iterator[tuple[int, Sequence[int], Sequence[int]]]:
+        """The ids of the patterns, each with the lines that it matches, and with those on which it ran out of time."""
+        longest = max(lengths, default=0)
+        for id_, indices in self._dispatch.candidates(views).items():
+            pattern = self.patterns[id_]
+            part = pattern.part(views)
+            if len(indices) > 1 and self._patience.allows(pattern, longest):
+                matching = self._try(pattern, [part[index] for index in indices])
+                if matching is not None:
+                    yield id_, [indices[which] for which in matching], ()
+                    continue
+            yield id_, *self._try_each(pattern, part, indices, lengths)
+
+    def _try_each(
+        self, pattern: Pattern, part: Sequence[bytes], indices: Iterable[int], lengths: Sequence[int]
+    ) -> tuple[list[int], list[int]]:
+        """The same for one pattern, with one line after the other, so that it is known which of them takes so long."""
+        matching: list[int] = []
+        late: list[int] = []
+        for index in indices:
+            if self._patience.allows(pattern, lengths[index]):
+                found = self._try(pattern, [part[index]])
+                if found is None:
+                    self._patience.lose(pattern, lengths[index])
+                    late.append(index)
+                elif found:
+                    matching.append(index)
+        return matching, late
+
+    def _try(self, pattern: Pattern, texts: Sequence[bytes]) -> Sequence[int] | None:
+        """Which of the texts a pattern matches; None where it ran out of time."""
+        started = self._patience.timer()
+        try:
+            return pattern.matching(texts)
+        except TimeoutError:
+            return None
+        except RuleError:  # see `try_one`
+            return ()
+        finally:
+            self._patience.spend(pattern, started)
 
 
 def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bool | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..memory import Memory
 from ..model import AttackRule, IgnoreRule, Refusal, RuleSet
 from . import attack as attack_file
 from . import audit, directory
 from . import ignore as ignore_file
 from . import logcheck as logcheck_tree
-from .memory import Memory
 
 LEVELS = ("paranoid", "server", "workstation")
 """logcheck's levels, each hiding what those before it hide and more."""

@@ -19,8 +19,8 @@ from typing import Any
 from .. import document, duration
 from ..document import Document
 from ..errors import ConfigError
+from ..memory import Memory
 from ..model import AttackRule, Location, Policy, Refusal, Sample, Severity
-from .memory import Memory
 
 _OF_RULE = re.compile(r"rules\[([0-9]+)\]")
 

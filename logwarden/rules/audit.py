@@ -22,8 +22,8 @@ import regex
 
 from .. import address, ere
 from ..errors import RuleError
+from ..memory import Memory
 from ..model import AttackRule, Dialect, IgnoreRule, Refusal, Sample, Severity
-from .memory import Memory
 
 Rule = TypeVar("Rule", AttackRule, IgnoreRule)
 

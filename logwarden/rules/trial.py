@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import RuleError
+from ..memory import Memory
 from ..model import AttackRule, IgnoreRule, Refusal
 from . import attack, audit, directory, ignore
-from .memory import Memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ def daemon(config: Path) -> Iterator[subprocess.Popen[bytes]]:
             try:
                 while b"READY=1" not in notices.recv(4096):
                     pass
+                notices.close()  # nobody reads what comes after that
                 yield process
             except TimeoutError:
                 raise SystemExit(f"demo: the daemon did not start:\n{said.read_text()}") from None

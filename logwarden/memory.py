@@ -1,0 +1,86 @@
+"""What was worked out before, by the content that it follows from, so that a start or an edit costs what has changed.
+
+Owns: files of such results, JSON behind a digest, believed only where they are undamaged and this very code wrote them.
+What nobody asked for again is forgotten when a file is written anew, whole or not at all.
+Never: fails. A file that is damaged, or cannot be written, costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from . import __version__
+
+Result = TypeVar("Result")
+
+_DIGEST = 32
+
+
+class Memory:
+    """Results by content. `path` None: for this process alone."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path
+        self._known = _read(path) if path else {}
+        self._asked: dict[str, Any] = {}
+
+    def recall(self, kind: str, content: object, work: Callable[[], Result]) -> Result:
+        """The result of `work`, which depends on nothing but `content`. Both are plain data, as JSON has it."""
+        key = hashlib.blake2b(f"{kind} {json.dumps(content)}".encode(), digest_size=16).hexdigest()
+        if key not in self._asked:
+            self._asked[key] = self._known[key] if key in self._known else work()
+        return self._asked[key]  # type: ignore[no-any-return] # what `work` returned, then or now
+
+    def save(self) -> None:
+        """Write what was asked for, where that is not what the file holds already. Its directory may be missing."""
+        if self._path is None or self._asked.keys() == self._known.keys():
+            return
+        with contextlib.suppress(OSError):
+            directory = os.path.dirname(self._path)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
+            _write(directory, self._path, json.dumps(self._asked).encode())
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as stream:
+            digest, content = stream.read(_DIGEST), stream.read()
+    except OSError:
+        return {}
+    return dict(json.loads(content)) if digest == _digest(content) else {}
+
+
+def _write(directory: str, path: str, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(_digest(content) + content)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, key=_version(), digest_size=_DIGEST).digest()
+
+
+@functools.cache
+def _version() -> bytes:
+    """This program: its code for rules and for the config, as 32 bytes."""
+    here = Path(__file__).parent
+    digest = hashlib.blake2b(__version__.encode(), digest_size=32)
+    rooms = (*(here / "rules").iterdir(), *(here / "ere").iterdir())
+    for path in sorted((*rooms, here / "address.py", here / "document.py", here / "config.schema.json")):
+        if path.suffix in {".py", ".json"}:
+            digest.update(path.read_bytes())
+    return digest.digest()

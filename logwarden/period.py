@@ -1,0 +1,139 @@
+"""A period's digest, of all that state holds: as it would be now, or posted as the period closes.
+
+Owns: which facts stand in it, and the shapes of lines, which state remembers from one digest to the next.
+Never: carries it (`mailing` does). Loaded when a digest is asked for: what makes one is a tenth of a start.
+Fails: with StateError, and then the period is still open and the next try makes its digest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
+
+from . import digest
+from .config import Config
+from .digest import Rendered, Shapes
+from .digest.message import identity
+from .digest.render import render
+from .model import Message, Outcome, Refusal
+from .state import State
+
+WEEK = 7 * 86_400.0
+SHAPES = "shapes"
+"""Where state remembers the shapes of lines that digests have shown."""
+
+Dropped = Callable[[], Mapping[str, int]]
+"""Says which packets the firewall in force has dropped, by prefix."""
+
+
+def preview(
+    state: State, config: Config, refused: Sequence[Refusal], dropped: Dropped, now: float, back: float | None
+) -> Rendered | None:
+    """The digest of the open period as it would be now, or of all that ended in the last `back` seconds.
+
+    None where there is nothing to say.
+    """
+    opened = state.period()
+    if opened is None:
+        return None
+    period, since = opened
+    periods: Sequence[int] = (period,)
+    if back is not None:
+        since = min(since, now - back)
+        periods = state.periods_since(since)
+    return _render(state, config, refused, dropped, periods, since, now, _shapes(state))
+
+
+def close(state: State, config: Config, refused: Sequence[Refusal], dropped: Dropped, now: float) -> Rendered | None:
+    """Close the open period and post its digest, in one transaction. None where there is nothing to say."""
+    opened = state.period()
+    if opened is None:
+        return None
+    period, since = opened
+    shapes = _shapes(state)
+    rendered = _render(state, config, refused, dropped, (period,), since, now, shapes)
+    with state.transaction() as tx:
+        tx.close_period(period, now)
+        if rendered:
+            tx.remember(SHAPES, shapes.dump())
+            tx.post(_message(config, rendered, period, since, now), now)
+    return rendered
+
+
+def _shapes(state: State) -> Shapes:
+    return Shapes.load(state.recall(SHAPES) or [])
+
+
+def _render(
+    state: State,
+    config: Config,
+    refused: Sequence[Refusal],
+    dropped: Dropped,
+    periods: Sequence[int],
+    since: float,
+    now: float,
+    shapes: Shapes,
+) -> Rendered | None:
+    built = digest.build(
+        chain.from_iterable(map(state.entries, periods)),
+        host=config.host,
+        since=since,
+        until=now,
+        shapes=shapes,
+        refused=refused,
+        rhythm=state.rhythm(now - WEEK),
+        dropped=dropped(),
+        **_facts(state, periods),
+    )
+    return None if built.empty else render(built, templates=config.digest.templates, subject=config.digest.subject)
+
+
+def _facts(state: State, periods: Sequence[int]) -> dict[str, Any]:
+    """What was counted, done and said in these periods, together."""
+    of = partial(_each, periods)
+    bans = list(chain.from_iterable(of(state.bans_made)))
+    ever, now = state.times_by_prefix(), Counter(ban.prefix for ban in bans)
+    return {
+        "bans": bans,
+        "before": {prefix: ever.get(prefix, 0) - times for prefix, times in now.items()},
+        "notices": list(chain.from_iterable(of(state.notices))),
+        "counts": _added(of(state.tallies)),
+        "read": dict(sum(map(Counter, of(state.read)), Counter())),
+        "hits": dict(sum(map(Counter, of(state.rule_hits)), Counter())),
+    }
+
+
+T = TypeVar("T")
+
+
+def _each(periods: Sequence[int], ask: Callable[[int], T]) -> list[T]:
+    return [ask(period) for period in periods]
+
+
+def _added(tallies: Sequence[Mapping[str, Mapping[Outcome, int]]]) -> dict[str, dict[Outcome, int]]:
+    """Lines by source and outcome, of several periods."""
+    total: dict[str, dict[Outcome, int]] = {}
+    for source, counts in chain.from_iterable(each.items() for each in tallies):
+        known = total.setdefault(source, dict.fromkeys(Outcome, 0))
+        for outcome, lines in counts.items():
+            known[outcome] += lines
+    return total
+
+
+def _message(config: Config, rendered: Rendered, period: int, since: float, now: float) -> Message:
+    """The same period always gives the same Message-ID: a digest that is sent twice can be recognised."""
+    message_id = identity(f"{period}.{int(since)}", config.host)
+    sender, to = config.digest.sender, config.digest.to
+    content = digest.compose(
+        rendered,
+        sender=sender,
+        recipients=to,
+        message_id=message_id,
+        date=now,
+        host=config.host,
+        thread=identity("digest", config.host),
+    )
+    return Message(0, message_id, sender, to, content, subject=rendered.subject)
