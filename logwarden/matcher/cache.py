@@ -14,7 +14,6 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 from .. import __version__
@@ -38,11 +37,16 @@ def version() -> str:
     for room in (here, here.parent / "ere", here.parent / "header"):
         for path in sorted(room.glob("*.py")):
             digest.update(path.read_bytes())
+    return f"{__version__} {digest.hexdigest()} {hyperscan_version() or 'none'}"
+
+
+def hyperscan_version() -> str | None:
+    """The version of Hyperscan; None where there is none, or none that logwarden was built for."""
     try:
-        engine = metadata.version("hyperscan")
-    except metadata.PackageNotFoundError:
-        engine = "none"
-    return f"{__version__} {digest.hexdigest()} {engine}"
+        from . import _hyperscan
+    except ImportError:
+        return None
+    return _hyperscan.VERSION
 
 
 def dump(built: Built) -> bytes:

@@ -12,7 +12,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -45,7 +44,7 @@ def compile(  # noqa: A001 - as in re.compile
     Compiled databases are kept in `cache_dir`. With `run`, they are compiled in a child process. `portable`: by the
     `regex` engine alone, which is also what serves where there is no Hyperscan.
     """
-    portable = find_spec("hyperscan") is None if portable is None else portable
+    portable = cache.hyperscan_version() is None if portable is None else portable
     rules = _by_text((*ruleset.ignore, *ruleset.attack))
     texts = list(rules)
     make: Build = _Child(run, portable) if run else lambda missing: [build(missing, portable=portable)]
