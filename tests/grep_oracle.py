@@ -93,6 +93,14 @@ class Combined:
         self.rules = list(emitted)
         self.database = hyperscan_database(list(emitted.values())) if emitted else None
 
+    def scan_alone(self, lines: Sequence[bytes]) -> dict[int, set[int]]:
+        """The same as `scan`, from a scan for each line."""
+        found: dict[int, set[int]] = {}
+        for index, line in enumerate(lines):
+            for rule in self.scan([line]):
+                found.setdefault(rule, set()).add(index)
+        return found
+
     def scan(self, lines: Sequence[bytes]) -> dict[int, set[int]]:
         """For each rule the indices of the lines that match, from one scan of one block."""
         starts = line_starts(lines)
@@ -116,12 +124,17 @@ def hyperscan_matches(database: Database, block: bytes) -> list[tuple[int, int]]
 
 
 def by_hyperscan(node: ere.Node, lines: Sequence[bytes]) -> frozenset[int] | None:
-    """The same of Hyperscan, in one block; None where it cannot take the rule, which then is the other engine's."""
+    """The same of Hyperscan, which must be the same in one block and line by line; None where it cannot take the rule,
+    which then is the other engine's."""
     try:
         one = Combined([node])
     except ValueError:
         return None
-    return None if one.refused else frozenset(one.scan(lines).get(0, ()))
+    if one.refused:
+        return None
+    within, alone = one.scan(lines).get(0, set()), one.scan_alone(lines).get(0, set())
+    assert within == alone, [lines[index] for index in within ^ alone]
+    return frozenset(within)
 
 
 def example(node: ere.Node, random: Random) -> bytes:
