@@ -13,7 +13,6 @@ own directories is only asked whether it compiles and can match an empty message
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -21,6 +20,7 @@ from typing import TypeVar
 import regex
 
 from .. import address, ere
+from ..blake2 import blake2b
 from ..errors import RuleError
 from ..memory import Memory
 from ..model import AttackRule, Dialect, IgnoreRule, Refusal, Sample, Severity
@@ -200,7 +200,7 @@ class _Samples:
         """What stands for all of it."""
         if programs not in self._digests:
             samples = repr([(line, str(rule)) for line, rule in self.of(programs)])
-            self._digests[programs] = hashlib.blake2b(samples.encode()).hexdigest()
+            self._digests[programs] = blake2b(samples.encode()).hexdigest()
         return self._digests[programs]
 
     def refuse_hiding(self, rule: IgnoreRule, tree: ere.Node) -> None:
