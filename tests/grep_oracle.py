@@ -15,11 +15,15 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from random import Random
 
-import hyperscan
+import pytest
 import regex
 
 from logwarden import ere
 from logwarden.ere import nodes
+
+pytest.importorskip("logwarden.matcher._hyperscan", reason="logwarden was built without Hyperscan")
+from logwarden.matcher._hyperscan import Database
+from logwarden.matcher._hyperscan_compiler import compiled
 
 GREP = shutil.which("grep")
 ENVIRONMENT = {"LC_ALL": "C", "PATH": os.environ["PATH"]}
@@ -86,32 +90,51 @@ class Combined:
                 emitted[index] = ere.emit(tree, "hyperscan")
             except ere.UnsupportedError as error:
                 self.refused[index] = str(error)
-        flags = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_ALLOWEMPTY
-        self.database = hyperscan.Database()
-        if emitted:
-            self.database.compile(expressions=list(emitted.values()), ids=list(emitted), flags=flags)
+        self.rules = list(emitted)
+        self.database = hyperscan_database(list(emitted.values())) if emitted else None
+
+    def scan_alone(self, lines: Sequence[bytes]) -> dict[int, set[int]]:
+        """The same as `scan`, from a scan for each line."""
+        found: dict[int, set[int]] = {}
+        for index, line in enumerate(lines):
+            for rule in self.scan([line]):
+                found.setdefault(rule, set()).add(index)
+        return found
 
     def scan(self, lines: Sequence[bytes]) -> dict[int, set[int]]:
         """For each rule the indices of the lines that match, from one scan of one block."""
         starts = line_starts(lines)
         found: dict[int, set[int]] = {}
         block = b"".join(line + b"\n" for line in lines)
-
-        def matched(rule: int, _start: int, end: int, _flags: int, _context: object) -> None:
+        for id_, end in hyperscan_matches(self.database, block) if self.database else ():
             if end < len(block):  # behind the last newline there is no line
-                found.setdefault(rule, set()).add(bisect.bisect_right(starts, end) - 1)
-
-        self.database.scan(block, match_event_handler=matched)
+                found.setdefault(self.rules[id_], set()).add(bisect.bisect_right(starts, end) - 1)
         return found
 
 
+def hyperscan_database(expressions: Sequence[bytes]) -> Database:
+    """What the matcher would have compiled. Raises ValueError where Hyperscan refuses one of them."""
+    return Database(compiled(expressions))
+
+
+def hyperscan_matches(database: Database, block: bytes) -> list[tuple[int, int]]:
+    """The ids of the expressions that match, and where each match ends."""
+    numbers = memoryview(database.scan(block)).cast("I").tolist()
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
 def by_hyperscan(node: ere.Node, lines: Sequence[bytes]) -> frozenset[int] | None:
-    """The same of Hyperscan, in one block; None where it cannot take the rule, which then is the other engine's."""
+    """The same of Hyperscan, which must be the same in one block and line by line; None where it cannot take the rule,
+    which then is the other engine's."""
     try:
         one = Combined([node])
-    except hyperscan.error:
+    except ValueError:
         return None
-    return None if one.refused else frozenset(one.scan(lines).get(0, ()))
+    if one.refused:
+        return None
+    within, alone = one.scan(lines).get(0, set()), one.scan_alone(lines).get(0, set())
+    assert within == alone, [lines[index] for index in within ^ alone]
+    return frozenset(within)
 
 
 def example(node: ere.Node, random: Random) -> bytes:

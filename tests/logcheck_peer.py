@@ -42,10 +42,14 @@ def why_not() -> str | None:
 
 
 def report(rules: Path, log: bytes, level: str, place: Path) -> Mapping[str, set[bytes]]:
-    """What logcheck says of `log` with the rule directory `rules`: for each section its lines. `place` is scratch."""
+    """What logcheck says with the rule directory `rules` once `log` has been written: for each section its lines.
+
+    `place` is scratch: there is `log`, which grows from call to call, and what logcheck remembers of it.
+    """
     root = BUILD / "logcheck"
-    (place / "log").write_bytes(log)
-    (place / "state").mkdir()
+    with (place / "log").open("ab") as file:
+        file.write(log)
+    (place / "state").mkdir(exist_ok=True)
     environment = {
         "PATH": f"{root}/usr/sbin:{root}/usr/bin:{os.environ['PATH']}:/usr/sbin:/sbin",
         "LD_LIBRARY_PATH": ":".join(map(str, root.glob("usr/lib/*"))),

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from random import Random
 
-import hyperscan
 import pytest
 import regex
-from grep_oracle import by_hyperscan, by_regex, example
+from grep_oracle import by_hyperscan, by_regex, example, hyperscan_database, hyperscan_matches
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -182,11 +181,7 @@ def test_nothing_that_is_emitted_matches_a_newline(rule: str, engine: ere.Engine
     if engine == "regex":
         assert not regex.search(emitted, block, regex.MULTILINE)
     else:
-        database = hyperscan.Database()
-        database.compile(expressions=[emitted], ids=[0], flags=hyperscan.HS_FLAG_MULTILINE)
-        hits: list[int] = []
-        database.scan(block, match_event_handler=lambda *match: hits.append(match[2]))
-        assert not hits
+        assert not hyperscan_matches(hyperscan_database([emitted]), block)
 
 
 @pytest.mark.parametrize("rule", [r"(a)\1", r"\<", r"a*\>", r"a^b", "[^\x01-\xff\x00]"])

@@ -111,23 +111,23 @@ def test_old_files_go(tmp_path: Path) -> None:
     assert len(files(tmp_path)) <= 8
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "byte", "head", "text", "other version"])
-def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("damage", ["empty", "cut", "head", "text", "other version", *range(0, 100, 7)])
+def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str | int, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         if damage == "other version":
             patch.setattr(cache, "version", lambda: "0")
         matcher.compile(ruleset(*BASE), tmp_path)
     (path,) = files(tmp_path)
     content = path.read_bytes()
-    middle = len(content) // 2
+    place = len(content) * damage // 100 if isinstance(damage, int) else 0
+    flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
     path.write_bytes(
         {
             "empty": b"",
             "cut": content[:-1],
-            "byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
             "head": content[:30],
             "text": b"hello\n",
-        }.get(damage, content)
+        }.get(damage, content if damage == "other version" else flipped)
     )
     child = Child()
     made = matcher.compile(ruleset(*BASE), tmp_path, run=child)
@@ -138,15 +138,20 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str, monkeypatch: 
     assert len(child.asked) == 1
 
 
-def test_a_database_of_another_processor_is_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["0", "f"])
+def test_a_database_of_another_processor_is_made_again_once(tmp_path: Path, name: str) -> None:
     matcher.compile(ruleset(*BASE), tmp_path)
     (path,) = files(tmp_path)
-    built = cache.load(path.read_bytes())
+    path = path.rename(path.with_name(f"{name * 32}.rules"))  # before and after all that this processor's may be called
+    with path.open("rb") as file:
+        built = cache.load(file)
     assert built is not None
     path.write_bytes(cache.dump(built._replace(database=b"\xff" * len(built.database))))
     child = Child()
-    assert ignored(matcher.compile(ruleset(*BASE), tmp_path, run=child), "rule 7") == "local.rules:8"
+    for _ in range(2):
+        assert ignored(matcher.compile(ruleset(*BASE), tmp_path, run=child), "rule 7") == "local.rules:8"
     assert len(child.asked) == 1
+    assert path not in files(tmp_path)
 
 
 def test_a_cache_that_cannot_be_written_costs_no_rule(tmp_path: Path) -> None:

@@ -9,20 +9,25 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import logcheck_peer
 import pytest
-from grep_oracle import example, mutate
+from grep_oracle import example, grep, mutate
+from sink import Sink
 
 from logwarden import ere, matcher, rules
 from logwarden.ere import nodes
 from logwarden.matcher import prefix
-from logwarden.model import Batch, Dialect, Location, Outcome, Severity, Verdict
+from logwarden.model import Batch, Dialect, Location, Outcome, RuleSet, Severity, Verdict
 from logwarden.rules import logcheck
+from logwarden.sources.file import FileSource, FileSpec
 
 DATABASE = Path("/etc/logcheck")
+HERE = Path(__file__).parent
+BUNDLED = ("demo/sample.log", "captured/hour", "captured/faults")
 HEADER = r"^\w{3} [ :[:digit:]]{11} [._[:alnum:]-]+ "
 
 TREE = {
@@ -60,11 +65,11 @@ def write(root: Path, files: Mapping[str, str]) -> str:
     return str(root)
 
 
-def sections(path: str, lines: list[bytes], level: str) -> dict[str, set[bytes]]:
+def sections(path: str, lines: list[bytes], level: str, *, portable: bool = False) -> dict[str, set[bytes]]:
     """What we report of these lines, by logcheck's sections."""
     ruleset = rules.load(logcheck=path, logcheck_level=level)
     found: dict[str, set[bytes]] = {name: set() for name in logcheck_peer.SECTIONS.values()}
-    compiled = matcher.compile(ruleset)
+    compiled = matcher.compile(ruleset, portable=portable)
     batch = Batch("test", b"".join(line + b"\n" for line in lines), len(lines), "")
     for line, verdict in zip(lines, compiled.classify(batch, 1e9, every=True).verdicts, strict=True):
         if section := _section(verdict):
@@ -290,33 +295,65 @@ def test_a_tree_of_every_pairing_is_reported_as_logcheck_reports_it(
     lines = [f"Jan  1 00:00:00 host {message}".encode() for message in MESSAGES]
     (tmp_path / "peer").mkdir()
     expected = logcheck_peer.report(Path(path), b"".join(line + b"\n" for line in lines), level, tmp_path / "peer")
-    assert sections(path, lines, level) == expected
+    for portable in (False, True):
+        assert sections(path, lines, level, portable=portable) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.root
+def test_of_a_log_that_grows_both_report_what_is_new(tmp_path: Path) -> None:
+    """Each has its own memory of where it was: a file that belongs to logtail, and the source's cursor."""
+    if reason := logcheck_peer.why_not():
+        pytest.skip(reason)
+    path, log = write(tmp_path / "rules", TREE), tmp_path / "log"
+    cursors: dict[str, str] = {}
+    for hour in range(3):
+        new = [f"Jan  1 {hour:02}:00:00 host {message}" for message in MESSAGES[hour::3]]
+        written = "".join(f"{line}\n" for line in new).encode()
+        expected = logcheck_peer.report(Path(path), written, "server", tmp_path)
+        source, sink = FileSource([FileSpec(str(log), from_start=True)]), Sink()
+        source.start(sink, cursors)
+        sink.wait_for_lines(*new)
+        source.stop()
+        cursors |= sink.cursors
+        assert sections(path, [line.encode() for line in new], "server") == expected
+        assert sum(map(len, expected.values())) > 3
 
 
 STAMP = b"Jan  1 00:00:00 host "
+TAG_ALONE = re.compile(STAMP + rb"[^ :]+:(?! )")
+"""A tag without a blank behind its colon is a header that no traditional one is: to us it is as good as one with it."""
 LIKE_A_STAMP = re.compile(rb"([0-9A-Za-z_]{3} [ :0-9]{11}|[0-9T:.+-]{32}) ")
 
 
 @pytest.mark.slow
 @pytest.mark.root
-def test_the_installed_database_reports_what_logcheck_reports(tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", ["server", "workstation"])
+def test_the_installed_database_reports_what_logcheck_reports(tmp_path: Path, level: str) -> None:
+    """Lines made from all rules that raise or exempt, and from some of those that hide; and the bundled logs."""
     if not (DATABASE / "ignore.d.server").is_dir():
         pytest.skip("the Debian package logcheck-database is not installed")
     if reason := logcheck_peer.why_not():
         pytest.skip(reason)
     random = Random(11)
-    database = rules.load(logcheck=str(DATABASE))
-    texts = [rule.regex.encode() for kind in (database.ignore, database.attack) for rule in kind]
-    log = [line for text in random.sample(texts, 600) for line in _lines(ere.parse(text), random)]
-    log = list(dict.fromkeys(line.rstrip() for line in log if b"\x00" not in line and line.strip()))
+    database = rules.load(logcheck=str(DATABASE), logcheck_level="workstation")
+    exempting = [rule for rule in database.ignore if rule.exempts]
+    chosen = random.sample([rule for rule in database.ignore if not rule.exempts], 500)
+    trees = [ere.parse(rule.regex.encode()) for rule in (*chosen, *(exempting * 5), *(database.attack * 5))]
+    log = [line for tree in trees for line in _lines(tree, random)]
+    log += [line for name in BUNDLED for line in (HERE / name).read_bytes().splitlines()]
+    log = [line.rstrip() for line in dict.fromkeys(log) if b"\x00" not in line and line.strip()]
+    log = [line for line in dict.fromkeys(log) if not TAG_ALONE.match(line)]
     readable = shutil.copytree(DATABASE, tmp_path / "rules")  # where logcheck is installed, /etc/logcheck is its own
     readable.chmod(0o755)
-    expected = logcheck_peer.report(readable, b"".join(line + b"\n" for line in log), "server", tmp_path)
-    found = sections(str(DATABASE), log, "server")
-    assert {name: len(lines) for name, lines in found.items()}["system"] > 100
-    for name, lines in expected.items():
-        assert found[name] - lines == set(), f"{name}: we report more"
-        assert lines - found[name] == set(), f"{name}: logcheck reports more"
+    expected = logcheck_peer.report(readable, b"".join(line + b"\n" for line in log), level, tmp_path)
+    assert min(len(expected["attack"]), len(expected["violation"])) >= 20
+    assert len(expected["system"]) > 100
+    for portable in (False, True):
+        found = sections(str(DATABASE), log, level, portable=portable)
+        for name, lines in expected.items():
+            assert found[name] - lines == set(), f"{name}: we report more"
+            assert lines - found[name] == set(), f"{name}: logcheck reports more"
 
 
 def _lines(rule: ere.Node, random: Random) -> list[bytes]:
@@ -331,6 +368,36 @@ def _lines(rule: ere.Node, random: Random) -> list[bytes]:
     if rest is not None:
         return [STAMP + made, STAMP + tag + colon + mutate(message, random)]
     return [line for line in (made, mutate(made, random)) if not LIKE_A_STAMP.match(line)]
+
+
+@pytest.mark.slow
+def test_of_every_rule_of_the_database_the_matcher_says_what_grep_says() -> None:
+    """Which rules match, on both engines, line by line and in one block: 1,922 rules, two lines made from each, and the
+    bundled logs. What exempts is tried as if it hid, for a rule that is exempted does not count."""
+    if not (DATABASE / "ignore.d.server").is_dir():
+        pytest.skip("the Debian package logcheck-database is not installed")
+    random = Random(12)
+    database = rules.load(logcheck=str(DATABASE), logcheck_level="workstation")
+    ruleset = RuleSet(tuple(replace(rule, exempts=()) for rule in database.ignore), database.attack)
+    texts = {str(rule.where): rule.regex.encode() for rule in ruleset.ignore}
+    texts |= {str(rule): rule.regex.encode() for rule in ruleset.attack}
+    assert len(texts) > 1_900
+    made = [line for text in texts.values() for line in _lines(ere.parse(text), random)]
+    made += [line for name in BUNDLED for line in (HERE / name).read_bytes().splitlines()]
+    lines = [line for line in dict.fromkeys(made) if line.rstrip(b"\r") == line and not TAG_ALONE.match(line)]
+    expected = {name: grep(text, lines) for name, text in texts.items()}
+    assert sum(map(len, expected.values())) > 3_000
+    block = b"".join(line + b"\n" for line in lines)
+    for portable in (False, True):
+        compiled = matcher.compile(ruleset, portable=portable)
+        alone: dict[str, set[int]] = {}
+        for index, line in enumerate(lines):
+            for name in compiled.classify(Batch("test", line + b"\n", 1, ""), 1e9).hits:
+                alone.setdefault(name, set()).add(index)
+        wrong = {name: alone.get(name, set()) ^ wanted for name, wanted in expected.items()}
+        assert {name: lines[min(indices)] for name, indices in wrong.items() if indices} == {}
+        together = compiled.classify(Batch("test", block, len(lines), ""), 1e9).hits
+        assert together == {name: len(indices) for name, indices in alone.items()}
 
 
 def test_outcomes_account_for_every_line(tmp_path: Path) -> None:

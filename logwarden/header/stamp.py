@@ -22,7 +22,7 @@ def numeric(year: str, month: str, day: str, minute: str) -> str:
 
 def absolute(minute: str, second: str, zone: str | None) -> float | None:
     """The time of e.g. `2026-11-22T17:00`, `05,25`, `+01:00`; local without a zone."""
-    start, seconds = _start(minute, zone), float(second.replace(",", "."))
+    start, seconds = _start(minute, zone), float(second.replace(",", ".") if "," in second else second)
     return None if start is None or seconds >= 61.0 else start + seconds  # 60 is a leap second
 
 

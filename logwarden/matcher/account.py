@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from .. import header
 from ..header import Parts
 from ..model import MAX_LINE, Batch, Classified, Event, Notice, NoticeKind, Outcome, Verdict
-from .engine import Engine
 from .judgement import Decision, Source
 from .patterns import TIMEOUT, Pattern
 
@@ -26,9 +25,9 @@ class Account:
         self._batch = batch
         self._now = now
         self._before = 0  # lines of the blocks before this one
-        self._plain: dict[int, tuple[Engine, Counter[int]]] = {}
+        self._settled: Counter[str] = Counter()
+        self._unmatched = 0
         self._decisions: list[Decision] = []
-        self._others: list[Pattern] = []
         self._verdicts: list[Verdict] = []
 
     def read(self, lines: Sequence[bytes]) -> tuple[list[Event], dict[int, Parts]]:
@@ -44,24 +43,21 @@ class Account:
         known = self._batch.provenance[self._before :]
         return [event._replace(provenance=known[at]) for event, at in zip(events, indices, strict=True)]
 
-    def hit_plain(self, engine: Engine, ids: Iterable[int]) -> None:
-        """Count the matches of plain rules."""
-        self._plain.setdefault(id(engine), (engine, Counter()))[1].update(ids)
+    def hit_settled(self, hits: Mapping[str, int]) -> None:
+        """Count the matches of rules, by their name, in lines about which there is nothing to decide."""
+        self._settled.update(hits)
 
     def hit(self, decision: Decision) -> None:
-        """Count the matches of the other rules that this decision, on one line, says have matched."""
+        """Count the matches of the rules that this decision, on one line, says have matched."""
         self._decisions.append(decision)
-
-    def hit_one(self, patterns: Iterable[Pattern]) -> None:
-        """Count one match of each."""
-        self._others.extend(patterns)
 
     def enter(self, events: Iterable[Event], decided: Iterable[tuple[Decision, Source] | None]) -> None:
         """Count lines with what was decided of them; None where no rule matches."""
-        name, verdicts = self._batch.source, self._verdicts
+        name, verdicts, record, unexplained = self._batch.source, self._verdicts, tuple.__new__, Outcome.UNEXPLAINED
         for event, found in zip(events, decided, strict=True):
             if found is None:
-                verdicts.append(Verdict(name, event, Outcome.UNEXPLAINED))
+                self._unmatched += 1
+                verdicts.append(record(Verdict, (name, event, unexplained, None, None, None, None)))
                 continue
             decision, source = found
             self._decisions.append(decision)
@@ -88,18 +84,11 @@ class Account:
         """The whole account. `suspended` are rules that ran out of time, `slow` seconds by rule."""
         why = f"took longer than {TIMEOUT * 1000:g} ms for one line and is suspended"
         notices = tuple(Notice(NoticeKind.REFUSED, each.name, f"{each.name} {why}", self._now) for each in suspended)
-        counts = Counter(verdict.outcome for verdict in self._verdicts)
-        counts[Outcome.IGNORED] = self._batch.count - counts.total() + counts[Outcome.IGNORED]
-        return Classified(counts, self._hits(), tuple(self._verdicts), notices, slow)
-
-    def _hits(self) -> dict[str, int]:
-        hits: dict[str, int] = {}
-        for engine, matches in self._plain.values():
-            patterns = engine.patterns
-            hits |= {patterns[id_].name: count for id_, count in matches.items()}
-        found = Counter(self._others)
+        hits = self._settled
+        counts = Counter({Outcome.UNEXPLAINED: self._unmatched})
         for decision, count in Counter(self._decisions).items():
-            found.update({pattern: count for pattern in decision.matched if not pattern.is_plain})
-        for pattern, count in found.items():
-            hits[pattern.name] = hits.get(pattern.name, 0) + count
-        return hits
+            counts[decision.outcome] += count
+            for pattern in decision.matched:
+                hits[pattern.name] += count
+        counts[Outcome.IGNORED] += self._batch.count - counts.total()
+        return Classified(counts, dict(hits), tuple(self._verdicts), notices, slow)

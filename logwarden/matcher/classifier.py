@@ -4,13 +4,12 @@ Owns: the way of a line through the engines. All lines are scanned as they are; 
 settles are taken apart, and of these, those with an unusual header are scanned once more in their canonical form.
 Never: raises for a line. Every line of a batch is in exactly one of the counts.
 
-Nine lines of ten are ignored by a plain rule. For these no Python runs but the callback of the scan, which overwrites
-their newline in a copy of the block: what newlines are left there end the lines that need a closer look.
+Nine lines of ten are ignored by a plain rule. For these no Python runs: the engine takes their newline in a copy of the
+block, and what newlines are left there end the lines that need a closer look.
 """
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -19,15 +18,13 @@ from ..header import Parts
 from ..model import MAX_LINE, Batch, Classified, Event, Outcome, Refusal
 from . import lines
 from .account import Account
-from .engine import Engine, Match, Patience
+from .engine import SETTLED, Engine, Match, Patience
 from .judgement import Decision, Judge, Source
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
 
 BLOCK = 262_144
 """Bytes that are scanned at once: enough to make calls cheap, little enough for a CPU's cache."""
-
-_NEWLINE = re.compile(b"\n")
 
 
 class Looks:
@@ -39,10 +36,11 @@ class Looks:
 
     def note(self, engine: Engine, matches: Iterable[Match], late: Iterable[Match]) -> None:
         """Add what an engine found."""
+        patterns = engine.patterns
         for end, id_ in matches:
-            self.found.setdefault(end, []).append(engine.patterns[id_])
+            self.found.setdefault(end, []).append(patterns[id_])
         for end, id_ in late:
-            self.late.setdefault(end, []).append(engine.patterns[id_])
+            self.late.setdefault(end, []).append(patterns[id_])
 
     def add(self, end: int, found: Sequence[Pattern], late: Sequence[Pattern]) -> None:
         """Add what was found on one line."""
@@ -77,10 +75,10 @@ class Matcher:
         return account.closed(self._patience.lost(), self._patience.spent())
 
     def _classify(self, block: bytes, account: Account) -> None:
-        left, looks = self._look_at_all(block, account) if account.every else self._look(block, account)
+        left, looks = self._look_at_all(block) if account.every else self._look(block, account)
         texts = _texts(block, left)
         events, unusual = account.read(texts)
-        self._look_again([(left[at], texts[at], parts) for at, parts in unusual.items()], looks, account)
+        self._look_again([(left[at], texts[at], parts) for at, parts in unusual.items()], looks)
         decided = self._decide(left, texts, events, looks, account)
         if account.numbered:
             ends = _ends(block)
@@ -109,16 +107,16 @@ class Matcher:
         """Where the lines end that are not simply ignored, and what was found on them."""
         looks = Looks()
         unsettled = bytearray(block)
-        all_swept = [engine.sweep(block, unsettled) for engine in self._engines]
+        all_swept = [engine.sweep(block) for engine in self._engines]
+        for swept in all_swept:
+            swept.settle(unsettled)
+        for swept in all_swept:
+            swept.reopen(unsettled)
         for engine, swept in zip(self._engines, all_swept, strict=True):
-            account.hit_plain(engine, swept.ids)
-            looks.note(engine, swept.special, swept.late)
+            account.hit_settled(swept.hits(unsettled))
+            looks.note(engine, *swept.left(unsettled))
         self._hide(block, looks, unsettled, account)
-        if looked_at := {*looks.found, *looks.late}:
-            for engine, swept in zip(self._engines, all_swept, strict=True):
-                plain = [match for match in zip(swept.ends, swept.ids, strict=True) if match[0] in looked_at]
-                looks.note(engine, plain, ())
-        return sorted(looked_at.union(_ends(unsettled))), looks
+        return _ends(unsettled), looks
 
     def _hide(self, block: bytes, looks: Looks, unsettled: bytearray, account: Account) -> None:
         """Settle the lines that ignore rules alone match, if their header is traditional."""
@@ -126,22 +124,19 @@ class Matcher:
             decision = self._judge.decide(found, ())
             if decision.outcome is not Outcome.IGNORED or end in looks.late:
                 continue
-            settled = not unsettled[end]  # by a plain rule: then it is
-            if settled or header.is_traditional(block[block.rfind(b"\n", 0, end) + 1 : end]):
+            if header.is_traditional(block[block.rfind(b"\n", 0, end) + 1 : end]):
                 account.hit(decision)
                 del looks.found[end]
-                unsettled[end] = 0
+                unsettled[end] = SETTLED
 
-    def _look_at_all(self, block: bytes, account: Account) -> tuple[list[int], Looks]:
-        """Where all lines end, and all that was found on them."""
+    def _look_at_all(self, block: bytes) -> tuple[list[int], Looks]:
+        """Where all lines end, and what was found on them."""
         looks = Looks()
         for engine in self._engines:
-            found = engine.scan(block)
-            account.hit_plain(engine, [id_ for _, id_ in found.matches if engine.patterns[id_].is_plain])
-            looks.note(engine, *found)
+            looks.note(engine, *engine.scan(block))
         return _ends(block), looks
 
-    def _look_again(self, unusual: Sequence[tuple[int, bytes, Parts]], looks: Looks, account: Account) -> None:
+    def _look_again(self, unusual: Sequence[tuple[int, bytes, Parts]], looks: Looks) -> None:
         """Find what matches lines that are not traditional: in their canonical form, and, where the program is not
         known, by their message alone."""
         shown = {end: lines.canonical(line, parts) for end, line, parts in unusual if lines.is_news(line, parts)}
@@ -159,7 +154,6 @@ class Matcher:
             if not known:
                 for id_, matches in self._native.try_all(lines.message_view(line, parts), len(line)):
                     (found if matches else late).append(self._native.patterns[id_])
-            account.hit_one(pattern for pattern in found if pattern.is_plain)
             looks.add(end, found, late)
 
 
@@ -202,4 +196,9 @@ def _texts(block: bytes, ends: Iterable[int]) -> list[bytes]:
 
 def _ends(block: bytes | bytearray) -> list[int]:
     """Where lines end: the offsets of all newlines."""
-    return [newline.start() for newline in _NEWLINE.finditer(block)]
+    ends = []
+    end = block.find(b"\n")
+    while end >= 0:
+        ends.append(end)
+        end = block.find(b"\n", end + 1)
+    return ends

@@ -8,11 +8,11 @@ Fails with what `run` raises, a CommandError, where no child can be run at all.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -45,7 +45,7 @@ def compile(  # noqa: A001 - as in re.compile
     Compiled databases are kept in `cache_dir`. With `run`, they are compiled in a child process. `portable`: by the
     `regex` engine alone, which is also what serves where there is no Hyperscan.
     """
-    portable = find_spec("hyperscan") is None if portable is None else portable
+    portable = cache.hyperscan_version() is None if portable is None else portable
     rules = _by_text((*ruleset.ignore, *ruleset.attack))
     texts = list(rules)
     make: Build = _Child(run, portable) if run else lambda missing: [build(missing, portable=portable)]
@@ -56,6 +56,7 @@ def compile(  # noqa: A001 - as in re.compile
     try:
         return _assemble(_completed(store, parts, missing, make), rules)
     except RuleError:  # undamaged, but made on a machine with another processor
+        store.forget(parts)
         return _assemble(_completed(store, [], texts, make), rules)
 
 
@@ -138,7 +139,8 @@ class _Child:
     def _ask(self, texts: Sequence[Text]) -> Built:
         request = json.dumps({"texts": texts, "portable": self._portable}).encode()
         argv = (sys.executable, "-m", __package__)
-        built = cache.load(self._run(argv, stdin=request, timeout=PATIENCE + len(texts) * PATIENCE_PER_RULE))
+        answer = self._run(argv, stdin=request, timeout=PATIENCE + len(texts) * PATIENCE_PER_RULE)
+        built = cache.load(io.BytesIO(answer))
         if built is None:
             raise CommandError(f"{' '.join(argv)}: an answer that is not its own: was logwarden updated meanwhile?")
         return built

@@ -23,25 +23,32 @@ class Found(NamedTuple):
     late: list[Match]
 
 
-class Swept(NamedTuple):
-    """All matches in a block. Those of plain rules, `ids[n]` in the line that ends at `ends[n]`, have settled their
-    lines; `special` ones have not."""
+NEWLINE, SETTLED = 10, 0
+"""What ends a line that is still open, and one that is not."""
 
-    ids: list[int]
-    ends: list[int]
-    special: list[Match]
-    late: list[Match]
 
-    def sort(self, found: Found, patterns: Mapping[int, Pattern], unsettled: bytearray) -> None:
-        """Add `found`; see Engine.sweep."""
-        self.late.extend(found.late)
-        for end, id_ in found.matches:
-            if patterns[id_].is_plain:
-                unsettled[end] = 0
-                self.ids.append(id_)
-                self.ends.append(end)
-            else:
-                self.special.append((end, id_))
+class Swept(Protocol):
+    """What an engine found in a block of which most lines are settled by plain rules.
+
+    `unsettled` is a copy of the block, shared by all engines, in which lines lose their newline: of what each of them
+    found, first `settle` is called, then `reopen`, and then the others.
+    """
+
+    def settle(self, unsettled: bytearray) -> None:
+        """Take the newline of each line that a plain rule matches."""
+        ...
+
+    def reopen(self, unsettled: bytearray) -> None:
+        """Give it back to each line that another rule than one which ignores it matches too, or may match."""
+        ...
+
+    def left(self, unsettled: bytearray) -> Found:
+        """The matches in the lines that have their newline."""
+        ...
+
+    def hits(self, unsettled: bytearray) -> Mapping[str, int]:
+        """How many of the other lines each rule matches, by its name."""
+        ...
 
 
 class Engine(Protocol):
@@ -56,9 +63,8 @@ class Engine(Protocol):
         """All matches in `block`."""
         ...
 
-    def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
-        """The same, sorted; in `unsettled`, a copy of `block`, the newline of each line that a plain rule matches is
-        overwritten."""
+    def sweep(self, block: bytes) -> Swept:
+        """The same, for a block of which not every line is of interest."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Rules as Hyperscan takes them: one pattern each, for lines of a block, whose every match ends where its line does.
 
-Owns: what Hyperscan is asked to take, in which form, and what it refuses. Compiled with FLAGS, a match's end names its
-line, so that a match costs one callback and nothing can span two lines.
+Owns: what Hyperscan is asked to take, in which form, and what it refuses. The end of a match names its line; none
+spans two.
 """
 
 from __future__ import annotations
@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import hyperscan
-
 from .. import ere, header
 from ..ere import UnsupportedError
 from ..ere.nodes import repetitions, size
 from ..errors import RuleError
-from . import trees
+from . import _hyperscan_compiler, trees
 from .patterns import Analysis, Scope
-
-FLAGS = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_ALLOWEMPTY
 
 LARGEST = 1_000
 """Size of a tree (`ere.nodes.size`) that Hyperscan is asked to take as it is: a{1,500} takes it 0.05 s, a{1,2000}
@@ -66,13 +62,10 @@ def _text(analysis: Analysis, *, loose: bool) -> bytes:
 
 def serialised(expressions: Iterable[Expression]) -> bytes | None:
     """A database whose ids number the expressions, as it can be stored. None where Hyperscan refuses one of them."""
-    texts = [each.text for each in expressions]
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     try:
-        database.compile(expressions=texts, ids=list(range(len(texts))), flags=FLAGS)
-    except hyperscan.error:
+        return _hyperscan_compiler.compiled([each.text for each in expressions])
+    except (ValueError, MemoryError):
         return None
-    return hyperscan.dumpb(database)
 
 
 def compiles(expression: Expression) -> bool:

@@ -1,18 +1,18 @@
 """Hyperscan: all patterns at once over a block of whole lines.
 
-Owns: the scan. What patterns look like is `expressions`' affair.
+Owns: the scan, and what is made of its matches without a look at each (`_hyperscan`, which is C). What patterns look
+like is `expressions`' affair.
 Fails with a RuleError where a database does not fit this machine or this version of Hyperscan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import hyperscan
+from collections.abc import Iterable, Sequence
 
 from ..errors import RuleError
 from . import lines
-from .engine import Found, Match, Patience, Swept
+from ._hyperscan import Database, count, mark, select
+from .engine import NEWLINE, SETTLED, Found, Match, Patience
 from .patterns import Pattern
 from .regex_engine import try_one
 
@@ -26,54 +26,35 @@ class HyperscanEngine:
     ) -> None:
         self.patterns = {id_: pattern for id_, pattern in enumerate(slots) if pattern is not None}
         self._doubtful = frozenset(id_ for id_, is_loose in enumerate(loose) if is_loose or id_ not in self.patterns)
-        self._special = self._doubtful.union(id_ for id_, pattern in self.patterns.items() if not pattern.is_plain)
+        certain = {id_: pattern for id_, pattern in self.patterns.items() if id_ not in self._doubtful}
+        self.plain = bytes(id_ in certain and certain[id_].is_plain for id_ in range(len(slots)))
+        self.reopening = bytes(id_ not in certain or not certain[id_].ignores for id_ in range(len(slots)))
+        self.names = ["" if pattern is None else pattern.name for pattern in slots]
         self._patience = patience
         try:
-            self._database = hyperscan.loadb(database, hyperscan.HS_MODE_BLOCK)
-            self._scratch = hyperscan.Scratch(self._database)
-        except hyperscan.error as error:
+            self._database = Database(database)
+        except ValueError as error:
             raise RuleError(f"a compiled database that Hyperscan does not take: {error}") from error
 
     def scan(self, block: bytes) -> Found:
         """All matches in `block`."""
-        matches: list[Match] = []
+        return self.confirmed(block, select(self._database.scan(block), block, NEWLINE))
 
-        def on_match(id_: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            matches.append((end, id_))
+    def sweep(self, block: bytes) -> PackedMatches:
+        """All matches in `block`; see Engine."""
+        return PackedMatches(self, block, self._database.scan(block))
 
-        self._database.scan(block, match_event_handler=on_match, scratch=self._scratch)
-        return self._confirmed(block, matches)
-
-    def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
-        """All matches in `block`; see Engine. What `on_match` does is done for every line of the log."""
-        swept, special = Swept([], [], [], []), list[Match]()
-        rest, note_id, note_end = self._special, swept.ids.append, swept.ends.append
-
-        def on_match(id_: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            if id_ in rest:
-                special.append((end, id_))
-            else:
-                unsettled[end] = 0
-                note_id(id_)
-                note_end(end)
-
-        self._database.scan(block, match_event_handler=on_match, scratch=self._scratch)
-        swept.sort(self._confirmed(block, special), self.patterns, unsettled)
-        return swept
-
-    def _confirmed(self, block: bytes, matches: list[Match]) -> Found:
+    def confirmed(self, block: bytes, matches: Iterable[Match]) -> Found:
         """`matches` without those that are none."""
         found = Found([], [])
         doubtful = self._doubtful
-        for end, id_ in matches:
-            if id_ not in doubtful:
-                found.matches.append((end, id_))
+        for match in matches:
+            if match[1] not in doubtful:
+                found.matches.append(match)
                 continue
-            match self._confirms(block, end, id_):
-                case True:
-                    found.matches.append((end, id_))
-                case None:
-                    found.late.append((end, id_))
+            confirms = self._confirms(block, *match)
+            if confirms is not False:
+                (found.matches if confirms else found.late).append(match)
         return found
 
     def _confirms(self, block: bytes, end: int, id_: int) -> bool | None:
@@ -82,3 +63,24 @@ class HyperscanEngine:
             return False
         line = block[block.rfind(b"\n", 0, end) + 1 : end]
         return try_one(self._patience, pattern, lines.view(line), len(line))
+
+
+class PackedMatches:
+    """What was found in a block: see Swept. What here is done for each match is done in C."""
+
+    def __init__(self, engine: HyperscanEngine, block: bytes, matches: bytes) -> None:
+        self._engine = engine
+        self._block = block
+        self._matches = matches
+
+    def settle(self, unsettled: bytearray) -> None:
+        mark(self._matches, self._engine.plain, SETTLED, unsettled)
+
+    def reopen(self, unsettled: bytearray) -> None:
+        mark(self._matches, self._engine.reopening, NEWLINE, unsettled)
+
+    def left(self, unsettled: bytearray) -> Found:
+        return self._engine.confirmed(self._block, select(self._matches, unsettled, NEWLINE))
+
+    def hits(self, unsettled: bytearray) -> dict[str, int]:
+        return count(self._matches, unsettled, SETTLED, self._engine.names)

@@ -189,10 +189,10 @@ class Pattern:
 
     def capture(self, message: bytes) -> bytes | None:
         """The source that a message which the rule matches names, if any. Raises TimeoutError, and RuleError."""
-        if "addr" not in self._regex.groupindex:
+        if not self._has_address:
             return None
         found = self._regex.fullmatch(message, timeout=TIMEOUT)
-        return found["addr"] if found else None
+        return found.group("addr") if found else None
 
     def capture_all(self, messages: Sequence[bytes]) -> Sequence[bytes]:
         """The same of many messages, in the time that one may take: empty where there is none."""
@@ -205,6 +205,10 @@ class Pattern:
         if program == b"*" or header.ANY_PROGRAM in self.rule.programs:
             return True
         return program is not None and self._programs.fullmatch(program) is not None
+
+    @functools.cached_property
+    def _has_address(self) -> bool:
+        return "addr" in self._regex.groupindex
 
     @functools.cached_property
     def _programs(self) -> re.Pattern[bytes]:

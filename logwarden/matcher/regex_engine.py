@@ -9,12 +9,13 @@ Never: raises for a line. A rule that takes too long for a line is noted (`engin
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..errors import RuleError
 from . import lines
 from .dispatch import Dispatch
-from .engine import Found, Patience, Swept
+from .engine import NEWLINE, SETTLED, Found, Patience
 from .lines import View, Views
 from .patterns import Pattern
 
@@ -38,11 +39,9 @@ class RegexEngine:
             found.late.extend([(ends[index], id_) for index in late])
         return found
 
-    def sweep(self, block: bytes, unsettled: bytearray) -> Swept:
+    def sweep(self, block: bytes) -> ListedMatches:
         """All matches in `block`; see Engine."""
-        swept = Swept([], [], [], [])
-        swept.sort(self.scan(block), self.patterns, unsettled)
-        return swept
+        return ListedMatches(self.patterns, self.scan(block))
 
     def try_all(self, view: View, length: int) -> Iterator[tuple[int, bool]]:
         """The ids of the patterns that match a line of `length` bytes, and with False of those that ran out of time."""
@@ -90,6 +89,32 @@ class RegexEngine:
             return ()
         finally:
             self._patience.spend(pattern, started)
+
+
+class ListedMatches:
+    """What was found in a block: see Swept."""
+
+    def __init__(self, patterns: Mapping[int, Pattern], found: Found) -> None:
+        self._patterns = patterns
+        self._found = found
+
+    def settle(self, unsettled: bytearray) -> None:
+        for end, id_ in self._found.matches:
+            if self._patterns[id_].is_plain:
+                unsettled[end] = SETTLED
+
+    def reopen(self, unsettled: bytearray) -> None:
+        for end, id_ in self._found.matches:
+            if not self._patterns[id_].ignores:
+                unsettled[end] = NEWLINE
+        for end, _ in self._found.late:
+            unsettled[end] = NEWLINE
+
+    def left(self, unsettled: bytearray) -> Found:
+        return Found([match for match in self._found.matches if unsettled[match[0]] == NEWLINE], self._found.late)
+
+    def hits(self, unsettled: bytearray) -> Counter[str]:
+        return Counter(self._patterns[id_].name for end, id_ in self._found.matches if unsettled[end] == SETTLED)
 
 
 def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bool | None:

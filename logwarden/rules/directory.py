@@ -63,13 +63,12 @@ def read(path: str) -> bytes:
     except OSError as error:
         raise RuleError(f"skipped: cannot be read: {trouble(path, error)}") from error
     with os.fdopen(descriptor, "rb") as stream:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode) and not os.path.samefile(path, os.devnull):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) and not os.path.samefile(path, os.devnull):
             raise RuleError("skipped: is no regular file")
-        content = stream.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise RuleError(f"skipped: is larger than {MAX_BYTES >> 20} MiB")
-    return content
+        if status.st_size > MAX_BYTES:
+            raise RuleError(f"skipped: is larger than {MAX_BYTES >> 20} MiB")
+        return stream.read(status.st_size)
 
 
 def is_noise(name: str) -> bool:

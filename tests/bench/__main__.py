@@ -59,11 +59,16 @@ def blocks(lines: Sequence[bytes]) -> list[bytes]:
     return found
 
 
-def classify(judge: Matcher, given: Sequence[bytes]) -> dict[Outcome, int]:
+def batches(given: Sequence[bytes]) -> list[Batch]:
+    """What a source hands over: blocks, and how many lines each has."""
+    return [Batch("bench", block, block.count(b"\n"), "") for block in given]
+
+
+def classify(judge: Matcher, given: Sequence[Batch]) -> dict[Outcome, int]:
     """From bytes to verdicts and counters, as the daemon does it."""
     totals = dict.fromkeys(Outcome, 0)
-    for block in given:
-        counts = judge.classify(Batch("bench", block, block.count(b"\n"), ""), time.time()).counts
+    for batch in given:
+        counts = judge.classify(batch, time.time()).counts
         for outcome in Outcome:
             totals[outcome] += counts.get(outcome, 0)
     return totals
@@ -73,7 +78,7 @@ def raw_scan(judge: Matcher, given: Sequence[bytes]) -> None:
     """Hyperscan alone over the same blocks with the same database, and nobody listening: the limit."""
     engine = next(engine for engine in judge._engines if isinstance(engine, HyperscanEngine))
     for block in given:
-        engine._database.scan(block, scratch=engine._scratch)  # type: ignore[call-arg]  # needs no handler
+        engine._database.scan(block, False)
 
 
 def contestants(place: Path, count: int) -> Iterator[Contestant]:
@@ -84,16 +89,16 @@ def contestants(place: Path, count: int) -> Iterator[Contestant]:
     begun = time.monotonic()
     judge = matcher.compile(ruleset)
     console.print(f"compiled in {time.monotonic() - begun:.1f} s; {len(judge.refused)} rules refused")
-    given = blocks(lines)
+    given = batches(blocks(lines))
     console.print(", ".join(f"{outcome} {n / count:.1%}" for outcome, n in classify(judge, given).items() if n))
 
-    yield Contestant("Hyperscan, raw", count, partial(raw_scan, judge, given))
+    yield Contestant("Hyperscan, raw", count, partial(raw_scan, judge, [batch.block for batch in given]))
     yield Contestant("logwarden", count, partial(classify, judge, given))
     without = matcher.compile(RuleSet(ruleset.ignore))
     yield Contestant("logwarden, no attack rules", count, partial(classify, without, given))
     portable = matcher.compile(ruleset, portable=True)
     yield Contestant(
-        "logwarden, regex engine", PORTABLE_LINES, partial(classify, portable, blocks(lines[:PORTABLE_LINES]))
+        "logwarden, regex engine", PORTABLE_LINES, partial(classify, portable, batches(blocks(lines[:PORTABLE_LINES])))
     )
     log, files = place / "small.log", peers.cleaned_rules(corpus.rule_files(), place)
     log.write_bytes(b"".join(lines[:GREP_LINES]))
@@ -102,7 +107,7 @@ def contestants(place: Path, count: int) -> Iterator[Contestant]:
     command = peers.fail2ban()
     for name, attacks in (("sshd log", 0.1), ("sshd log under attack", 0.5)):
         sshd = corpus.sshd_lines(SSHD_LINES, attacks)
-        yield Contestant(f"logwarden, {name}", SSHD_LINES, partial(classify, judge, blocks(sshd)))
+        yield Contestant(f"logwarden, {name}", SSHD_LINES, partial(classify, judge, batches(blocks(sshd))))
         if command:
             (place / name).write_bytes(b"".join(sshd))
             yield Contestant(

@@ -1,0 +1,262 @@
+/* Hyperscan's runtime for `hyperscan_engine`: a block scanned into an array of matches, and what is asked of such an
+ * array.
+ *
+ * Owns: that no Python runs for a match. A log of a million lines has a million matches; each would cost a call.
+ * Matches are bytes: for each, in the machine's byte order, the pattern's id and the offset at which it ends, four
+ * bytes each.
+ * Never: decides what a match means; reads or writes outside of what it is given (ValueError instead).
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <hs/hs_runtime.h>
+#include <stdint.h>
+
+typedef struct {
+  uint32_t id, end;
+} match;
+
+/* --- a scan ------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+  match *items;
+  size_t count, room;
+} growing;
+
+static int note(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *context)
+{
+  growing *found = context;
+  (void)from, (void)flags;
+  if (found->count == found->room) {
+    size_t room = found->room ? 2 * found->room : 4096;
+    match *items = realloc(found->items, room * sizeof *items);
+    if (items == NULL)
+      return 1;
+    found->items = items;
+    found->room = room;
+  }
+  found->items[found->count++] = (match){id, (uint32_t)to};
+  return 0;
+}
+
+typedef struct {
+  PyObject_HEAD
+  hs_database_t *database;
+  hs_scratch_t *scratch;
+} Database;
+
+static const char *reason(hs_error_t error)
+{
+  switch (error) {
+  case HS_DB_VERSION_ERROR: return "made by another version of Hyperscan";
+  case HS_DB_PLATFORM_ERROR: return "made for another processor";
+  case HS_DB_MODE_ERROR: return "made for another mode";
+  case HS_ARCH_ERROR: return "this processor cannot run Hyperscan";
+  case HS_SCRATCH_IN_USE: return "in use by another thread";
+  default: return "no database";
+  }
+}
+
+static PyObject *refused(hs_error_t error)
+{
+  if (error == HS_NOMEM || error == HS_SCAN_TERMINATED)
+    return PyErr_NoMemory();
+  return PyErr_Format(PyExc_ValueError, "%s (%d)", reason(error), error);
+}
+
+static void Database_dealloc(PyObject *object)
+{
+  Database *self = (Database *)object;
+  PyTypeObject *type = Py_TYPE(object);
+  hs_free_scratch(self->scratch);
+  hs_free_database(self->database);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+static PyObject *Database_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+  static char *names[] = {"serialised", NULL};
+  Py_buffer text;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*", names, &text))
+    return NULL;
+  Database *self = (Database *)type->tp_alloc(type, 0);
+  if (self != NULL) {
+    hs_error_t error = hs_deserialize_database(text.buf, text.len, &self->database);
+    if (error == HS_SUCCESS)
+      error = hs_alloc_scratch(self->database, &self->scratch);
+    if (error != HS_SUCCESS) {
+      refused(error);
+      Py_CLEAR(self);
+    }
+  }
+  PyBuffer_Release(&text);
+  return (PyObject *)self;
+}
+
+static PyObject *Database_scan(PyObject *object, PyObject *args)
+{
+  Database *self = (Database *)object;
+  Py_buffer block;
+  int listened = 1;
+  if (!PyArg_ParseTuple(args, "y*|p", &block, &listened))
+    return NULL;
+  PyObject *result = NULL;
+  if (block.len > INT32_MAX) {
+    PyErr_SetString(PyExc_ValueError, "a block that is too long");
+  } else {
+    growing found = {0};
+    hs_error_t error;
+    Py_BEGIN_ALLOW_THREADS
+    error = hs_scan(self->database, block.buf, block.len, 0, self->scratch, listened ? note : NULL, &found);
+    Py_END_ALLOW_THREADS
+    if (error == HS_SUCCESS)
+      result = PyBytes_FromStringAndSize((char *)found.items, found.count * sizeof(match));
+    else
+      refused(error);
+    free(found.items);
+  }
+  PyBuffer_Release(&block);
+  return result;
+}
+
+/* --- what is asked of matches ------------------------------------------------------------------------------------ */
+
+/* Whether what is given can be matches of so many patterns; ValueError otherwise. */
+static int are_matches(const Py_buffer *matches, Py_ssize_t patterns)
+{
+  const match *each = matches->buf, *last = each + matches->len / sizeof(match);
+  if (matches->len % sizeof(match) == 0) {
+    while (each < last && each->id < patterns)
+      each++;
+    if (each == last)
+      return 1;
+  }
+  PyErr_SetString(PyExc_ValueError, "no matches of these patterns");
+  return 0;
+}
+
+static PyObject *mark(PyObject *module, PyObject *args)
+{
+  Py_buffer matches, which, marks;
+  unsigned char with;
+  (void)module;
+  if (!PyArg_ParseTuple(args, "y*y*bw*", &matches, &which, &with, &marks))
+    return NULL;
+  int sound = are_matches(&matches, which.len);
+  if (sound) {
+    const match *each = matches.buf, *last = each + matches.len / sizeof(match);
+    const char *chosen = which.buf;
+    for (unsigned char *marked = marks.buf; each < last; each++)
+      if (chosen[each->id] && each->end < marks.len)
+        marked[each->end] = with;
+  }
+  PyBuffer_Release(&matches);
+  PyBuffer_Release(&which);
+  PyBuffer_Release(&marks);
+  if (!sound)
+    return NULL;
+  Py_RETURN_NONE;
+}
+
+static PyObject *count(PyObject *module, PyObject *args)
+{
+  Py_buffer matches, marks;
+  PyObject *names, *result = NULL;
+  unsigned char with;
+  (void)module;
+  if (!PyArg_ParseTuple(args, "y*y*bO!", &matches, &marks, &with, &PyList_Type, &names))
+    return NULL;
+  Py_ssize_t patterns = PyList_GET_SIZE(names);
+  uint32_t *counts = PyMem_Calloc(patterns + 1, sizeof *counts);
+  if (counts == NULL) {
+    PyErr_NoMemory();
+  } else if (are_matches(&matches, patterns)) {
+    const match *each = matches.buf, *last = each + matches.len / sizeof(match);
+    const unsigned char *marked = marks.buf;
+    for (; each < last; each++)
+      if (each->end < marks.len && marked[each->end] == with)
+        counts[each->id]++;
+    result = PyDict_New();
+    for (Py_ssize_t id = 0; result != NULL && id < patterns; id++) {
+      PyObject *number = counts[id] ? PyLong_FromUnsignedLong(counts[id]) : NULL;
+      if (counts[id] && (number == NULL || PyDict_SetItem(result, PyList_GET_ITEM(names, id), number) < 0))
+        Py_CLEAR(result);
+      Py_XDECREF(number);
+    }
+  }
+  PyMem_Free(counts);
+  PyBuffer_Release(&matches);
+  PyBuffer_Release(&marks);
+  return result;
+}
+
+static PyObject *select_(PyObject *module, PyObject *args)
+{
+  Py_buffer matches, marks;
+  unsigned char with;
+  (void)module;
+  if (!PyArg_ParseTuple(args, "y*y*b", &matches, &marks, &with))
+    return NULL;
+  PyObject *result = are_matches(&matches, PY_SSIZE_T_MAX) ? PyList_New(0) : NULL;
+  const match *each = matches.buf, *last = each + matches.len / sizeof(match);
+  const unsigned char *marked = marks.buf;
+  for (; result != NULL && each < last; each++) {
+    if (each->end >= marks.len || marked[each->end] != with)
+      continue;
+    PyObject *pair = Py_BuildValue("II", each->end, each->id);
+    if (pair == NULL || PyList_Append(result, pair) < 0)
+      Py_CLEAR(result);
+    Py_XDECREF(pair);
+  }
+  PyBuffer_Release(&matches);
+  PyBuffer_Release(&marks);
+  return result;
+}
+
+/* --- the module -------------------------------------------------------------------------------------------------- */
+
+static PyMethodDef database_methods[] = {
+  {"scan", Database_scan, METH_VARARGS, "scan(block[, listened]): its matches; none where nobody listens."},
+  {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot database_slots[] = {
+  {Py_tp_doc, "Database(serialised): a compiled database. ValueError where this machine does not take it."},
+  {Py_tp_new, Database_new},
+  {Py_tp_dealloc, Database_dealloc},
+  {Py_tp_methods, database_methods},
+  {0, NULL},
+};
+
+static PyType_Spec database_spec = {
+  "logwarden.matcher._hyperscan.Database", sizeof(Database), 0, Py_TPFLAGS_DEFAULT, database_slots,
+};
+
+static PyMethodDef functions[] = {
+  {"mark", mark, METH_VARARGS,
+   "mark(matches, which, byte, marks): write `byte` where those end for whose id `which` is not 0."},
+  {"count", count, METH_VARARGS,
+   "count(matches, marks, byte, names): by the name of their id, the number of those that end where `marks` has `byte`."},
+  {"select", select_, METH_VARARGS, "select(matches, marks, byte): (end, id) of each that ends where `marks` has `byte`."},
+  {NULL, NULL, 0, NULL},
+};
+
+static int execute(PyObject *module)
+{
+  PyObject *type = PyType_FromSpec(&database_spec);
+  if (type == NULL || PyModule_AddObject(module, "Database", type) < 0) {
+    Py_XDECREF(type);
+    return -1;
+  }
+  return PyModule_AddStringConstant(module, "VERSION", hs_version());
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};
+
+static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_hyperscan", .m_methods = functions, .m_slots = slots};
+
+PyMODINIT_FUNC PyInit__hyperscan(void)
+{
+  return PyModuleDef_Init(&definition);
+}
