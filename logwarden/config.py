@@ -14,7 +14,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 from . import actions, address, document, duration, firewall
@@ -153,7 +153,7 @@ class Config:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the config file."""
-    text = resources.files(__package__).joinpath("config.schema.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("config.schema.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

@@ -9,7 +9,6 @@ Fails: with ConfigError where the text is no YAML at all; `problems` returns eve
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from .blake2 import blake2b
 from .errors import ConfigError
 from .model import Location, Refusal
 
@@ -136,7 +136,7 @@ def parse(content: bytes, file: str) -> Document:
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{file}:1: is larger than {MAX_BYTES >> 20} MiB")
     lines: dict[Path, int] = {}
-    digest = hashlib.blake2b(content, digest_size=32).hexdigest()
+    digest = blake2b(content, digest_size=32).hexdigest()
     try:
         _refuse_excess(content, file)
         loader = _LOADER(content)

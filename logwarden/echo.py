@@ -19,8 +19,8 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from hashlib import blake2b
 
+from .blake2 import blake2b
 from .model import Classified, Outcome, Verdict
 from .sighting import CAPACITY, KEY, Sighting, Sightings
 

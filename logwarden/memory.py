@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import __version__
+from .blake2 import blake2b
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ class Memory:
 
     def recall(self, kind: str, content: object, work: Callable[[], Result]) -> Result:
         """The result of `work`, which depends on nothing but `content`. Both are plain data, as JSON has it."""
-        key = hashlib.blake2b(f"{kind} {json.dumps(content)}".encode(), digest_size=16).hexdigest()
+        key = blake2b(f"{kind} {json.dumps(content)}".encode(), digest_size=16).hexdigest()
         if key not in self._asked:
             self._asked[key] = self._known[key] if key in self._known else work()
         return self._asked[key]  # type: ignore[no-any-return] # what `work` returned, then or now
@@ -71,14 +71,14 @@ def _write(directory: str, path: str, content: bytes) -> None:
 
 
 def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, key=_version(), digest_size=_DIGEST).digest()
+    return blake2b(content, key=_version(), digest_size=_DIGEST).digest()
 
 
 @functools.cache
 def _version() -> bytes:
     """This program: its code for rules and for the config, as 32 bytes."""
     here = Path(__file__).parent
-    digest = hashlib.blake2b(__version__.encode(), digest_size=32)
+    digest = blake2b(__version__.encode(), digest_size=32)
     rooms = (*(here / "rules").iterdir(), *(here / "ere").iterdir())
     for path in sorted((*rooms, here / "address.py", here / "document.py", here / "config.schema.json")):
         if path.suffix in {".py", ".json"}:

@@ -10,15 +10,15 @@ Diagnostics: ValueError, a sentence that says what was expected.
 from __future__ import annotations
 
 import calendar
-import hashlib
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo
 
 from dateutil import rrule
+
+from .blake2 import blake2b
 
 SHORTHANDS = {
     "minutely": "*-*-* *:*:00",
@@ -102,8 +102,8 @@ class Schedule:
 
 def jitter(seed: str, limit: float) -> float:
     """Seconds in [0, limit) to add to an occurrence: always the same for a seed, spread evenly over seeds."""
-    digest = hashlib.sha256(seed.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48 * limit
+    digest = blake2b(seed.encode("utf-8", "surrogateescape"), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48 * limit
 
 
 def _parse(text: str, words: list[str]) -> Schedule:
@@ -189,6 +189,8 @@ def _weekday(name: str) -> int:
 
 
 def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo  # it brings sysconfig along, and few schedules name a zone
+
     try:
         if _ZONE.fullmatch(name):
             return ZoneInfo(name)

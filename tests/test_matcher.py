@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import re
 import subprocess
@@ -18,7 +19,7 @@ from logwarden import header, matcher
 from logwarden.matcher import Matcher
 from logwarden.matcher.build import Way, build
 from logwarden.matcher.engine import Patience
-from logwarden.matcher.patterns import Text
+from logwarden.matcher.patterns import Pattern, Text
 from logwarden.model import (
     MAX_LINE,
     AttackRule,
@@ -537,3 +538,28 @@ def test_what_one_engine_refuses_the_other_takes(portable: bool) -> None:
     assert ignored(made, "Nov 22 17:00:00 mail su: x is x")
     assert not ignored(made, "Nov 22 17:00:00 mail su: x is y")
     assert ignored(made, "Nov 22 17:00:00 mail su: abcz")
+
+
+# --- its memory -----------------------------------------------------------------------------------------------------
+
+
+@BOTH
+def test_of_a_matcher_that_is_replaced_nothing_stays(portable: bool) -> None:
+    """Nor does anything wait for the collector of cycles, which comes late: after a hundred edits, say."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = patterns()
+        made = compiled(
+            *NATIVE, attack("su", "from <ADDR>"), ignore("", "^Nov .* mail (sshd): (.*) \\2"), portable=portable
+        )
+        classify(made, *(header_ + tag + message for header_ in HEADERS for tag in TAGS for message in MESSAGES[:5]))
+        assert patterns() > before
+        del made
+        assert patterns() == before
+    finally:
+        gc.enable()
+
+
+def patterns() -> int:
+    return sum(isinstance(each, Pattern) for each in gc.get_objects())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import textwrap
 from collections.abc import Callable, Mapping
@@ -526,3 +527,20 @@ def test_that_a_rule_was_too_slow_once_is_not_remembered(
 
 def _too_slow(pattern: object, line: bytes) -> None:
     raise audit.TooSlowError(f"takes longer than 100 ms for the message: {line.decode()}")
+
+
+def test_of_rules_that_are_replaced_nothing_stays(cached: Callable[[], RuleSet]) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        before = attack_rules()
+        found = cached()
+        assert attack_rules() > before
+        del found
+        assert attack_rules() == before
+    finally:
+        gc.enable()
+
+
+def attack_rules() -> int:
+    return sum(isinstance(each, AttackRule) for each in gc.get_objects())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .. import __version__
+from ..blake2 import blake2b
 from .build import Built, Row, Way
 from .patterns import Facts, Scope, Text
 
@@ -35,7 +35,7 @@ _KEPT = 8
 def version() -> str:
     """What a file has to have been made by: the program, its code for rules, Hyperscan."""
     here = Path(__file__).parent
-    digest = hashlib.blake2b(digest_size=16)
+    digest = blake2b(digest_size=16)
     for room in (here, here.parent / "ere", here.parent / "header"):
         for path in sorted(room.glob("*.py")):
             digest.update(path.read_bytes())
@@ -82,7 +82,7 @@ def load(content: BinaryIO) -> Built | None:
 
 
 def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=_DIGEST).digest()
+    return blake2b(body, digest_size=_DIGEST).digest()
 
 
 class Cache:
@@ -112,7 +112,7 @@ class Cache:
     def add(self, built: Built) -> None:
         """Write a file, or none where that cannot be."""
         content = dump(built)
-        path = self._directory / (hashlib.blake2b(content, digest_size=16).hexdigest() + _SUFFIX)
+        path = self._directory / (blake2b(content, digest_size=16).hexdigest() + _SUFFIX)
         with contextlib.suppress(OSError):
             self._directory.mkdir(parents=True, exist_ok=True)
             _write(path, content)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from . import globs
 from .lines import Views
@@ -29,8 +30,8 @@ class Dispatch:
         self._patterns = patterns
         self._outlines: dict[int, Outline] = {}
         self._native = [id_ for id_, pattern in patterns.items() if pattern.scope is Scope.MESSAGE]
-        self._of_program = functools.lru_cache(_PROGRAMS)(self._find_of_program)
-        self._of_ids = functools.lru_cache(_PROGRAMS)(self._prefilter)
+        self._by_program: dict[bytes | None, Prefilter] = {}
+        self._by_ids: dict[tuple[int, ...], Prefilter] = {}
 
     def candidates(self, views: Views) -> dict[int, Sequence[int]]:
         """The ids of the patterns that may match a line, each with the indices of these lines, in order."""
@@ -105,6 +106,25 @@ class Dispatch:
         if id_ not in self._outlines:
             self._outlines[id_] = self._patterns[id_].outline()
         return self._outlines[id_]
+
+    # Dicts and no lru_cache, which would hold on to this object, and so to all rules after a reload.
+
+    def _of_program(self, program: bytes | None) -> Prefilter:
+        return _remembered(self._by_program, program, self._find_of_program)
+
+    def _of_ids(self, ids: tuple[int, ...]) -> Prefilter:
+        return _remembered(self._by_ids, ids, self._prefilter)
+
+
+Key = TypeVar("Key")
+
+
+def _remembered(known: dict[Key, Prefilter], key: Key, find: Callable[[Key], Prefilter]) -> Prefilter:
+    if key not in known:
+        if len(known) >= _PROGRAMS:
+            known.clear()
+        known[key] = find(key)
+    return known[key]
 
 
 def _names(pattern: Pattern) -> set[bytes]:

@@ -8,15 +8,15 @@ Whether a rule's regex and samples are any good is the audit's affair.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from .. import document, duration
+from ..blake2 import blake2b
 from ..document import Document
 from ..errors import ConfigError
 from ..memory import Memory
@@ -28,7 +28,7 @@ _OF_RULE = re.compile(r"rules\[([0-9]+)\]")
 def parse(content: bytes, file: str, memory: Memory | None = None) -> tuple[list[AttackRule], list[Refusal]]:
     """The rules of a file, and what is wrong with it. An empty file has no rules and nothing wrong."""
     memory = memory or Memory()
-    digest = hashlib.blake2b(content, digest_size=32).hexdigest()
+    digest = blake2b(content, digest_size=32).hexdigest()
     found = memory.recall("attack file", digest, functools.partial(_examine, content))
     policy = Policy(*found["policy"]) if found["policy"] else None
     rules = [_rule(data, Location(file, line), tuple(found["programs"]), policy) for line, data in found["rules"]]
@@ -38,7 +38,7 @@ def parse(content: bytes, file: str, memory: Memory | None = None) -> tuple[list
 @functools.cache
 def schema() -> Mapping[str, Any]:
     """The JSON Schema of an attack file."""
-    text = resources.files(__package__).joinpath("attack.schema.json").read_text("utf-8")
+    text = Path(__file__).with_name("attack.schema.json").read_text("utf-8")
     return json.loads(text)  # type: ignore[no-any-return] # our own file
 
 

@@ -13,7 +13,6 @@ own directories is only asked whether it compiles and can match an empty message
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -21,6 +20,7 @@ from typing import TypeVar
 import regex
 
 from .. import address, ere
+from ..blake2 import blake2b
 from ..errors import RuleError
 from ..memory import Memory
 from ..model import AttackRule, Dialect, IgnoreRule, Refusal, Sample, Severity
@@ -187,8 +187,21 @@ class _Samples:
 
     def __init__(self, rules: Sequence[AttackRule]) -> None:
         self.rules = [rule for rule in rules if rule.samples]
-        self.of = functools.cache(self._of)
-        self.digest = functools.cache(self._digest)
+        self._found: dict[tuple[str, ...], list[tuple[bytes, AttackRule]]] = {}
+        self._digests: dict[tuple[str, ...], str] = {}
+
+    def of(self, programs: tuple[str, ...]) -> list[tuple[bytes, AttackRule]]:
+        """What a rule of these programs is tried against, and whose sample each is."""
+        if programs not in self._found:
+            self._found[programs] = self._of(programs) if programs else self._whole_lines()
+        return self._found[programs]
+
+    def digest(self, programs: tuple[str, ...]) -> str:
+        """What stands for all of it."""
+        if programs not in self._digests:
+            samples = repr([(line, str(rule)) for line, rule in self.of(programs)])
+            self._digests[programs] = blake2b(samples.encode()).hexdigest()
+        return self._digests[programs]
 
     def refuse_hiding(self, rule: IgnoreRule, tree: ere.Node) -> None:
         """Raise RuleError where an ignore rule matches one of the samples of a program that it is for."""
@@ -201,7 +214,6 @@ class _Samples:
             if _search(pattern, line):
                 raise RuleError(f"hides a sample of the attack rule {attack}: {line.decode()}")
 
-    @functools.cached_property
     def _whole_lines(self) -> list[tuple[bytes, AttackRule]]:
         """What a logcheck rule is tried against: the samples behind a header of each program that they are for."""
         return [
@@ -212,13 +224,7 @@ class _Samples:
             for header in HEADERS
         ]
 
-    def _digest(self, programs: tuple[str, ...]) -> str:
-        """What stands for all that a rule of these programs is tried against."""
-        return hashlib.blake2b(repr([(line, str(rule)) for line, rule in self.of(programs)]).encode()).hexdigest()
-
     def _of(self, programs: tuple[str, ...]) -> list[tuple[bytes, AttackRule]]:
-        if not programs:
-            return self._whole_lines
         return [
             (sample.line.encode(), rule)
             for rule in self.rules

@@ -10,10 +10,10 @@ Fails: ValueError for a cursor that is none of ours.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 
+from ..blake2 import blake2b
 from .logfile import HEAD, LogFile
 
 TAIL = 256
@@ -22,7 +22,7 @@ TAIL = 256
 
 def digest(data: bytes) -> str:
     """What stands for `data` in a place: 64 bits of BLAKE2b."""
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
+    return blake2b(data, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

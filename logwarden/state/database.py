@@ -36,7 +36,7 @@ PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=NORMAL",
     "temp_store=MEMORY",
-    "cache_size=-4096",
+    "cache_size=-1024",
     "journal_size_limit=16777216",
 )
 BUSY = 200

@@ -39,6 +39,7 @@ class Stage:
         self.log, self.rules = place / "app.log", place / "ignore.d"
         self.config, self.socket = place / "logwarden.yaml", str(place / "control.sock")
         self.rules.mkdir(parents=True)
+        (place / "state").mkdir(mode=0o750)  # as systemd does (StateDirectory=)
         self.log.touch()
         self.config.write_text(
             f"""
