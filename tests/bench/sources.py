@@ -257,8 +257,8 @@ def bans(place: Path, lines: int) -> None:
             behind.append(lines - done)
         memory = _status(process.pid, "VmHWM")
     console.print(
-        f"bans while {lines:,} lines are read: {len(waits)} attackers in {sum(waits):.1f} s, the first {behind[0]:,} lines "
-        f"ahead; from write to ban {statistics.median(waits):.2f} s, at most {max(waits):.2f}; "
+        f"bans while {lines:,} lines are read: {len(waits)} attackers in {sum(waits):.1f} s, the first {behind[0]:,} "
+        f"lines ahead; from write to ban {statistics.median(waits):.2f} s, at most {max(waits):.2f}; "
         f"memory at most {memory / 1024:.1f} MB"
     )
 
