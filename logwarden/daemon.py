@@ -72,6 +72,7 @@ class Daemon:
         self.owed_shift = 0.0  # seconds that the clock has jumped and the times in state have not
         self.since = clock()
         self.state = State(settings.state)
+        self._edits = self._listen(settings)
         self.watch = watch.build(settings)
         self.firewall = watch.firewall(settings)
         self.pipeline: Pipeline  # made by `start`, once the bans are in force
@@ -97,7 +98,6 @@ class Daemon:
         self._heartbeat = systemd.watchdog_interval()
         self._next_heartbeat = self.since
         self._feed = Feed((), self.inbox)
-        self._edits = self._listen()
         self._held: list[Batch] = []
         self._ahead: list[Ahead] = []
         self._reloader = Reloader(self.inbox.put)
@@ -372,14 +372,14 @@ class Daemon:
     def listen_anew(self) -> None:
         """Hear of edits in the rule directories of the config in force, and of no others."""
         self._edits.stop()
-        self._edits = self._listen()
+        self._edits = self._listen(self.watch.config)
         self._edits.start()
 
-    def _listen(self) -> RuleWatch:
+    def _listen(self, settings: Config) -> RuleWatch:
         def deaf(text: str) -> None:
             self.inbox.put(Notice(NoticeKind.RELOAD, "rules", text, self.clock()))
 
-        return RuleWatch(watch.rule_directories(self.watch.config), lambda: self.inbox.put(Edited()), deaf)
+        return RuleWatch(watch.rule_directories(settings), lambda: self.inbox.put(Edited()), deaf)
 
     def _start_sources(self) -> None:
         """Where their last batch ended that is committed, or waits to be."""
