@@ -534,6 +534,33 @@ def test_a_copytruncate_before_anything_was_read_loses_nothing(log: Path) -> Non
     assert reader.lines == [b"one", b"two"]
 
 
+def test_a_file_copytruncated_and_renamed_before_anything_of_it_was_read_loses_nothing(log: Path) -> None:
+    reader = Reader(log)
+    log.touch()
+    reader.poll()
+    append(log, "one")
+    copytruncate(log)
+    rotate(log)
+    append(log, "two")
+    assert reader.poll() == [b"one", b"two"]
+    assert not reader.gaps
+
+
+def test_an_empty_copy_that_got_the_inode_of_a_file_not_read_yet_is_not_taken_for_it(log: Path) -> None:
+    """Another name for the empty file stands in for an inode that is free again and given to the next file made."""
+    log.touch()
+    reader = Reader(log, beginning=False)
+    reader.poll()
+    rotate(log)
+    append(log, "one")
+    rotate(log)
+    log.with_name("app.log.2").rename(log.with_name("app.log.0"))
+    append(log, "two")
+    reader.restart()
+    assert reader.poll() == [b"one", b"two"]
+    assert not reader.gaps
+
+
 def test_a_file_cut_back_to_lines_that_were_read_is_not_read_again(log: Path) -> None:
     reader = Reader(log)
     append(log, "one", "two", "three")

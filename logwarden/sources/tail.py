@@ -276,13 +276,13 @@ class Tail:
         newer = self._newer((at.place(), True))
         return newer[0].path if newer else live and self.path
 
-    def _newer(self, *known: tuple[Place, bool]) -> list[Member]:
-        """Rotated files that follow `known`, or else the file before the one at hand."""
+    def _newer(self, *known: tuple[Place, bool], empty: Reading | None = None) -> list[Member]:
+        """Rotated files that follow `known`, or else the file before the one at hand; see Chain.newer."""
         if self._old is not None:
             known += ((self._old.place(), True),)
         if self._before is not None:
             known += ((self._before, False),)
-        return self._passed.without(self._chain.newer(*known))
+        return self._passed.without(self._chain.newer(*known, empty=empty))
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -307,7 +307,7 @@ class Tail:
         """Whether, where nothing of `at` was read yet, no file has turned up that comes before it."""
         if at.offset or at is not self._at:
             return True
-        newer = [(member.device, member.inode) for member in self._newer()]
+        newer = [(member.device, member.inode) for member in self._newer(empty=at)]
         live = status(self.path)
         if live is not None:
             newer.append((live.st_dev, live.st_ino))
