@@ -195,6 +195,8 @@ class Daemon:
         match item:
             case Batch():
                 self._held.append(item)
+                for notice in item.notices:
+                    self.notices.hear(notice)
             case Notice():
                 self.note(item)
             case Protected():

@@ -220,11 +220,12 @@ class Pipeline:
         decisions = list(self._decisions(classified, now))
         bans = tuple(each for each in decisions if isinstance(each, Ban))
         spared = (each for each in decisions if isinstance(each, Spared))
-        notices = tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
+        unbanned = (Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
+        notices = (*batch.notices, *classified.notices, *unbanned)
         read = self._look_closer(batch, classified, now)
         if read:
             self.latest[batch.source] = (_last_line(batch.block), batch.program, now)
-        return Judged(batch.source, batch.cursor, read, classified, bans, classified.notices + notices, sightings)
+        return Judged(batch.source, batch.cursor, read, classified, bans, notices, sightings)
 
     def _look_closer(self, batch: Batch, classified: Classified, now: float) -> int:
         """Hear who speaks, and count the lines again: of every batch, or of some while a backlog is read."""

@@ -33,7 +33,8 @@ class Sink:
 
     @property
     def notices(self) -> list[Notice]:
-        return [item for item in self.items if isinstance(item, Notice)]
+        """Those that came by themselves, and those that came with batches."""
+        return [notice for item in self.items for notice in ([item] if isinstance(item, Notice) else item.notices)]
 
     def wait(self, done: Callable[[], object]) -> None:
         with self.changed:

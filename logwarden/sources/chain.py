@@ -74,7 +74,7 @@ class Chain:
                     chain = chain[index + 1 :]
                     break
             else:
-                read = max((place.modified for place, _ in known if place.offset), default=-1)
+                read = max((place.modified for place, _ in known if place.offset or place.done), default=-1)
                 chain = [member for member in chain if member.modified > read]
             return [member for member in chain if _is_open(member, empty) or self._is_text(member)]
 
