@@ -30,6 +30,7 @@ lint: setup ## ruff and mypy --strict
 
 bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed
 	@$(PYTHON) -m tests.bench
+	@$(PYTHON) -m tests.bench.cores
 
 corpus: setup ## the attack rules against labelled lines of other projects: make corpus CORPUS=DIR
 	@$(PYTHON) -m tests.corpus $(CORPUS)

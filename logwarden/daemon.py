@@ -29,7 +29,7 @@ from .errors import EdgeError, LogwardenError, StateError
 from .feed import Feed
 from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, next_digest
-from .model import Ban, Batch, Lag, Notice, NoticeKind, Refusal
+from .model import Ahead, Ban, Batch, Lag, Notice, NoticeKind, Refusal
 from .notices import Notices
 from .outbox import Attempt, Courier
 from .pipeline import Pipeline
@@ -72,6 +72,7 @@ class Daemon:
         self.owed_shift = 0.0  # seconds that the clock has jumped and the times in state have not
         self.since = clock()
         self.state = State(settings.state)
+        self._edits = self._listen(settings)
         self.watch = watch.build(settings)
         self.firewall = watch.firewall(settings)
         self.pipeline: Pipeline  # made by `start`, once the bans are in force
@@ -97,8 +98,8 @@ class Daemon:
         self._heartbeat = systemd.watchdog_interval()
         self._next_heartbeat = self.since
         self._feed = Feed((), self.inbox)
-        self._edits = self._listen()
         self._held: list[Batch] = []
+        self._ahead: list[Ahead] = []
         self._reloader = Reloader(self.inbox.put)
         self._started = self._stopping = False
 
@@ -197,6 +198,8 @@ class Daemon:
                 self._held.append(item)
                 for notice in item.notices:
                     self.notices.hear(notice)
+            case Ahead():
+                self._ahead.append(item)
             case Notice():
                 self.note(item)
             case Protected():
@@ -224,15 +227,16 @@ class Daemon:
 
     def _flush(self) -> None:
         """Process the batches in hand. What the database does not take waits for the next time."""
-        if not self._held and not self.pipeline.owes:
+        if not self._held and not self._ahead and not self.pipeline.owes:
             return
         batches, self._held = self._held, []
+        ahead, self._ahead = self._ahead, []
         if not self.pipeline.waits(self.clock()):
             upkeep.settle_clock(self)  # else it waits: times from before the jump and after it must not meet
         now = self.clock()
         try:
-            if batches:
-                self.pipeline.process(batches, now)
+            if batches or ahead:
+                self.pipeline.process(batches, now, ahead)
             else:
                 self.pipeline.commit(now)
         except StateError as error:
@@ -370,14 +374,14 @@ class Daemon:
     def listen_anew(self) -> None:
         """Hear of edits in the rule directories of the config in force, and of no others."""
         self._edits.stop()
-        self._edits = self._listen()
+        self._edits = self._listen(self.watch.config)
         self._edits.start()
 
-    def _listen(self) -> RuleWatch:
+    def _listen(self, settings: Config) -> RuleWatch:
         def deaf(text: str) -> None:
             self.inbox.put(Notice(NoticeKind.RELOAD, "rules", text, self.clock()))
 
-        return RuleWatch(watch.rule_directories(self.watch.config), lambda: self.inbox.put(Edited()), deaf)
+        return RuleWatch(watch.rule_directories(settings), lambda: self.inbox.put(Edited()), deaf)
 
     def _start_sources(self) -> None:
         """Where their last batch ended that is committed, or waits to be."""

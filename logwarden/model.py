@@ -79,6 +79,17 @@ class Batch:
     notices: tuple[Notice, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The newest lines of a source that is far behind, for their attacks alone: in their turn they come once more.
+
+    `batch` is a block of whole lines with no cursor of its own. `anew`: some of it may have been ahead before.
+    """
+
+    batch: Batch
+    anew: bool
+
+
 class Lag(NamedTuple):
     """How far a source is behind what is there to read: bytes of a file, entries of a journal, and for how many seconds
     it has not been at the end (0: it is, or has only just heard of more)."""

@@ -9,10 +9,12 @@ say; `reload` and SIGHUP remain.
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from .rules.directory import is_noise
 from .sources.directories import DirectoryWatch, directories
@@ -24,7 +26,10 @@ PATIENCE = 10.0
 
 
 class RuleWatch:
-    """Calls `changed`, in a thread of its own, after each burst of changes under `paths` (rule directories, files)."""
+    """Calls `changed`, in a thread of its own, after each burst of changes under `paths` (rule directories, files).
+
+    Make it before the rules are read: what changes between that and `start` is heard of too.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class RuleWatch:
         """Files that somebody has begun to write and not closed yet."""
         self._whole: dict[str, int] = {}
         """Those that were closed in this burst, and when they had been written to."""
+        self._seen = _stamps(self._paths)
         self._heard = threading.Event()
         self._stopping = threading.Event()
         self._watch = DirectoryWatch(self._hear, self._close)
@@ -52,6 +58,9 @@ class RuleWatch:
         """Begin to listen."""
         self._watch.start()
         self._listen()
+        if _stamps(self._paths) != self._seen:
+            self._heard.set()
+        self._seen = frozenset()
         self._thread.start()
 
     def stop(self) -> None:
@@ -98,6 +107,22 @@ class RuleWatch:
     def _directories(self) -> set[str]:
         """Where a rule file may appear: in each directory and one level below, or on the way to one that is missing."""
         return {found for path in self._paths for found in directories(os.path.join(path, "*", "x"))}
+
+
+def _stamps(paths: Iterable[str]) -> frozenset[tuple[str, int, int]]:
+    """What tells the files of these directories, and those one level below, from what they are after an edit."""
+    found = [
+        inside
+        for path in paths
+        for depth in ("", "*", "*/*")
+        for inside in glob.glob(os.path.join(glob.escape(path), depth))
+    ]
+    stamps = set()
+    for path in found:
+        with suppress(OSError):
+            info = os.lstat(path)
+            stamps.add((path, info.st_ino, info.st_mtime_ns))
+    return frozenset(stamps)
 
 
 def _written(path: str, names: bool) -> int | None:

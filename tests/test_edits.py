@@ -78,3 +78,18 @@ def test_lines_are_judged_by_the_old_rules_while_new_ones_are_compiled(
     host.step_until(lambda: rules(host) == 2)
     host.write("odd 2")
     assert ignored(host) == 2
+
+
+def test_a_rule_saved_while_the_daemon_starts_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build: Callable[[Config], Watch] = watch.build
+
+    def edited_meanwhile(settings: Config) -> Watch:
+        built = build(settings)
+        (tmp_path / "ignore.d" / "local.rules").write_text("app: odd <NUM>\n")
+        return built
+
+    small = Small(tmp_path)
+    monkeypatch.setattr(watch, "build", edited_meanwhile)
+    with small.running():
+        monkeypatch.setattr(watch, "build", build)
+        small.step_until(lambda: rules(small) == 2)

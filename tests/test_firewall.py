@@ -326,6 +326,39 @@ def test_an_entry_that_exempts_a_prefix_is_foreign(network: None) -> None:
     assert not reconcile(firewall, wanted, NOW)
 
 
+@pytest.mark.root
+def test_a_few_bans_are_in_force_without_a_process(network: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    firewall = BACKENDS["ipset"]()
+    firewall.init()
+    monkeypatch.setattr("logwarden.firewall.ipset.command", lambda *_: pytest.fail("a process was started"))
+    few = ["192.0.2.1/32", "198.51.100.0/24", "2001:db8::/64", "2001:db8:1::1/128"]
+    firewall.apply([ban(prefix) for prefix in few], NOW)
+    firewall.apply([ban("192.0.2.1/32", 7200)], NOW)
+    firewall.lift(["198.51.100.0/24", "203.0.113.1/32"])
+    monkeypatch.undo()
+    held = firewall.list(NOW)
+    assert held.keys() == {"192.0.2.1/32", "2001:db8::/64", "2001:db8:1::1/128"}
+    assert held["192.0.2.1/32"] == pytest.approx(7200, abs=10), "a ban is renewed"
+    assert held["2001:db8::/64"] == pytest.approx(3600, abs=10)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_ban_for_which_there_is_no_set_makes_it(network: None, count: int) -> None:
+    firewall = BACKENDS["ipset"]()
+    firewall.apply([ban(f"192.0.2.{n}/32") for n in range(count)], NOW)
+    assert len(firewall.list(NOW)) == count
+
+
+@pytest.mark.root
+def test_one_ban_too_many_for_a_set_enlarges_it(network: None) -> None:
+    firewall = BACKENDS["ipset"](Settings(maxelem=8))
+    firewall.init()
+    for n in range(20):
+        firewall.apply([ban(f"192.0.2.{n}/32")], NOW)
+    assert len(firewall.list(NOW)) == 20
+
+
 # --- hooks --------------------------------------------------------------------------------------------------------
 
 

@@ -90,6 +90,19 @@ def test_a_file_that_is_never_closed_is_not_waited_for_for_ever(tmp_path: Path) 
     watch.stop()
 
 
+@pytest.mark.parametrize("edited", [True, False])
+def test_an_edit_between_the_reading_of_the_rules_and_the_start_is_heard_of(tmp_path: Path, edited: bool) -> None:
+    (tmp_path / "server").mkdir()
+    write(tmp_path / "server" / "a.rules")
+    heard = threading.Semaphore(0)
+    watch = RuleWatch([str(tmp_path), str(tmp_path / "none")], heard.release, quiet=0.02)
+    if edited:
+        (tmp_path / "server" / "a.rules").write_text("app: y\n")
+    watch.start()
+    assert heard.acquire(timeout=5 if edited else 0.2) is edited
+    watch.stop()
+
+
 def test_a_directory_that_cannot_be_watched_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "inotify watch limit reached")

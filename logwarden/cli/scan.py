@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -31,16 +32,30 @@ LARGE = 4 << 20
 """Bytes from which a file is worth a progress bar and, unless --jobs says otherwise, more than one process."""
 
 
+STRETCH = 1 << 20
+"""Bytes of a file, about, that a process judges at a time. It reads them itself: to hand them to it through a pipe
+would cost a seventh of what it does with them."""
+
+
 class Part(NamedTuple):
-    """A batch of a file: `number` is that of its first line, from 1; `read` the bytes of the file up to its end."""
+    """A batch of a file. `read`: the bytes of the file up to its end."""
 
     batch: Batch
-    number: int
     read: int
 
 
+class Stretch(NamedTuple):
+    """Whole lines of a file, from one offset to another; None: to its end."""
+
+    file: str
+    program: str | None
+    start: int
+    end: int | None
+
+
 class Done(NamedTuple):
-    """A part's lines by outcome, and what is to be printed of it: text as it is, or JSON objects yet to be grouped."""
+    """A part's lines by outcome, and what is to be printed of it: text as it is, or JSON objects, of which each lacks
+    its brace and its number, and perhaps its group."""
 
     counts: Counter[str]
     text: str
@@ -83,12 +98,16 @@ def scan(
         with _open(file) as stream:
             size = _size(stream)
             workers = jobs or (os.cpu_count() or 1 if size >= LARGE else 1)
+            numbers = itertools.count(1)
             with _progress(file, size) as advance:
-                for done in _spread(judge, _parts(file, stream, program), workers):
+                for done in _judged(judge, file, stream, program, workers):
                     totals += done.counts
                     click.echo(done.text, nl=False)
+                    objects = ((f'{{"n": {next(numbers)}, {rest}', key, at) for rest, key, at in done.objects)
                     if grouped:
-                        grouped.add(done.objects)
+                        grouped.add(objects)
+                    else:
+                        click.echo("".join(f"{text}\n" for text, _, _ in objects), nl=False)
                     advance(done.read)
     if grouped:
         sys.stdout.writelines(grouped.lines())
@@ -112,17 +131,14 @@ class Judge:
         counts = Counter({str(outcome): count for outcome, count in classified.counts.items()})
         if not self.as_json:
             return Done(counts, "".join(self._text(classified.verdicts)), part.read)
-        objects = tuple(self._json(part.number, classified.verdicts))
-        if self.groups == "none":
-            return Done(counts, "".join(f"{text}\n" for text, _, _ in objects), part.read)
-        return Done(counts, "", part.read, objects)
+        return Done(counts, "", part.read, tuple(self._json(classified.verdicts)))
 
-    def _json(self, first: int, verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, Key | None, float]]:
-        for number, verdict in enumerate(verdicts, first):
+    def _json(self, verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, Key | None, float]]:
+        for verdict in verdicts:
             event = verdict.event
             wanted = self.groups == "all" or verdict.outcome is Outcome.UNEXPLAINED
-            key = (event.program or "", event.message) if wanted else None
-            yield json.dumps(_as_json(number, verdict), ensure_ascii=False), key, event.time or 0.0
+            key = (event.program or "", event.message) if wanted and self.groups != "none" else None
+            yield json.dumps(_as_json(verdict), ensure_ascii=False)[1:], key, event.time or 0.0
 
     def _text(self, verdicts: tuple[Verdict, ...]) -> Iterator[str]:
         for verdict in verdicts:
@@ -133,10 +149,9 @@ class Judge:
                 yield (click.style(line, fg=colour) if colour else line) + "\n"
 
 
-def _as_json(number: int, verdict: Verdict) -> dict[str, Any]:
+def _as_json(verdict: Verdict) -> dict[str, Any]:
     event, attack = verdict.event, verdict.attack_by
     return {
-        "n": number,
         "source": verdict.source,
         "time": datetime.fromtimestamp(event.time).astimezone().isoformat() if event.time is not None else None,
         "host": event.host,
@@ -169,21 +184,51 @@ def _size(stream: BinaryIO) -> int:
         return 0
 
 
-def _parts(file: str, stream: BinaryIO, program: str | None) -> Iterator[Part]:
-    rest, skip, number, total = b"", lines.Skip.NOTHING, 1, 0
+def _parts(file: str, program: str | None, read: Callable[[], bytes]) -> Iterator[Part]:
+    """The batches of what `read` returns time and again, until it returns nothing."""
+    rest, skip, total = b"", lines.Skip.NOTHING, 0
     while True:
         try:
-            read = stream.read(lines.BLOCK)
+            more = read()
         except OSError as error:
             raise EdgeError(f"{file}: {error.strerror}") from error
-        taken = lines.cut(rest + read, skip, final=not read)
-        rest, skip = (rest + read)[taken.used :], taken.skip
-        total += len(read)
+        taken = lines.cut(rest + more, skip, final=not more)
+        rest, skip = (rest + more)[taken.used :], taken.skip
+        total += len(more)
         if taken.count:
-            yield Part(Batch(file, taken.block, taken.count, "", program), number, total)
-            number += taken.count
-        if not read:
+            yield Part(Batch(file, taken.block, taken.count, "", program), total)
+        if not more:
             return
+
+
+def _stretches(file: str, program: str | None, descriptor: int, start: int) -> Iterator[Stretch]:
+    """A file that can be read at any place, from `start` on, cut behind newlines."""
+    while True:
+        end: int | None = start + STRETCH
+        while end is not None:
+            window = os.pread(descriptor, lines.BLOCK, end)
+            newline = window.find(b"\n")
+            if newline >= 0:
+                end += newline + 1
+                break
+            end = end + len(window) if window else None
+        yield Stretch(file, program, start, end)
+        if end is None:
+            return
+        start = end
+
+
+def _read_stretch(descriptor: int, stretch: Stretch) -> Iterator[Part]:
+    at = stretch.start
+
+    def read() -> bytes:
+        nonlocal at
+        most = lines.BLOCK if stretch.end is None else min(lines.BLOCK, stretch.end - at)
+        content = os.pread(descriptor, most, at)
+        at += len(content)
+        return content
+
+    return _parts(stretch.file, stretch.program, read)
 
 
 @contextmanager
@@ -200,31 +245,48 @@ def _progress(file: str, size: int) -> Iterator[Callable[[int], None]]:
 
 # --- all cores ----------------------------------------------------------------------------------------------
 
-_judge: Judge | None = None  # a worker process's own, set once as it starts
+_own: tuple[Judge, int] | None = None  # a worker process's, set once as it starts: how it judges, and the file
 
 
-def _spread(judge: Judge, parts: Iterator[Part], workers: int) -> Iterator[Done]:
-    """Judge the parts in `workers` processes, in order. Two parts a worker are under way, so memory stays bounded."""
+def _judged(judge: Judge, file: str, stream: BinaryIO, program: str | None, workers: int) -> Iterator[Done]:
+    """What becomes of a file, in order. A file is read by the processes that judge it, anything else by this one."""
+    parts = _parts(file, program, lambda: stream.read(lines.BLOCK))
     if workers == 1:
         yield from map(judge, parts)
-        return
+    elif _size(stream) and stream.seekable():
+        yield from _spread(judge, stream.fileno(), _stretches(file, program, stream.fileno(), stream.tell()), workers)
+    else:
+        yield from _spread(judge, -1, parts, workers)
+
+
+def _spread(judge: Judge, descriptor: int, pieces: Iterator[Part | Stretch], workers: int) -> Iterator[Done]:
+    """Judge in `workers` processes, in order. Two pieces a worker are under way, so memory stays bounded."""
     # fork: the compiled database is inherited as it stands. No thread of ours runs yet.
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(judge,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(judge, descriptor)) as pool:
         pending: deque[Future[Done]] = deque()
-        for part in parts:
-            pending.append(pool.submit(_work, part))
+        for piece in pieces:
+            pending.append(pool.submit(_work, piece))
             if len(pending) >= 2 * workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
 
 
-def _start_worker(judge: Judge) -> None:
-    global _judge
-    _judge = judge
+def _start_worker(judge: Judge, descriptor: int) -> None:
+    global _own
+    _own = judge, descriptor
 
 
-def _work(part: Part) -> Done:
-    assert _judge is not None  # noqa: S101 - the initializer ran
-    return _judge(part)
+def _work(piece: Part | Stretch) -> Done:
+    assert _own is not None  # noqa: S101 - the initializer ran
+    judge, descriptor = _own
+    if isinstance(piece, Part):
+        return judge(piece)
+    done = [judge(part) for part in _read_stretch(descriptor, piece)]
+    return Done(
+        sum((each.counts for each in done), Counter()),
+        "".join(each.text for each in done),
+        piece.end or piece.start,
+        tuple(itertools.chain.from_iterable(each.objects for each in done)),
+    )

@@ -21,27 +21,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..address import prefix
+from . import netlink
+from .netlink import ATTRIBUTE, BODY, TYPE_MASK, aligned
 
 TRACKED = Path("/proc/sys/net/netfilter/nf_conntrack_count")
-TIMEOUT = 5.0
-"""Seconds that the kernel may take for one answer."""
 PAUSE = 1.0
 """Seconds from the end of one listing to the next."""
 
-# linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h
-_NETLINK_NETFILTER = 12
+# linux/netfilter/nfnetlink_conntrack.h
 _GET, _DELETE = 0x101, 0x102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE
-_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE = 0x2, 0x3
 _TUPLE_ORIG, _ID, _ZONE = 1, 12, 18
-_TYPE_MASK = 0x3FFF  # without the flags NESTED and NET_BYTEORDER
-_MESSAGE = struct.Struct("=IHHII")  # length, type, flags, sequence, port
-_GENERIC = struct.Struct("=BBH")  # family, version, resource
-_ATTRIBUTE = struct.Struct("=HH")  # length, type
 _START = struct.Struct("=IH")  # length and type of a message
-_STATUS = struct.Struct("=i")  # of an answer: 0, or minus an errno
-_BODY = _MESSAGE.size + _GENERIC.size
-_SOURCE = _BODY + 3 * _ATTRIBUTE.size  # ctnetlink begins each entry with tuple { addresses { source ...
+_SOURCE = BODY + 3 * ATTRIBUTE.size  # ctnetlink begins each entry with tuple { addresses { source ...
 _FAMILIES = {4: (socket.AF_INET, 4), 6: (socket.AF_INET6, 16)}
 
 _Banned = Mapping[int, set[int]]
@@ -87,8 +79,7 @@ def cut(prefixes: Iterable[str]) -> int:
     for network in map(prefix, prefixes):
         shift = network.max_prefixlen - network.prefixlen
         banned[network.version][shift].add(int(network.network_address) >> shift)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as kernel:
-        kernel.settimeout(TIMEOUT)
+    with netlink.connect() as kernel:
         return sum(_cut_family(kernel, version, those) for version, those in banned.items() if those)
 
 
@@ -101,7 +92,7 @@ def _any_flow() -> bool:
 
 def _cut_family(kernel: socket.socket, version: int, banned: _Banned) -> int:
     family, width = _FAMILIES[version]
-    _send(kernel, _GET, _DUMP, family)
+    netlink.send(kernel, _GET, netlink.DUMP, family)
     flows = [flow for data in _answers(kernel) for flow in _flows(data, width, banned)]
     return sum(_delete(kernel, family, flow) for flow in flows)
 
@@ -125,30 +116,20 @@ def _flows(data: bytes, width: int, banned: _Banned) -> Iterator[bytes]:
             if source >> shift in networks and kind not in (_DONE, _ERROR):
                 yield b"".join(_named(data[at : at + length]))
                 break
-        at += _aligned(length)
+        at += aligned(length)
 
 
 def _named(entry: bytes) -> Iterator[bytes]:
     """The original tuple, the identity and the zone of an entry, as they stand in it, padding included."""
-    at = _BODY
+    at = BODY
     while at < len(entry):
-        length, kind = _ATTRIBUTE.unpack_from(entry, at)
-        if kind & _TYPE_MASK in (_TUPLE_ORIG, _ID, _ZONE):
-            yield entry[at : at + _aligned(length)]
-        at += _aligned(length)
+        length, kind = ATTRIBUTE.unpack_from(entry, at)
+        if kind & TYPE_MASK in (_TUPLE_ORIG, _ID, _ZONE):
+            yield entry[at : at + aligned(length)]
+        at += aligned(length)
 
 
 def _delete(kernel: socket.socket, family: int, flow: bytes) -> bool:
     """Whether the flow was there to be deleted: it may have ended meanwhile."""
-    _send(kernel, _DELETE, _ACK, family, flow)
-    status: int = _STATUS.unpack_from(kernel.recv(1 << 16), _MESSAGE.size)[0]
-    return status == 0
-
-
-def _send(kernel: socket.socket, kind: int, flags: int, family: int, attributes: bytes = b"") -> None:
-    header = _MESSAGE.pack(_BODY + len(attributes), kind, flags | _REQUEST, 0, 0)
-    kernel.send(header + _GENERIC.pack(family, 0, 0) + attributes)
-
-
-def _aligned(length: int) -> int:
-    return length + 3 & ~3
+    netlink.send(kernel, _DELETE, netlink.ACK, family, flow)
+    return netlink.acknowledged(kernel) == 0

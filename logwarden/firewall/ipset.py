@@ -1,8 +1,9 @@
 """The default backend: two sets of ipset(8), looked into by one DROP rule each of iptables and ip6tables.
 
-Owns: the sets `logwarden4` and `logwarden6`, type hash:net, a timeout on each entry, packets counted. A batch is one
-`ipset restore -exist`: one process, however many bans. A set that is half full is replaced by a larger one (create,
-fill, swap), which the rule does not notice; memory is taken for entries alone, not for the size.
+Owns: the sets `logwarden4` and `logwarden6`, type hash:net, a timeout on each entry, packets counted. A few bans go to
+the kernel by netlink (`entries`); a batch is one `ipset restore -exist`: one process, however many bans. A set that is
+half full is replaced by a larger one (create, fill, swap), which the rule does not notice; memory is taken for entries
+alone, not for the size.
 Never: keeps an entry longer than its ban; a nested prefix is an entry of its own.
 Fails: with FirewallError, after it has tried to repair sets and rules and to do the batch once more.
 """
@@ -10,16 +11,20 @@ Fails: with FirewallError, after it has tried to repair sets and rules and to do
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..errors import FirewallError
 from ..model import Ban
+from . import entries
 from .conntrack import Cutter
 from .iptables import DropRules
 from .protocol import Settings, checked, command, seconds_left
 
 CEILING = 2_147_483
 """The longest timeout that the kernel keeps, seconds (ipset(8), "timeout"): almost 25 days."""
+
+FEW = 16
+"""Bans that go to the kernel one by one: fewer microseconds than a process takes to start."""
 
 SETS = {4: "logwarden4", 6: "logwarden6"}
 _FAMILY = {4: "inet", 6: "inet6"}
@@ -47,13 +52,16 @@ class Ipset:
     def apply(self, bans: Iterable[Ban], now: float) -> None:
         """Add or renew entries, then cut the flows of those prefixes."""
         timeouts = seconds_left(bans, now, CEILING)
-        self._restore([f"add {_set_of(prefix)} {prefix} timeout {left}" for prefix, left in timeouts.items()])
+        if not _few(entries.add, timeouts):
+            self._restore([f"add {_set_of(prefix)} {prefix} timeout {left}" for prefix, left in timeouts.items()])
         if self._settings.cut:
             self._cutter.cut(timeouts)
 
     def lift(self, prefixes: Iterable[str]) -> None:
-        """Delete entries; -exist lets those pass that are not there."""
-        self._restore([f"del {_set_of(checked(prefix))} {prefix}" for prefix in prefixes])
+        """Delete entries; those that are not there pass."""
+        gone = dict.fromkeys(map(checked, prefixes), 0)
+        if not _few(entries.delete, gone):
+            self._restore([f"del {_set_of(prefix)} {prefix}" for prefix in gone])
 
     def list(self, now: float) -> Mapping[str, float]:  # noqa: ARG002 # the kernel knows what time it is
         """Both sets' entries, and the seconds they have left; 0 for one that exempts a prefix (`nomatch`)."""
@@ -124,13 +132,24 @@ class Ipset:
     def _grow(self, family: int, count: int) -> None:
         """Swap in a set that is a quarter full with `count` entries. The old one works until then."""
         name, larger = SETS[family], _growing(SETS[family])
-        entries = [line for line in command(("ipset", "save", name)).splitlines() if line.startswith("add ")]
-        fill = [line.replace(f"add {name} ", f"add {larger} ", 1) for line in entries]
+        held = [line for line in command(("ipset", "save", name)).splitlines() if line.startswith("add ")]
+        fill = [line.replace(f"add {name} ", f"add {larger} ", 1) for line in held]
         create = self._create(larger, family, max(4 * count, self._settings.maxelem))
         command(("ipset", "restore", "-exist"), (create, *fill, f"swap {larger} {name}", f"destroy {larger}"))
 
     def _create(self, name: str, family: int, maxelem: int) -> str:
         return f"create {name} hash:net family {_FAMILY[family]} maxelem {maxelem} timeout {_DEFAULT_TIMEOUT} counters"
+
+
+def _few(act: Callable[[Mapping[int, str], Mapping[str, int]], None], prefixes: Mapping[str, int]) -> bool:
+    """Whether `act` could do it: where the kernel refuses, ipset(8) says why, after what is amiss is repaired."""
+    if len(prefixes) > FEW:
+        return False
+    try:
+        act(SETS, prefixes)
+    except OSError:
+        return False
+    return True
 
 
 def _set_of(prefix: str) -> str:

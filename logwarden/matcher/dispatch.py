@@ -10,6 +10,7 @@ program costs no more than the globs among the names, and no more is remembered 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -42,8 +43,11 @@ class Dispatch:
     def _candidates(self, views: Views) -> Iterator[tuple[int, Sequence[int]]]:
         yield from self._lines.candidates(views.raws, views.with_raw)
         yield from self._rests.candidates(views.texts, views.with_text)
+        together: dict[Prefilter, list[int]] = {}
         for program, indices in views.with_message.items():
-            yield from self._of_program(program).candidates(views.messages, indices)
+            together.setdefault(self._of_program(program), []).extend(indices)
+        for prefilter, indices in together.items():
+            yield from prefilter.candidates(views.messages, sorted(indices))
 
     @functools.cached_property
     def _lines(self) -> Prefilter:
@@ -73,12 +77,27 @@ class Dispatch:
                 found.setdefault(programs, (self._patterns[id_], []))[1].append(id_)
         return list(found.values())
 
+    @functools.cached_property
+    def _of_any(self) -> Prefilter:
+        """The native rules for every program, and for the message of none."""
+        return self._of_ids(tuple(self._globbed_for(None)))
+
+    @functools.cached_property
+    def _is_globbed(self) -> re.Pattern[bytes]:
+        """Matches the programs that a glob means, where it does not mean all."""
+        fragments = {globs.fragment(one.rule.programs) for one, _ in self._globbed if not one.is_for(None)}
+        return re.compile(b"|".join(sorted(fragments)) or b"(?!)")
+
+    def _globbed_for(self, program: bytes | None) -> list[int]:
+        return sorted(id_ for one, those in self._globbed if one.is_for(program) for id_ in those)
+
     def _find_of_program(self, program: bytes | None) -> Prefilter:
         if program == b"*":
             return self._of_ids(tuple(self._native))
-        ids = set() if program is None else set(self._named.get(program, ()))
-        ids.update(id_ for one, those in self._globbed if one.is_for(program) for id_ in those)
-        return self._of_ids(tuple(sorted(ids)))
+        named = () if program is None else self._named.get(program, ())
+        if program is None or not (named or self._is_globbed.fullmatch(program)):
+            return self._of_any
+        return self._of_ids(tuple(sorted({*named, *self._globbed_for(program)})))
 
     def _prefilter(self, ids: Iterable[int]) -> Prefilter:
         return Prefilter((id_, self._outline(id_).signs) for id_ in ids)

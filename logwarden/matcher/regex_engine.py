@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ..errors import RuleError
 from . import lines
 from .dispatch import Dispatch
-from .engine import NEWLINE, SETTLED, Found, Patience
+from .engine import NEWLINE, SETTLED, Found, Match, Patience
 from .lines import View, Views
 from .patterns import Pattern
 
@@ -30,18 +30,21 @@ class RegexEngine:
 
     def scan(self, block: bytes) -> Found:
         """All matches in `block`."""
-        views = lines.views(block)
-        lengths = list(map(len, views.raws))
-        ends = [end - 1 for end in itertools.accumulate(length + 1 for length in lengths)]
-        found = Found([], [])
-        for id_, matching, late in self._try_all(views, lengths):
-            found.matches.extend([(ends[index], id_) for index in matching])
-            found.late.extend([(ends[index], id_) for index in late])
-        return found
+        found = self.sweep(block)
+        return Found([(end, id_) for id_, ends in found.ends.items() for end in ends], found.late)
 
     def sweep(self, block: bytes) -> ListedMatches:
         """All matches in `block`; see Engine."""
-        return ListedMatches(self.patterns, self.scan(block))
+        views = lines.views(block)
+        lengths = list(map(len, views.raws))
+        ends = [end - 1 for end in itertools.accumulate(length + 1 for length in lengths)]
+        found: dict[int, list[int]] = {}
+        late: list[Match] = []
+        for id_, matching, too_late in self._try_all(views, lengths):
+            if matching:
+                found[id_] = [ends[index] for index in matching]
+            late.extend((ends[index], id_) for index in too_late)
+        return ListedMatches(self.patterns, found, late)
 
     def try_all(self, view: View, length: int) -> Iterator[tuple[int, bool]]:
         """The ids of the patterns that match a line of `length` bytes, and with False of those that ran out of time."""
@@ -80,41 +83,51 @@ class RegexEngine:
 
     def _try(self, pattern: Pattern, texts: Sequence[bytes]) -> Sequence[int] | None:
         """Which of the texts a pattern matches; None where it ran out of time."""
+        try:
+            pattern.prepare()
+        except RuleError:  # see `try_one`
+            return ()
         started = self._patience.timer()
         try:
             return pattern.matching(texts)
         except TimeoutError:
             return None
-        except RuleError:  # see `try_one`
-            return ()
         finally:
             self._patience.spend(pattern, started)
 
 
 class ListedMatches:
-    """What was found in a block: see Swept."""
+    """What was found in a block, and where the lines end that each pattern matches: see Swept."""
 
-    def __init__(self, patterns: Mapping[int, Pattern], found: Found) -> None:
+    def __init__(self, patterns: Mapping[int, Pattern], ends: Mapping[int, Sequence[int]], late: list[Match]) -> None:
+        self.ends = ends
+        self.late = late
         self._patterns = patterns
-        self._found = found
 
     def settle(self, unsettled: bytearray) -> None:
-        for end, id_ in self._found.matches:
+        for id_, ends in self.ends.items():
             if self._patterns[id_].is_plain:
-                unsettled[end] = SETTLED
+                for end in ends:
+                    unsettled[end] = SETTLED
 
     def reopen(self, unsettled: bytearray) -> None:
-        for end, id_ in self._found.matches:
+        for id_, ends in self.ends.items():
             if not self._patterns[id_].ignores:
-                unsettled[end] = NEWLINE
-        for end, _ in self._found.late:
+                for end in ends:
+                    unsettled[end] = NEWLINE
+        for end, _ in self.late:
             unsettled[end] = NEWLINE
 
     def left(self, unsettled: bytearray) -> Found:
-        return Found([match for match in self._found.matches if unsettled[match[0]] == NEWLINE], self._found.late)
+        left = [(end, id_) for id_, ends in self.ends.items() for end in ends if unsettled[end] == NEWLINE]
+        return Found(left, self.late)
 
     def hits(self, unsettled: bytearray) -> Counter[str]:
-        return Counter(self._patterns[id_].name for end, id_ in self._found.matches if unsettled[end] == SETTLED)
+        hits: Counter[str] = Counter()
+        for id_, ends in self.ends.items():
+            if count := [unsettled[end] for end in ends].count(SETTLED):
+                hits[self._patterns[id_].name] += count
+        return hits
 
 
 def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bool | None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..model import Batch, Lag, Notice
+from ..model import Ahead, Batch, Lag, Notice
 
-Emit = Callable[[Batch | Notice], None]
+Emit = Callable[[Batch | Ahead | Notice], None]
 """Takes one batch or notice from a source's thread. Blocks while the consumer's queue is full: the back-pressure.
 
-A batch may hold no line at all: then only its cursor counts (the place where a first start begins), and its gaps.
+A batch may hold no line at all: then only its cursor counts (the place where a first start begins), and its gaps. A
+source that is far behind shows its newest lines in an Ahead now and then, so that no ban waits for the backlog.
 """
 
 

@@ -1,0 +1,58 @@
+"""nfnetlink: what is asked of the kernel's netfilter without a process, and what it answers.
+
+Owns: the layout of a message (linux/netlink.h, linux/netfilter/nfnetlink.h). Which messages there are, `conntrack` and
+`entries` know.
+Fails: with OSError, as sockets do.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+TIMEOUT = 5.0
+"""Seconds that the kernel may take for one answer."""
+
+DUMP, ACK = 0x300, 0x4
+NESTED, NET_BYTEORDER = 0x8000, 0x4000
+"""What is said of an attribute in its type."""
+TYPE_MASK = 0x3FFF
+
+MESSAGE = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+GENERIC = struct.Struct("=BBH")  # family, version, resource
+ATTRIBUTE = struct.Struct("=HH")  # length, type
+BODY = MESSAGE.size + GENERIC.size
+"""Where the attributes of a message begin."""
+
+_NETLINK_NETFILTER = 12
+_REQUEST = 0x1
+_STATUS = struct.Struct("=i")  # of an answer: 0, or minus an errno
+
+
+def connect() -> socket.socket:
+    """A socket to the network namespace that we are in."""
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    kernel.settimeout(TIMEOUT)
+    return kernel
+
+
+def send(kernel: socket.socket, kind: int, flags: int, family: int, attributes: bytes = b"") -> None:
+    """Send a request. `kind` is its subsystem << 8 | command."""
+    header = MESSAGE.pack(BODY + len(attributes), kind, flags | _REQUEST, 0, 0)
+    kernel.send(header + GENERIC.pack(family, 0, 0) + attributes)
+
+
+def acknowledged(kernel: socket.socket) -> int:
+    """The answer to a request with ACK: 0, or an errno."""
+    status: int = _STATUS.unpack_from(kernel.recv(1 << 16), MESSAGE.size)[0]
+    return -status
+
+
+def attribute(kind: int, content: bytes) -> bytes:
+    """An attribute, padded as the next one needs it."""
+    length = ATTRIBUTE.size + len(content)
+    return ATTRIBUTE.pack(length, kind) + content + bytes(aligned(length) - length)
+
+
+def aligned(length: int) -> int:
+    return length + 3 & ~3
