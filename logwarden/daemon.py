@@ -196,6 +196,8 @@ class Daemon:
         match item:
             case Batch():
                 self._held.append(item)
+                for notice in item.notices:
+                    self.notices.hear(notice)
             case Ahead():
                 self._ahead.append(item)
             case Notice():

@@ -222,10 +222,11 @@ class Pipeline:
         if self.logins:
             self.logins.hear(batch, now)
         bans, notices = self._decide(classified, now)
+        notices = (*batch.notices, *classified.notices, *notices)
         read = self._look_closer(batch, classified, now)
         if read:
             self.latest[batch.source] = (_last_line(batch.block), batch.program, now)
-        return Judged(batch.source, batch.cursor, read, classified, bans, classified.notices + notices, sightings)
+        return Judged(batch.source, batch.cursor, read, classified, bans, notices, sightings)
 
     def _foresee(self, ahead: Ahead, now: float) -> tuple[Ban, ...]:
         """Whom it convicts. A rule that ran out of time is told of, and who has logged in is remembered."""
