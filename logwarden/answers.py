@@ -239,7 +239,7 @@ def lift(daemon: Daemon, prefixes: list[str]) -> str | None:
                 tx.lift_ban(prefix, now)
     daemon.pipeline.lift(prefixes, now)
     for prefix in prefixes:
-        daemon.pipeline.tracker.lift(address.prefix(prefix))
+        daemon.pipeline.tracker.lift(address.prefix(prefix), now)
     daemon.actions.unbanned(ended)
     return _enforce(daemon, daemon.firewall.lift, prefixes)
 

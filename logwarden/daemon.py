@@ -29,7 +29,7 @@ from .errors import EdgeError, LogwardenError, StateError
 from .feed import Feed
 from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, next_digest
-from .model import Ban, Batch, Lag, Notice, NoticeKind, Refusal
+from .model import Ahead, Ban, Batch, Lag, Notice, NoticeKind, Refusal
 from .notices import Notices
 from .outbox import Attempt, Courier
 from .pipeline import Pipeline
@@ -99,6 +99,7 @@ class Daemon:
         self._next_heartbeat = self.since
         self._feed = Feed((), self.inbox)
         self._held: list[Batch] = []
+        self._ahead: list[Ahead] = []
         self._reloader = Reloader(self.inbox.put)
         self._started = self._stopping = False
 
@@ -195,6 +196,10 @@ class Daemon:
         match item:
             case Batch():
                 self._held.append(item)
+                for notice in item.notices:
+                    self.notices.hear(notice)
+            case Ahead():
+                self._ahead.append(item)
             case Notice():
                 self.note(item)
             case Protected():
@@ -222,15 +227,16 @@ class Daemon:
 
     def _flush(self) -> None:
         """Process the batches in hand. What the database does not take waits for the next time."""
-        if not self._held and not self.pipeline.owes:
+        if not self._held and not self._ahead and not self.pipeline.owes:
             return
         batches, self._held = self._held, []
+        ahead, self._ahead = self._ahead, []
         if not self.pipeline.waits(self.clock()):
             upkeep.settle_clock(self)  # else it waits: times from before the jump and after it must not meet
         now = self.clock()
         try:
-            if batches:
-                self.pipeline.process(batches, now)
+            if batches or ahead:
+                self.pipeline.process(batches, now, ahead)
             else:
                 self.pipeline.commit(now)
         except StateError as error:

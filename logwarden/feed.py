@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from .errors import EdgeError
 from .inbox import Inbox
-from .model import Batch, Lag, Notice
+from .model import Ahead, Batch, Lag, Notice
 from .sources import Source
 
 PATIENCE = 0.2
@@ -29,7 +29,7 @@ class Gate:
         self._inbox = inbox
         self._closed = threading.Event()
 
-    def emit(self, item: Batch | Notice) -> None:
+    def emit(self, item: Batch | Ahead | Notice) -> None:
         """What sources call, from their own threads."""
         if self._closed.is_set():
             return

@@ -1,8 +1,8 @@
 """The one queue: everything that the daemon's one consumer must hear of, in the order in which it came.
 
 Batches take a slot each, and wait for one: that is the back-pressure that keeps memory bounded while a backlog is
-read. All else (requests, signals, results) takes none and never waits, so it is safe in a signal handler:
-SimpleQueue.put is reentrant, queue.Queue.put is not.
+read. All else (requests, signals, results, and what was read ahead, whose source waits with its next batch) takes none
+and never waits, so it is safe in a signal handler: SimpleQueue.put is reentrant, queue.Queue.put is not.
 """
 
 from __future__ import annotations

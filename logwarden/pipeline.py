@@ -1,6 +1,8 @@
 """A batch's way from the source to the kernel, on one screen.
 
 Owns: the order of things. What a batch does and the cursor behind it commit together; then the firewall is told.
+What a source far behind has read ahead of its backlog (`Ahead`) is judged for its bans alone; all else of it waits for
+its turn.
 Never: waits for anything remote.
 Fails: with StateError where the database does not commit (a full disk). The bans are in force all the same, and what
 was not committed waits in `uncommitted` for `commit`: nothing is judged twice. What waits is bounded by HELD bytes.
@@ -20,7 +22,7 @@ from .errors import StateError
 from .firewall import Firewall
 from .logins import Logins
 from .matcher import Matcher
-from .model import Ban, Batch, Classified, Location, Notice, NoticeKind, Outcome, Refusal
+from .model import Ahead, Ban, Batch, Classified, Location, Notice, NoticeKind, Outcome, Refusal
 from .sighting import Sighting
 from .silence import Roll, found, speakers
 from .state import State, Transaction
@@ -100,8 +102,10 @@ class Pipeline:
         self.matcher, self.tracker = matcher, tracker
         self.suspended.clear()
 
-    def process(self, batches: Sequence[Batch], now: float) -> None:
-        """Account for every line of `batches`, and ban whom they convict."""
+    def process(self, batches: Sequence[Batch], now: float, ahead: Sequence[Ahead] = ()) -> None:
+        """Account for every line of `batches`, and ban whom they, or what was read `ahead`, convict."""
+        foreseen = [ban for each in ahead for ban in self._foresee(each, now)]
+        self._bans[:] = [*self._bans, *foreseen][-BANS:]
         judged = [self._judge(batch, now) for batch in batches]
         kept = [] if self.adrift else judged
         if self.adrift:
@@ -112,7 +116,7 @@ class Pipeline:
         finally:
             if self.uncommitted:
                 self._bound(kept)
-            bans = [ban for each in judged for ban in each.bans]
+            bans = foreseen + [ban for each in judged for ban in each.bans]
             try:
                 self.firewall.apply(bans, now)
             finally:
@@ -217,14 +221,25 @@ class Pipeline:
             classified, sightings = self.echoes.sift(batch.source, classified)
         if self.logins:
             self.logins.hear(batch, now)
-        decisions = list(self._decisions(classified, now))
-        bans = tuple(each for each in decisions if isinstance(each, Ban))
-        spared = (each for each in decisions if isinstance(each, Spared))
-        notices = tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
+        bans, notices = self._decide(classified, now)
+        notices = (*batch.notices, *classified.notices, *notices)
         read = self._look_closer(batch, classified, now)
         if read:
             self.latest[batch.source] = (_last_line(batch.block), batch.program, now)
-        return Judged(batch.source, batch.cursor, read, classified, bans, classified.notices + notices, sightings)
+        return Judged(batch.source, batch.cursor, read, classified, bans, notices, sightings)
+
+    def _foresee(self, ahead: Ahead, now: float) -> tuple[Ban, ...]:
+        """Whom it convicts. A rule that ran out of time is told of, and who has logged in is remembered."""
+        source = ahead.batch.source
+        if ahead.anew:
+            self.tracker.forget_ahead(source)
+        classified = veto.classify(self.matcher, ahead.batch, now)
+        self.suspended += _suspensions(classified.notices)
+        if self.logins:
+            self.logins.hear(ahead.batch, now)
+        bans, notices = self._decide(classified, now, source)
+        self.notices += classified.notices + notices
+        return tuple(replace(ban, why=f"{ban.why}; read ahead of a backlog") for ban in bans)
 
     def _look_closer(self, batch: Batch, classified: Classified, now: float) -> int:
         """Hear who speaks, and count the lines again: of every batch, or of some while a backlog is read."""
@@ -236,10 +251,14 @@ class Pipeline:
             self.roll.hear(batch.source, found(batch, self.roll.wanted, now), now)
         return batch.count
 
-    def _decisions(self, classified: Classified, now: float) -> Iterator[Ban | Spared | None]:
-        for verdict in classified.verdicts:
-            if verdict.outcome is Outcome.ATTACK:
-                yield self.tracker.record(verdict, now)
+    def _decide(
+        self, classified: Classified, now: float, ahead: str | None = None
+    ) -> tuple[tuple[Ban, ...], tuple[Notice, ...]]:
+        attacks = (verdict for verdict in classified.verdicts if verdict.outcome is Outcome.ATTACK)
+        decisions = [self.tracker.record(verdict, now, ahead) for verdict in attacks]
+        bans = tuple(each for each in decisions if isinstance(each, Ban))
+        spared = (each for each in decisions if isinstance(each, Spared))
+        return bans, tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
 
 
 def _suspensions(notices: Iterable[Notice]) -> Iterator[Refusal]:

@@ -67,7 +67,10 @@ def _connect(to: Smtp) -> smtplib.SMTP:
 
 
 class _Bounded(smtplib.SMTP):
-    """Hangs up after WAITS timeouts, from the server's first answer on."""
+    """Hangs up after WAITS timeouts, from the wait for the server's first answer on.
+
+    What comes before has one timeout each: a TLS handshake is no longer than that, however slowly its bytes drip in.
+    """
 
     _line: socket.socket | None = None
     _timer: threading.Timer | None = None
@@ -100,7 +103,7 @@ class _Bounded(smtplib.SMTP):
 
 
 class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
-    """The same, encrypted from its first byte; the handshake has `timeout` for each wait."""
+    """The same, encrypted from its first byte."""
 
 
 def _send(to: Smtp, server: smtplib.SMTP, message: Message) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from logwarden.model import Batch, Notice
+from logwarden.model import Ahead, Batch, Notice
 
 DEADLINE = 10.0
 
@@ -16,10 +16,10 @@ class Sink:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.items: list[Batch | Notice] = []
+        self.items: list[Batch | Ahead | Notice] = []
         self.cursors: dict[str, str] = {}
 
-    def __call__(self, item: Batch | Notice) -> None:
+    def __call__(self, item: Batch | Ahead | Notice) -> None:
         with self.changed:
             self.items.append(item)
             if isinstance(item, Batch):
@@ -33,7 +33,11 @@ class Sink:
 
     @property
     def notices(self) -> list[Notice]:
-        return [item for item in self.items if isinstance(item, Notice)]
+        """Those that came by themselves, and those that came with batches."""
+        told: list[Notice] = []
+        for item in self.items:
+            told += [item] if isinstance(item, Notice) else item.notices if isinstance(item, Batch) else []
+        return told
 
     def wait(self, done: Callable[[], object]) -> None:
         with self.changed:

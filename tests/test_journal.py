@@ -17,10 +17,11 @@ from torture.journald import Journald, lacking
 
 from logwarden import config, watch
 from logwarden.errors import EdgeError
-from logwarden.model import MAX_LINE, Batch, Lag, Notice, NoticeKind, Provenance
-from logwarden.sources import Source, sdjournal
+from logwarden.model import MAX_LINE, Ahead, Batch, Lag, Notice, NoticeKind, Provenance
+from logwarden.sources import Source, journal_ahead, sdjournal
 from logwarden.sources.entry import Renderer
 from logwarden.sources.journal import Journal, JournalSource
+from logwarden.sources.journal_ahead import JournalScout
 from logwarden.sources.sdjournal import Selection
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
@@ -157,6 +158,67 @@ def test_several_directories_are_several_journals(tmp_path: Path, sources: Calla
     assert sorted(text.split()[1] for text in sink.lines()) == ["blue", "red"]
 
 
+@needs_journal
+def test_the_newest_entries_of_a_journal_are_shown_once(write: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_ahead, "ENTRIES", 3)
+    scout = JournalScout("journal", {"path": str(write.path.parent)}, Selection())
+    assert scout.look() is None
+
+    def shown() -> tuple[list[str], bool]:
+        found = scout.look()
+        assert found is None or len(found.batch.provenance) == found.batch.count
+        return (found.batch.block.decode().splitlines(), found.anew) if found else ([], False)
+
+    write("zero", "one", "two", "three")
+    assert shown() == ([line(1, "one"), line(2, "two"), line(3, "three")], True)
+    scout.close()
+    write("four")
+    assert shown() == ([line(2, "two"), line(3, "three"), line(4, "four")], True), "after a pause they are shown anew"
+
+
+@needs_journal
+def test_what_was_appended_since_the_last_look_is_shown_and_where_that_is_too_much_the_newest_anew(
+    write: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_ahead, "ENTRIES", 3)
+    write("zero")
+    scout = JournalScout("journal", {"path": str(write.path.parent)}, Selection())
+    looks = [scout.look()]
+    write("one", "two")
+    looks += [scout.look(), scout.look()]
+    write("three", "four", "five", "six")
+    looks += [scout.look()]
+    write("seven")
+    looks += [scout.look()]
+    scout.close()
+    texts = [
+        each and ([text[-5:].split()[-1] for text in each.batch.block.decode().splitlines()], each.anew)
+        for each in looks
+    ]
+    assert texts == [
+        (["zero"], True),
+        (["one", "two"], False),
+        None,
+        (["three", "four", "five"], False),
+        (["five", "six", "seven"], True),
+    ]
+
+
+@needs_journal
+def test_a_journal_that_is_far_behind_shows_its_newest_entries_before_its_backlog(
+    write: Writer, sources: Callable[..., Sink]
+) -> None:
+    count = 3 * journal_ahead.BEHIND
+    write(*[f"{number}" for number in range(count)], "the last")
+    sink = sources(directories=[str(write.path.parent)], from_start=True)
+    sink.wait(lambda: sink.cursors)
+    sink.wait(lambda: sum(item.count for item in sink.items if isinstance(item, Batch)) == count + 1)
+    (ahead,) = [item for item in sink.items if isinstance(item, Ahead)]
+    assert ahead.batch.block.endswith(b" the last\n")
+    assert ahead.batch.source == f"journal:{write.path.parent}"
+    assert sink.items.index(ahead) == 1
+
+
 # --- a journald of our own -----------------------------------------------------------------------------------------
 
 
@@ -281,7 +343,7 @@ def texts(items: list[Batch | Notice]) -> list[str]:
 
 
 def gaps(items: list[Batch | Notice]) -> list[str]:
-    return [item.text for item in items if isinstance(item, Notice) and item.kind is NoticeKind.GAP]
+    return [notice.text for item in items if isinstance(item, Batch) for notice in item.notices]
 
 
 @needs_journal

@@ -174,6 +174,35 @@ def test_a_server_that_drips_its_answer_is_left_after_ten_timeouts() -> None:
     assert not failure.value.permanent
 
 
+@pytest.mark.parametrize("tls", ["tls", "starttls"])
+def test_a_server_that_drips_its_tls_handshake_is_left_after_one_timeout(tls: Any) -> None:
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client, contextlib.suppress(OSError):
+            if tls == "starttls":
+                client.sendall(b"220 mx\r\n")
+                client.recv(1_000)
+                client.sendall(b"250-mx\r\n250 STARTTLS\r\n")
+                client.recv(1_000)
+                client.sendall(b"220 go ahead\r\n")
+            client.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB
+            while not over.wait(0.02):
+                client.sendall(b"\x02")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=(listener,))
+        dripping.start()
+        try:
+            with pytest.raises(MailError, match="handshake operation timed out") as failure:
+                Smtp(host="127.0.0.1", port=listener.getsockname()[1], tls=tls, timeout=0.2).deliver(MESSAGE)
+        finally:
+            over.set()
+            dripping.join()
+    assert not failure.value.permanent
+
+
 def test_a_server_that_hangs_is_left_after_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(MailError, match="timed out") as caught:
         Smtp(host="127.0.0.1", port=silent.getsockname()[1], timeout=0.05).deliver(MESSAGE)

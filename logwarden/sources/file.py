@@ -2,7 +2,7 @@
 
 Owns: which files there are (globs, files that appear later), and when each is polled: after an event, when a tail
 says it is due, and all of them once a minute, for file systems that tell nothing. Several tails with a backlog take
-turns, a batch at a time.
+turns, a batch at a time; where it is long, the newest lines are shown ahead of it (`ahead`).
 Never: reads a file itself; see `tail`.
 Fails: a directory that cannot be watched is one Notice, and its files are read once a minute.
 """
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from ..model import Batch, Lag, Notice, NoticeKind
 from . import Emit
+from .ahead import BEHIND, EVERY, TURN, Scout
 from .directories import DirectoryWatch, directories
 from .rotation import bases, is_packed, status
 from .tail import Tail
@@ -70,6 +71,8 @@ class FileSource:
         self._sweep = sweep
         self._inotify = inotify
         self._tails: dict[str, Tail] = {}
+        self._scouts: dict[str, Scout] = {}  # of the tails whose lines are events, each of its own
+        self._next_look = 0.0  # monotonic seconds
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._rescan = True
@@ -131,16 +134,33 @@ class FileSource:
         try:
             for item in self._take_turns(set(self._tails)):
                 emit(item)
+                self._look_ahead(emit)
             patterns = json.dumps(sorted({spec.path for spec in self._files}))
             if cursors.get(self.name) != patterns:  # known from now on, after the first cursors of the files themselves
                 emit(Batch(self.name, b"", 0, patterns))
             while self._wait():
                 for item in self._take_turns(self._news(())):
                     emit(item)
+                    self._look_ahead(emit)
                 self._stop.wait(PAUSE)
         finally:
             for tail in self._tails.values():
                 tail.close()
+
+    def _look_ahead(self, emit: Emit) -> None:
+        """Show the newest lines of a file that is far behind: of one each TURN, of the same each EVERY seconds."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + TURN
+        ready = (path for path, scout in self._scouts.items() if scout.looked <= now - EVERY)
+        far = [path for path in ready if _is_far_behind(self._tails[path])]
+        if not far:
+            return
+        scout = self._scouts[min(far, key=lambda path: self._scouts[path].looked)]
+        scout.looked = now
+        if (ahead := scout.look()) is not None:
+            emit(ahead)
 
     def _take_turns(self, waiting: set[str]) -> Iterator[Batch | Notice]:
         """Poll these tails to their end, a batch of each at a time, and those with news meanwhile."""
@@ -209,6 +229,7 @@ class FileSource:
         known = _patterns(cursors.get(self.name, "[]"))
         for path in [path for path, tail in self._tails.items() if tail.gone and self._globbed(path)]:
             del self._tails[path]  # it gets a new one should it come back
+            self._scouts.pop(path, None)
         new = set()
         for spec in self._files:
             beginning = not self._first or self._from_start or spec.from_start or spec.path in known
@@ -217,6 +238,8 @@ class FileSource:
                 self._tails[path] = Tail(
                     path, program=spec.program, continues=spec.continues, cursor=cursor, beginning=beginning
                 )
+                if spec.continues is None:
+                    self._scouts[path] = Scout(path, spec.program)
                 new.add(path)
         self._first = False
         return new | self._watch_files()
@@ -281,6 +304,10 @@ class FileSource:
 def _rest(took: float) -> float:
     """Seconds from one look for new files, which took so long, to the next."""
     return took * _RESCAN
+
+
+def _is_far_behind(tail: Tail) -> bool:
+    return tail.behind_since is not None and tail.unread() > BEHIND
 
 
 def _lag(tail: Tail, now: float) -> Lag:

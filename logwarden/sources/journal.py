@@ -23,14 +23,15 @@ from datetime import UTC, datetime
 
 from ..model import MAX_LINE, Batch, Lag, Notice, NoticeKind, Provenance
 from . import Emit
+from .ahead import EVERY
 from .entry import Renderer
+from .journal_ahead import JournalScout, is_far_behind
 from .lines import BLOCK
-from .sdjournal import EVERYTHING, Reader, Selection, available, module
+from .sdjournal import EVERYTHING, INVALIDATE, Reader, Selection, available, module, open_reader
 
 RETRY = 60.0
 """Seconds until a journal that could not be opened or is empty is opened again."""
 _ENTRIES = 4096  # the most that a batch holds, however short they are
-_INVALIDATE = 2  # SD_JOURNAL_INVALIDATE of sd_journal_get_fd(3)
 _CURSOR = re.compile(r"s=(?P<sequence>\w+);i=(?P<number>[0-9a-f]+);.*\bt=(?P<time>[0-9a-f]+)")
 
 
@@ -53,9 +54,9 @@ class Journal:
         """Entries since the last poll, in batches, and what went wrong. `now` in POSIX seconds."""
         try:
             if self._reader is None:
-                self._reader = self._open()
+                self._reader = open_reader(self._where, self._selection)
                 yield from self._seek(self._reader, now)
-            elif self._reader.process() == _INVALIDATE and self._cursor is not None:
+            elif self._reader.process() == INVALIDATE and self._cursor is not None:
                 self._to_cursor(self._reader, self._cursor)
             yield from self._read(self._reader, now)
             if self._absent(self._reader):
@@ -106,24 +107,18 @@ class Journal:
             return None
         return reader.fileno(), reader.get_events(), reader.get_timeout_ms() / 1000
 
-    def _open(self) -> Reader:
-        reader: Reader = module().Reader(**self._where)
-        reader.data_threshold = MAX_LINE + 1024  # so that a message cut by it is still seen to be too long
-        self._selection.apply(reader)
-        reader.fileno()  # from here on, what is appended is heard of
-        return reader
-
     def _seek(self, reader: Reader, now: float) -> Iterator[Batch | Notice]:
+        notices: tuple[Notice, ...] = ()
         try:
             if self._cursor is not None:
                 self._to_cursor(reader, self._cursor)
                 return
         except ValueError:
             text = f"{self._cursor!r} is no cursor of a journal: it is read on from its end"
-            yield Notice(NoticeKind.GAP, self.source, text, now)
+            notices = (Notice(NoticeKind.GAP, self.source, text, now),)
         reader.seek_tail()
         self._cursor = reader._get_cursor() if reader._previous() else ""
-        yield Batch(self.source, b"", 0, self._cursor)
+        yield Batch(self.source, b"", 0, self._cursor, notices=notices)
         self._to_cursor(reader, self._cursor)
 
     def _to_cursor(self, reader: Reader, cursor: str) -> None:
@@ -140,6 +135,7 @@ class Journal:
     def _read(self, reader: Reader, now: float) -> Iterator[Batch | Notice]:
         lines: list[bytes] = []
         trusted: list[Provenance] = []
+        gaps: list[Notice] = []
         size = damaged = 0
         following, fields_of, time_of, render = (
             reader._next,
@@ -152,7 +148,7 @@ class Journal:
                 self._check = False
                 if self._cursor is None or reader.test_cursor(self._cursor):
                     continue
-                yield from self._gap(reader, self._cursor, now)
+                gaps += self._gap(reader, self._cursor, now)
             try:
                 fields = fields_of()
             except (OSError, UnicodeDecodeError):
@@ -163,16 +159,19 @@ class Journal:
             trusted.append(provenance)
             size += len(line)
             if size > BLOCK - MAX_LINE - 2 or len(lines) == _ENTRIES:
-                yield self._batch(reader, lines, trusted)
-                lines, trusted, size = [], [], 0
-        if lines:
-            yield self._batch(reader, lines, trusted)
+                yield self._batch(reader, lines, trusted, gaps)
+                lines, trusted, gaps, size = [], [], [], 0
         if damaged:
-            yield Notice(NoticeKind.GAP, self.source, f"{damaged} entries are damaged and cannot be read", now)
+            text = f"{damaged} entries are damaged and cannot be read"
+            gaps.append(Notice(NoticeKind.GAP, self.source, text, now))
+        if lines or gaps:
+            yield self._batch(reader, lines, trusted, gaps)
 
-    def _batch(self, reader: Reader, lines: list[bytes], trusted: list[Provenance]) -> Batch:
+    def _batch(self, reader: Reader, lines: list[bytes], trusted: list[Provenance], gaps: list[Notice]) -> Batch:
         self._cursor = reader._get_cursor()
-        return Batch(self.source, b"".join(lines), len(lines), self._cursor, provenance=tuple(trusted))
+        return Batch(
+            self.source, b"".join(lines), len(lines), self._cursor, provenance=tuple(trusted), notices=tuple(gaps)
+        )
 
     def _gap(self, reader: Reader, cursor: str, now: float) -> Iterator[Notice]:
         """The entry of the cursor is gone: say so, unless nothing but what was read has gone, or it is filtered out."""
@@ -225,6 +224,8 @@ class JournalSource:
         self._clock = clock
         self._from_start = from_start
         self._journals: Sequence[Journal] = ()
+        self._scouts: dict[str, JournalScout] = {}
+        self._next_look = 0.0  # monotonic seconds
         self._stopping = False
         self._wake = -1
         self._thread: threading.Thread | None = None
@@ -236,6 +237,7 @@ class JournalSource:
             Journal(source, where, self._selection, cursor=cursors.get(source), from_start=self._from_start)
             for source, where in self._where.items()
         ]
+        self._scouts = {source: JournalScout(source, where, self._selection) for source, where in self._where.items()}
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, args=(emit, journals), name="journal", daemon=True)
         self._thread.start()
@@ -261,11 +263,27 @@ class JournalSource:
                             polls.remove(items)
                         else:
                             emit(item)
+                            if isinstance(item, Batch) and _is_full(item):
+                                self._look_ahead(emit, journals)
+                for scout in self._scouts.values():
+                    scout.close()
                 if not self._stopping:
                     self._wait(journals)
         finally:
             for journal in journals:
                 journal.close()
+            for scout in self._scouts.values():
+                scout.close()
+
+    def _look_ahead(self, emit: Emit, journals: Sequence[Journal]) -> None:
+        """Show the newest entries of the journals that are far behind, no oftener than EVERY seconds."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + EVERY
+        for journal in journals:
+            if is_far_behind(journal.lag()) and (ahead := self._scouts[journal.source].look()) is not None:
+                emit(ahead)
 
     def _wait(self, journals: Sequence[Journal]) -> None:
         """Until a journal has news, or `stop`; a minute where one could not be opened."""
@@ -281,6 +299,11 @@ class JournalSource:
                 patience.append(seconds)
         limits = [seconds for seconds in patience if seconds >= 0]
         poller.poll(min(limits) * 1000 if limits else None)
+
+
+def _is_full(batch: Batch) -> bool:
+    """Whether it may be one of many."""
+    return batch.count == _ENTRIES or len(batch.block) > BLOCK - MAX_LINE - 2
 
 
 def _stamp(micros: str) -> str:

@@ -6,11 +6,16 @@ Fails: with EdgeError where python-systemd is not installed, saying what to inst
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import EdgeError
+from ..model import MAX_LINE
 from .entry import Fields
+
+INVALIDATE = 2
+"""SD_JOURNAL_INVALIDATE of sd_journal_get_fd(3)."""
 
 
 class Reader(Protocol):
@@ -19,7 +24,7 @@ class Reader(Protocol):
     data_threshold: int
 
     def _next(self) -> bool: ...
-    def _previous(self) -> bool: ...
+    def _previous(self, skip: int = 1) -> bool: ...
     def _get_all(self) -> Fields: ...
     def _get_realtime(self) -> int: ...
     def _get_cursor(self) -> str: ...
@@ -61,6 +66,15 @@ class Selection:
 
 EVERYTHING = Selection()
 """No matches: every entry."""
+
+
+def open_reader(where: Mapping[str, object], selection: Selection) -> Reader:
+    """A reader of the journal at `where` (what Reader takes) that hears of what is appended from here on."""
+    reader: Reader = module().Reader(**where)
+    reader.data_threshold = MAX_LINE + 1024  # so that a message cut by it is still seen to be too long
+    selection.apply(reader)
+    reader.fileno()
+    return reader
 
 
 def available() -> None:

@@ -3,9 +3,12 @@
 Owns: what counts (severity, provenance, event time), whose prefix it counts against, and how long a ban is.
 Never: asks a clock, writes anything down, or tells the firewall: the caller does. After a restart, or a transaction
 that failed, `restore` rebuilds it from what was written.
-Memory: at most `capacity` windows, bans and pasts. What is approximated beyond that: the lightest windows lose their
-hits (window.py), the oldest bans are forgotten and may be given again (inforce.py), the oldest offenders are met as new
-(history.py). No window ever holds a hit that was not there.
+What is read ahead of a backlog stands in windows of its own, one set a source, for it comes again in its turn: no hit
+counts twice towards a ban, and one from before the end of its prefix's last ban, however late it is read, is spent.
+Memory: at most `capacity` windows, bans and pasts, and AHEAD windows for each source that is far behind. What is
+approximated beyond that: the lightest windows lose their hits (window.py), the oldest bans are forgotten and may be
+given again (inforce.py), the oldest offenders are met as new (history.py). No window ever holds a hit that was not
+there.
 """
 
 from __future__ import annotations
@@ -36,6 +39,9 @@ RESTORED_WINDOW = 86_400.0
 
 RESTORED_HITS = 1_000
 """Restored hits kept for one prefix until then."""
+
+AHEAD = 10_000
+"""Windows kept of what is read ahead of one source's backlog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class Tracker:
         self._default, self._policies = default, policies or {}
         self._ipv6_length = ipv6_length
         self._windows = Windows(capacity)
+        self._ahead: dict[str, Windows] = {}  # by source
         self._places: set[tuple[str, str]] = set()
         self._bans = BansInForce(capacity)
         self._spared: Deadlines[tuple[str, str]] = Deadlines(capacity)
@@ -112,11 +119,14 @@ class Tracker:
 
     # --- a hit ----------------------------------------------------------------------------------------------
 
-    def record(self, verdict: Verdict, now: float) -> Ban | Spared | None:
+    def record(self, verdict: Verdict, now: float, ahead: str | None = None) -> Ban | Spared | None:
         """Count an attack line, and return the ban that it completes, or Spared where guard or provenance forbid it.
 
         Its time is the event's, never later than `now`; where it has none, `now`. Nobody is banned for what is over:
         for hits older than their window, or where the ban, counted from the newest hit, would have ended.
+
+        `ahead`: the source that it was read ahead of. It counts with others ahead of that source, and with nothing
+        else; not at all where its time could not tell, when it comes again, that a ban has spent it.
         """
         accused = _accused(verdict)
         if accused is None:
@@ -130,19 +140,27 @@ class Tracker:
         if forged := doubt(verdict.event.program, verdict.event.provenance):
             return self._spare(_writer(verdict), Spared(str(host_prefix(address)), rule.file, forged), policy, now)
         time = now if verdict.event.time is None else min(verdict.event.time, now)
-        if is_over(time, policy.window, now):
+        if is_over(time, policy.window, now) or (ahead and not _is_known_again(verdict, policy, now)):
             return None
         if self._known and (lately := self._known.as_same_user(address, verdict.event.message, now)):
             return self._spare(text, Spared(str(host_prefix(address)), rule.file, lately), policy, now)
-        return self._count(address, self._place(rule.file, verdict.event.host), rule, policy, time, now)
+        windows = self._ahead.setdefault(ahead, Windows(AHEAD)) if ahead else self._windows
+        return self._count(windows, address, self._place(rule.file, verdict.event.host), rule, policy, time, now)
 
     def _count(
-        self, address: Address, place: tuple[str, str], rule: AttackRule, policy: Policy, time: float, now: float
+        self,
+        windows: Windows,
+        address: Address,
+        place: tuple[str, str],
+        rule: AttackRule,
+        policy: Policy,
+        time: float,
+        now: float,
     ) -> Ban | Spared | None:
         text = self._counted_as(address)
-        if self._bans.covers(address, text, now):
+        if self._bans.covers(address, text, now) or time < self._history.spent(text):
             return None
-        times = self._windows.push((*place, text), time, rule.score, policy.window, policy.threshold)
+        times = windows.push((*place, text), time, rule.score, policy.window, policy.threshold)
         if len(times) < policy.threshold or times[-1] <= now - policy.window:
             return None
         if refusal := self._refusal(prefix(text), now):
@@ -215,14 +233,20 @@ class Tracker:
         """Whether it is more than one party's, so that hits are counted by prefixes inside it."""
         return network.prefixlen < source_prefix(network.network_address, self._ipv6_length).prefixlen
 
-    def lift(self, network: Prefix) -> None:
+    def lift(self, network: Prefix, now: float) -> None:
         """End the ban of exactly this prefix and forget its hits. That it was banned is not forgotten."""
         self._bans.drop(network)
+        self._history.lift(str(network), now)
         self._forget(str(network))
 
+    def forget_ahead(self, source: str) -> None:
+        """Count anew what is read ahead of this source: what comes next may have been ahead before."""
+        self._ahead.pop(source, None)
+
     def _forget(self, text: str) -> None:
-        for place in self._places:
-            self._windows.forget((*place, text))
+        for windows in (self._windows, *self._ahead.values()):
+            for place in self._places:
+                windows.forget((*place, text))
 
     # --- upkeep ---------------------------------------------------------------------------------------------
 
@@ -245,6 +269,9 @@ class Tracker:
     def expire(self, now: float) -> None:
         """Forget what is over. Due each minute or so; takes time in proportion to what is remembered."""
         self._windows.expire(now)
+        for windows in self._ahead.values():
+            windows.expire(now)
+        self._ahead = {source: windows for source, windows in self._ahead.items() if len(windows)}
         self._bans.expire(now)
         self._spared.expire(now)
         self._history.expire(now)
@@ -253,12 +280,18 @@ class Tracker:
 
     def shift(self, by: float) -> None:
         """The clock has jumped by so many seconds: what is remembered keeps its age, and a ban its length."""
-        self._windows.shift(by)
+        for windows in (self._windows, *self._ahead.values()):
+            windows.shift(by)
         self._bans.shift(by)
         self._spared.shift(by)
         self._history.shift(by)
         if self._neighbours:
             self._neighbours.shift(by)
+
+
+def _is_known_again(verdict: Verdict, policy: Policy, now: float) -> bool:
+    """Whether it has a time of its own, and one that lies before the end of any ban that it may lead to now."""
+    return verdict.event.time is not None and verdict.event.time < now + policy.ban
 
 
 def _is_ipv4_host(text: str) -> bool:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from ..address import Prefix, prefix
 from ..model import Ban, Policy
 
+SPENT = 86_400.0
+"""Seconds after its end for which a ban is known at least, and with it which hits it has spent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Growth:
@@ -82,6 +85,16 @@ class History:
             return max(length, self._repeat.ban), f"{remark}; a repeat offender"
         return length, remark
 
+    def spent(self, network: str) -> float:
+        """When the last ban of `network` ends, or has ended: hits from before are spent. 0.0: there was none."""
+        past = self._past.get(network)
+        return past.until if past else 0.0
+
+    def lift(self, network: str, now: float) -> None:
+        """Its ban ends now, if it has not ended yet."""
+        if past := self._past.get(network):
+            past.until = min(past.until, now)
+
     def expire(self, now: float) -> None:
         """Forget those whom both policies have forgiven."""
         for text in [text for text, past in self._past.items() if self._is_forgiven(past, now)]:
@@ -101,7 +114,7 @@ class History:
 
     def _is_forgiven(self, past: _Past, now: float) -> bool:
         repeats = self._repeat is not None and past.recent[-1] > now - self._repeat.window
-        return past.until <= now and not repeats and self._remembered(past, now) == 0
+        return past.until <= now - SPENT and not repeats and self._remembered(past, now) == 0
 
 
 class Neighbours:

@@ -3,7 +3,8 @@
 Files: from bytes on disk to batches, against reading the same bytes with the same block size. The journal: from a real
 journal file to batches, against python-systemd's own loops over it. Medians of rounds; in a round each contestant runs
 once. Catching up: a real daemon, from a file to committed state, and its memory, against the matcher alone on the same
-lines. Idle: the processor time of a daemon over 100 quiet files, and how often its threads woke.
+lines. Bans: the seconds from the write of an attack to its ban while a daemon reads such a backlog. Idle: the processor
+time of a daemon over 100 quiet files, and how often its threads woke.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +71,17 @@ state: {place}/state
 socket: {place}/control.sock
 sources: {{files: [{files}]}}
 rules: {{ignore: [{place}/ignore.d], attack: [{place}/attack.d]}}
-bans: {{backend: dry-run}}
+bans: {{backend: dry-run, permit_documentation: true}}
 digest: {{schedule: yearly, to: [you@web1.example]}}
+"""
+ATTACKS = """\
+program: [sshd]
+policy: {threshold: 3, window: 10m, ban: 1h}
+rules:
+  - id: failed
+    match: 'Failed password for <USER> from <ADDR>'
+    samples: [{line: 'Failed password for root from 203.0.113.9', address: 203.0.113.9}]
+    near_misses: ['Failed password for root']
 """
 ROUNDS = 5
 IDLE_FILES = 100
@@ -183,18 +194,25 @@ def committed(place: Path) -> int:
         return int(db.execute("SELECT coalesce(sum(lines), 0) FROM tally").fetchone()[0])
 
 
-def catching_up(place: Path, lines: int) -> None:
-    """The first tenth is not measured: it holds the start."""
+def backlog(place: Path, lines: int) -> tuple[Path, Path, Sequence[bytes]]:
+    """A log of so many lines, or some fewer, a config whose rules are compiled, and the lines that the log repeats."""
     sample = corpus.lines(min(lines, 200_000))
-    log, times = place / "backlog.log", lines // len(sample)
+    log = place / "backlog.log"
     with log.open("wb") as file:
-        for _ in range(times):
+        for _ in range(lines // len(sample)):
             file.writelines(sample)
-    lines = times * len(sample)
     config = prepare(place, [log], [rule.regex for rule in corpus.rules()])
-    pause = threading.Event().wait
+    (place / "attack.d" / "sshd.yaml").write_text(ATTACKS)
     argv = [str(stage.LOGWARDEN), "check", "--config", str(config)]
     subprocess.run(argv, check=False, capture_output=True)  # compiles: the daemon that does so itself stays larger
+    return log, config, sample
+
+
+def catching_up(place: Path, lines: int) -> None:
+    """The first tenth is not measured: it holds the start."""
+    log, config, sample = backlog(place, lines)
+    lines -= lines % len(sample)
+    pause = threading.Event().wait
     with stage.daemon(config) as process:
         while (before := committed(place)) < lines // 10:
             pause(0.002)
@@ -220,6 +238,34 @@ def catching_up(place: Path, lines: int) -> None:
     show(f"{title}, by the clock", {"scan --jobs 1": scan, "the matcher alone": alone, "file to commit": rate})
     show(f"{title}, by processor time", {"scan --jobs 1": cost, "the matcher alone": effort, "file to commit": work})
     console.print(f"memory: at most {memory[0] / 1024:.1f} MB, in the end {memory[1] / 1024:.1f} MB")
+
+
+def bans(place: Path, lines: int) -> None:
+    """One attacker after the other, while the first nine tenths of the backlog are read."""
+    log, config, _ = backlog(place, lines)
+    pause, waits, behind = threading.Event().wait, list[float](), list[int]()
+    with stage.daemon(config) as process:
+        while (done := committed(place)) < lines * 0.9:
+            attacker = f"203.0.113.{len(waits) % 250 + 1}"
+            stamp = datetime.now(UTC).isoformat()
+            with log.open("a") as file:
+                file.write(f"{stamp} host sshd[1]: Failed password for root from {attacker}\n" * 3)
+            begun = time.monotonic()
+            while not _is_banned(place, attacker):
+                pause(0.002)
+            waits.append(time.monotonic() - begun)
+            behind.append(lines - done)
+        memory = _status(process.pid, "VmHWM")
+    console.print(
+        f"bans while {lines:,} lines are read: {len(waits)} attackers in {sum(waits):.1f} s, the first {behind[0]:,} "
+        f"lines ahead; from write to ban {statistics.median(waits):.2f} s, at most {max(waits):.2f}; "
+        f"memory at most {memory / 1024:.1f} MB"
+    )
+
+
+def _is_banned(place: Path, address: str) -> bool:
+    with sqlite3.connect(f"file:{place}/state/state.db?mode=ro", uri=True) as db:
+        return bool(db.execute("SELECT 1 FROM ban WHERE prefix=?", (f"{address}/32",)).fetchall())
 
 
 def _blocks(lines: Sequence[bytes]) -> list[bytes]:
@@ -269,7 +315,13 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=90.0, help="seconds")
     parser.add_argument("--only", choices=BENCHES, action="append", help="run only these")
     given = parser.parse_args()
-    numbers = {"files": given.lines, "journal": given.entries, "catching_up": given.backlog, "idle": given.idle}
+    numbers = {
+        "files": given.lines,
+        "journal": given.entries,
+        "catching_up": given.backlog,
+        "bans": given.backlog,
+        "idle": given.idle,
+    }
     for name in given.only or BENCHES:
         with tempfile.TemporaryDirectory(prefix="logwarden-bench-") as place:
             BENCHES[name](Path(place), numbers[name])
@@ -279,6 +331,7 @@ BENCHES: dict[str, Callable[[Path, Any], None]] = {
     "files": files,
     "journal": journal,
     "catching_up": catching_up,
+    "bans": bans,
     "idle": idle,
 }
 
