@@ -22,6 +22,7 @@ from logwarden.sources import Source, journal_ahead, sdjournal
 from logwarden.sources.entry import Renderer
 from logwarden.sources.journal import Journal, JournalSource
 from logwarden.sources.journal_ahead import JournalScout
+from logwarden.sources.lines import BLOCK
 from logwarden.sources.sdjournal import Selection
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
@@ -190,6 +191,11 @@ def test_what_was_appended_since_the_last_look_is_shown_and_where_that_is_too_mu
     looks += [scout.look()]
     write("seven")
     looks += [scout.look()]
+    for _ in range(2):
+        write("eight", "nine", "ten", "eleven")
+        looks += [scout.look()]
+    write("twelve")
+    looks += [scout.look(), scout.look()]
     scout.close()
     texts = [
         each and ([text[-5:].split()[-1] for text in each.batch.block.decode().splitlines()], each.anew)
@@ -200,8 +206,22 @@ def test_what_was_appended_since_the_last_look_is_shown_and_where_that_is_too_mu
         (["one", "two"], False),
         None,
         (["three", "four", "five"], False),
-        (["five", "six", "seven"], True),
+        (["six", "seven"], False),
+        (["eight", "nine", "ten"], False),
+        (["leven", "eight", "nine"], False),
+        (["ten", "leven", "welve"], True),
+        None,
     ]
+
+
+@needs_journal
+def test_what_is_too_large_for_one_look_is_shown_by_the_next(write: Writer) -> None:
+    write(*[f"{number} {'x' * 40_000}" for number in range(9)])
+    scout = JournalScout("journal", {"path": str(write.path.parent)}, Selection())
+    looks = [scout.look() for _ in range(3)]
+    scout.close()
+    assert [each and (each.batch.count, each.anew) for each in looks] == [(5, True), (4, False), None]
+    assert all(len(each.batch.block) < BLOCK for each in looks if each)
 
 
 @needs_journal

@@ -4,7 +4,7 @@ Owns: a reader of its own, open while the journal is far behind, which only goes
 twice unless it says so (`Ahead.anew`).
 Never: moves the journal's place, from which these entries are read in their turn.
 Fails: shows nothing where the journal cannot be read; the journal's own reader says why.
-Bugs: of a journal that grows by more than ENTRIES between two looks, only what is newest is shown, and anew.
+Bugs: of a journal that grows faster than it is looked at, only what is newest is shown, and anew.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ BEHIND = 10_000
 """Entries unread from which on a journal is far behind."""
 LATE = 60.0
 """Seconds between its place and its end, likewise, where journald has not numbered the entries in one row."""
-ENTRIES = 2_000
-"""Entries that a look shows: a fiftieth of a second's work."""
+ENTRIES = 1_000
+"""Entries that a look shows at most: a hundredth of a second's work."""
+
+MOST = BLOCK - MAX_LINE - 2
+"""Bytes after which no more is taken, so that a block of lines stays below BLOCK."""
 
 
 def is_far_behind(lag: Lag) -> bool:
@@ -37,9 +40,13 @@ class JournalScout:
         self._renderer = Renderer()
         self._reader: Reader | None = None
         self._anew = True
+        self._full = False  # the last look ended before the journal did
 
     def look(self) -> Ahead | None:
-        """The last entries, at most ENTRIES and BLOCK bytes, that were not shown yet; None where there is none."""
+        """The last entries, at most ENTRIES and BLOCK bytes, that were not shown yet; None where there is none.
+
+        What one look does not take is the next one's, and where that cannot take it either, what is newest then.
+        """
         try:
             if self._reader is None or self._reader.process() == INVALIDATE:
                 return self._begin()
@@ -74,9 +81,12 @@ class JournalScout:
             lines.append(line)
             trusted.append(provenance)
             size += len(line)
-            if len(lines) == ENTRIES or size > BLOCK - MAX_LINE - 2:
-                self.close()
+            if len(lines) == ENTRIES or size > MOST:
                 break
+        full = len(lines) == ENTRIES or size > MOST
+        if full and self._full:
+            self.close()  # to begin again at its end
+        self._full = full and self._reader is not None
         if not lines:
             return None
         anew, self._anew = self._anew, False
