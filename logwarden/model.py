@@ -66,7 +66,8 @@ class Batch:
 
     `block` holds `count` lines, each ended by one newline and none holding another; a line longer than MAX_LINE
     has been cut to MAX_LINE + 1 bytes by the source. `cursor` is opaque to all but the source. `program` names
-    the program of lines whose header names none ('*': any). `provenance` is empty, or has one item a line.
+    the program of lines whose header names none ('*': any). `provenance` is empty, or has one item a line. `notices`
+    are gaps that the cursor has passed: told with it, each is told once.
     """
 
     source: str
@@ -75,6 +76,7 @@ class Batch:
     cursor: str
     program: str | None = None
     provenance: tuple[Provenance, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,10 @@ class Notices:
         except StateError as error:
             log.error("%s", error)
 
+    def hear(self, notice: Notice) -> None:
+        """What reaches the digest with the batch that tells of it."""
+        self._remember(notice)
+
     def of_mail(self, text: str, now: float) -> None:
         """Trouble with the mail itself is no news for a mail: each would be the reason for the next."""
         self._remember(Notice(NoticeKind.MAIL, "mail", text, now))

@@ -192,9 +192,10 @@ class Pipeline:
             tracker.note_ban(ban)
         self.tracker, self.adrift = tracker, False
 
-    def shift(self, by: float) -> None:
-        """The clock has jumped by so many seconds: what is remembered keeps its age, and a ban its length."""
+    def shift(self, by: float, now: float) -> None:
+        """The clock has jumped by so many seconds, to `now`: what is remembered keeps its age, and a ban its length."""
         self.tracker.shift(by)
+        self.tracker.leap(by, now)
         self.roll.shift(by)
         self.next_try = 0.0
         self.uncommitted[:] = [replace(each, bans=tuple(_moved(each.bans, by))) for each in self.uncommitted]
@@ -222,10 +223,11 @@ class Pipeline:
         if self.logins:
             self.logins.hear(batch, now)
         bans, notices = self._decide(classified, now)
+        notices = (*batch.notices, *classified.notices, *notices)
         read = self._look_closer(batch, classified, now)
         if read:
             self.latest[batch.source] = (_last_line(batch.block), batch.program, now)
-        return Judged(batch.source, batch.cursor, read, classified, bans, classified.notices + notices, sightings)
+        return Judged(batch.source, batch.cursor, read, classified, bans, notices, sightings)
 
     def _foresee(self, ahead: Ahead, now: float) -> tuple[Ban, ...]:
         """Whom it convicts. A rule that ran out of time is told of, and who has logged in is remembered."""

@@ -33,7 +33,11 @@ class Sink:
 
     @property
     def notices(self) -> list[Notice]:
-        return [item for item in self.items if isinstance(item, Notice)]
+        """Those that came by themselves, and those that came with batches."""
+        told: list[Notice] = []
+        for item in self.items:
+            told += [item] if isinstance(item, Notice) else item.notices if isinstance(item, Batch) else []
+        return told
 
     def wait(self, done: Callable[[], object]) -> None:
         with self.changed:

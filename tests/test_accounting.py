@@ -14,6 +14,7 @@ from logwarden import answers, upkeep
 from logwarden.echo import Echoes
 from logwarden.inbox import SLOTS
 from logwarden.model import Notice, NoticeKind, Outcome
+from logwarden.pipeline import RETRY
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
 
@@ -100,6 +101,26 @@ def test_a_notice_that_the_database_did_not_take_is_in_the_digest_later(host: Sm
     period = host.daemon.state.period()
     assert period is not None
     assert [notice.text[-7:] for notice in host.daemon.state.notices(period[0])] == ["4 hours"]
+
+
+def test_a_gap_is_in_the_digest_once_the_cursor_behind_it_is_and_at_once_in_the_status(host: Small) -> None:
+    gap = Notice(NoticeKind.GAP, "file:/x", "4 hours are missing", NOW)
+    disk = PageLimit(host.daemon.state)
+    disk.fill()
+    batch = replace(host.batch("x" * 60_000), notices=(gap,))
+    host.daemon.inbox.put_batch(batch, lambda: False)
+    host.daemon.step()
+    assert gap in host.daemon.notices.latest
+    assert batch.cursor not in host.daemon.state.cursors().values()
+    period = host.daemon.state.period()
+    assert period is None or not host.daemon.state.notices(period[0])
+    disk.free()
+    host.hands.pass_by(RETRY)
+    host.write("normal 1")
+    period = host.daemon.state.period()
+    assert period is not None
+    assert host.daemon.state.notices(period[0]).count(gap) == 1
+    assert host.daemon.state.cursors()["file:/x"] == str(int(batch.cursor) + 1)
 
 
 def test_status_says_how_far_behind_we_are_and_what_is_not_written_down(host: Small) -> None:

@@ -343,7 +343,7 @@ def texts(items: list[Batch | Notice]) -> list[str]:
 
 
 def gaps(items: list[Batch | Notice]) -> list[str]:
-    return [item.text for item in items if isinstance(item, Notice) and item.kind is NoticeKind.GAP]
+    return [notice.text for item in items if isinstance(item, Batch) for notice in item.notices]
 
 
 @needs_journal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,6 +159,24 @@ def test_a_cache_that_cannot_be_written_costs_no_rule(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     made = matcher.compile(ruleset(*BASE), tmp_path / "file")
     assert ignored(made, "rule 7") == "local.rules:8"
+
+
+@pytest.mark.parametrize("error", [OSError("no room"), KeyboardInterrupt()], ids=["full", "killed"])
+def test_what_was_not_written_to_its_end_is_as_if_it_had_never_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(_: int) -> None:
+        raise error
+
+    matcher.compile(ruleset(*BASE), tmp_path)
+    before = files(tmp_path)
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr("os.fsync", fails)
+        made = matcher.compile(ruleset("new", *BASE), tmp_path)
+        assert ignored(made, "new") == "local.rules:1"
+    child = Child()
+    assert ignored(matcher.compile(ruleset(*BASE), tmp_path, run=child), "rule 7") == "local.rules:8"
+    assert (child.asked, files(tmp_path)) == ([], before)
 
 
 def test_refusals_are_remembered(tmp_path: Path) -> None:

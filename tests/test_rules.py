@@ -160,6 +160,16 @@ def test_an_empty_file_disables_the_shipped_one(tree: Tree) -> None:
     assert texts(rules.load([shipped, local])) == ["shipped"]
 
 
+def test_attack_files_are_replaced_and_disabled_by_name_too(tree: Tree) -> None:
+    shipped = tree({"sshd.yaml": ATTACK, "more.yaml": ATTACK.replace("[sshd, sshd-session]", "dropbear")})
+    local = tree({"sshd.yaml": ATTACK.replace("threshold: 3", "threshold: 9"), "more.yaml": ""})
+    found = rules.load([], [shipped, local])
+    assert [(str(rule), rule.policy and rule.policy.threshold) for rule in found.attack] == [("sshd.yaml#failed", 9)]
+    assert not found.refused
+    os.remove(f"{local}/more.yaml")
+    assert [str(rule) for rule in rules.load([], [shipped, local]).attack] == ["more.yaml#failed", "sshd.yaml#failed"]
+
+
 def test_a_rule_knows_its_file_and_line(tree: Tree) -> None:
     shipped = tree({"server/sshd.rules": "# x\nsshd: a"})
     assert str(rules.load([shipped]).ignore[0].where) == f"{shipped}/server/sshd.rules:2"

@@ -41,6 +41,7 @@ class Reader:
             if isinstance(item, Notice):
                 self.notices.append(item)
                 continue
+            self.notices += item.notices
             lines = item.block.split(b"\n")[:-1]
             assert len(lines) == item.count
             assert item.source == f"file:{self.path}"
@@ -534,6 +535,33 @@ def test_a_copytruncate_before_anything_was_read_loses_nothing(log: Path) -> Non
     assert reader.lines == [b"one", b"two"]
 
 
+def test_a_file_copytruncated_and_renamed_before_anything_of_it_was_read_loses_nothing(log: Path) -> None:
+    reader = Reader(log)
+    log.touch()
+    reader.poll()
+    append(log, "one")
+    copytruncate(log)
+    rotate(log)
+    append(log, "two")
+    assert reader.poll() == [b"one", b"two"]
+    assert not reader.gaps
+
+
+def test_an_empty_copy_that_got_the_inode_of_a_file_not_read_yet_is_not_taken_for_it(log: Path) -> None:
+    """Another name for the empty file stands in for an inode that is free again and given to the next file made."""
+    log.touch()
+    reader = Reader(log, beginning=False)
+    reader.poll()
+    rotate(log)
+    append(log, "one")
+    rotate(log)
+    log.with_name("app.log.2").rename(log.with_name("app.log.0"))
+    append(log, "two")
+    reader.restart()
+    assert reader.poll() == [b"one", b"two"]
+    assert not reader.gaps
+
+
 def test_a_file_cut_back_to_lines_that_were_read_is_not_read_again(log: Path) -> None:
     reader = Reader(log)
     append(log, "one", "two", "three")
@@ -678,6 +706,104 @@ def test_an_archive_damaged_from_its_beginning_is_a_gap_told_once(log: Path) -> 
     assert len(reader.gaps) == 2
 
 
+def test_an_archive_that_is_nothing_but_damage_is_a_gap_told_once_even_if_nothing_follows_it(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    rotate(log)
+    append(log, "two")
+    rotate(log)
+    log.touch()
+    compress(log.with_name("app.log.1"), ".gz")
+    packed = log.with_name("app.log.1.gz")
+    packed.write_bytes(packed.read_bytes()[:10] + b"\xff" * 30)
+    for _ in range(3):
+        reader.poll()
+        reader.restart()
+    append(log, "three")
+    assert reader.poll() == [b"three"]
+    assert len(reader.gaps) == 1
+
+
+def test_nuls_before_half_a_line_are_reported_once(log: Path) -> None:
+    reader = Reader(log)
+    log.write_bytes(b"one\n" + b"\0" * 4096 + b"two")
+    for _ in range(3):
+        reader.poll()
+        reader.restart()
+    append(log, "")
+    reader.poll()
+    assert reader.lines == [b"one", b"two"]
+    assert len(reader.gaps) == 1
+
+
+def test_a_gap_and_the_cursor_behind_it_come_together(log: Path) -> None:
+    """So that one transaction takes both, and a crash before or after it tells the gap once."""
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    log.unlink()
+    append(log, "another")
+    reader.restart()
+    item = next(reader.tail.poll(reader.now))
+    assert isinstance(item, Batch)
+    assert [notice.kind for notice in item.notices] == [NoticeKind.GAP]
+    reader.cursor = item.cursor
+    reader.restart()
+    assert reader.poll() == [b"another"]
+    assert not reader.gaps
+
+
+def test_a_deleted_file_that_was_read_to_its_end_is_no_gap_after_a_restart(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    reader.now = log.stat().st_mtime + LINGER + 1
+    log.unlink()
+    log.touch()
+    reader.poll()
+    reader.restart()
+    append(log, "two")
+    assert reader.poll() == [b"two"]
+    assert not reader.gaps
+
+
+def test_a_deleted_file_that_was_let_go_is_no_gap_after_a_restart(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    written = log.stat().st_mtime
+    log.unlink()
+    reader.now = written + LINGER + 1
+    reader.poll()
+    reader.restart()
+    append(log, "two")
+    assert reader.poll() == [b"two"]
+    assert not reader.gaps
+
+
+def test_an_empty_file_that_vanished_while_down_is_a_gap_told_once(log: Path) -> None:
+    log.touch()
+    reader = Reader(log, beginning=False)
+    reader.poll()
+    log.unlink()
+    for _ in range(2):
+        reader.restart()
+        reader.poll()
+    append(log, "one")
+    assert reader.poll() == [b"one"]
+    assert len(reader.gaps) == 1
+
+
+def test_a_cursor_that_is_none_is_told_once_even_where_there_is_nothing_to_read(log: Path) -> None:
+    reader = Reader(log)
+    reader.cursor = "{]"
+    for _ in range(2):
+        reader.restart()
+        reader.poll()
+    assert len(reader.gaps) == 1
+
+
 def test_a_cursor_that_is_none_is_a_gap_and_the_file_is_read(log: Path) -> None:
     append(log.with_name("app.log.1"), "history")
     append(log, "one")
@@ -795,7 +921,7 @@ def test_what_is_unread_is_known_in_bytes_over_rotations_and_since_when(log: Pat
     items = reader.tail.poll(reader.now)
     next(items)
     assert (reader.tail.unread(), reader.tail.behind_since) == (5, reader.now)
-    assert [item.block for item in items if isinstance(item, Batch)] == [b"four\n"]
+    assert [item.block for item in items if isinstance(item, Batch) and item.count] == [b"four\n"]
     assert (reader.tail.unread(), reader.tail.behind_since) == (0, None)
 
 

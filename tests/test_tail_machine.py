@@ -37,11 +37,13 @@ class LogMachine(RuleBasedStateMachine):
         self.cursor: str | None = None
         self.read: list[bytes] = []
         self.gaps: list[str] = []
-        self.now = 2_000_000_000.0
+        self.now = 2_000_000_000.0  # long after: what is read is closed for being quiet
         self.tail = Tail(str(self.log))
 
-    @initialize(beginning=st.booleans())
-    def first_start(self, beginning: bool) -> None:
+    @initialize(beginning=st.booleans(), watchful=st.booleans())
+    def first_start(self, beginning: bool, watchful: bool) -> None:
+        if watchful:
+            self.now = self.log.stat().st_mtime
         self.tail = Tail(str(self.log), beginning=beginning)
         self.poll()
 
@@ -146,6 +148,7 @@ class LogMachine(RuleBasedStateMachine):
             if isinstance(item, Batch):
                 self.read += item.block.split(b"\n")[:-1]
                 self.cursor = item.cursor
+                self.gaps += [notice.text for notice in item.notices]
             else:
                 self.gaps.append(item.text)
         self.restart()

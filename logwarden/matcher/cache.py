@@ -127,8 +127,11 @@ class Cache:
                 path.unlink()
 
     def prune(self, used: Sequence[Built]) -> None:
-        """Remove what is damaged, and all but the latest of what is not in use; mark as late what is."""
+        """Remove what is damaged, what was never finished, and all but the latest of what is not in use; mark as late
+        what is."""
         with contextlib.suppress(OSError):
+            for path in self._directory.glob(f"{tempfile.gettempprefix()}*"):
+                path.unlink(missing_ok=True)
             for path, built in self._files.items():
                 if built in used:
                     path.touch()

@@ -3,7 +3,8 @@
 Owns: reading, waiting and the cursors. A source hands over whole lines in batches and never looks into them.
 Never: matches, stores, or keeps a cursor of its own: the consumer commits a batch's cursor with the batch's
 effects and hands the last committed ones back at the next start, so a crash neither loses nor repeats a line.
-Fails: what cannot be read becomes a Notice and is tried again; what is gone for good becomes a gap.
+Fails: what cannot be read becomes a Notice and is tried again; what is gone for good becomes a gap, which a batch tells
+together with the cursor behind it: no crash makes it be told twice, or not at all.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from ..model import Ahead, Batch, Lag, Notice
 Emit = Callable[[Batch | Ahead | Notice], None]
 """Takes one batch or notice from a source's thread. Blocks while the consumer's queue is full: the back-pressure.
 
-A batch may hold no line at all: then only its cursor counts (the place where a first start begins). A source that is
-far behind shows its newest lines in an Ahead now and then, so that no ban waits for the backlog.
+A batch may hold no line at all: then only its cursor counts (the place where a first start begins), and its gaps. A
+source that is far behind shows its newest lines in an Ahead now and then, so that no ban waits for the backlog.
 """
 
 

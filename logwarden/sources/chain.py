@@ -59,8 +59,9 @@ class Chain:
 
         return self._settled(look)
 
-    def newer(self, *known: tuple[Place, bool]) -> list[Member]:
-        """Rotated files that nothing was read of yet, oldest first; no empty one, which may be a copy being made.
+    def newer(self, *known: tuple[Place, bool], empty: Reading | None = None) -> list[Member]:
+        """Rotated files that nothing was read of yet, oldest first; no empty one, which may be a copy being made, but
+        for the one that is open as `empty`.
 
         `known` are the latest files that were read, the latest first. What follows the first of them that is found
         is newer; where none is found, what was modified later. With each goes whether it is open, so that nobody
@@ -73,9 +74,9 @@ class Chain:
                     chain = chain[index + 1 :]
                     break
             else:
-                read = max((place.modified for place, _ in known if place.offset), default=-1)
+                read = max((place.modified for place, _ in known if place.offset or place.done), default=-1)
                 chain = [member for member in chain if member.modified > read]
-            return [member for member in chain if member.size and not self._copy_of_live(member)]
+            return [member for member in chain if _is_open(member, empty) or self._is_text(member)]
 
         return self._settled(look)
 
@@ -99,6 +100,9 @@ class Chain:
     def has(self, place: Place) -> bool:
         """Whether the rotated file of `place` is still there."""
         return self._settled(lambda chain: _position(chain, place, held=False)) is not None
+
+    def _is_text(self, member: Member) -> bool:
+        return member.size > 0 and not self._copy_of_live(member)
 
     def _copy_of_live(self, member: Member) -> bool:
         """Whether copytruncate has copied and not truncated yet, or someone has made a copy: no part of the chain."""
@@ -168,6 +172,10 @@ def _opened(path: str) -> Iterator[LogFile | None]:
     finally:
         if log is not None:
             log.close()
+
+
+def _is_open(member: Member, reading: Reading | None) -> bool:
+    return reading is not None and reading.same_inode(member.device, member.inode)
 
 
 def _find(chain: list[Member], known: Place | Reading) -> Reading | Place | None:

@@ -108,16 +108,17 @@ class Journal:
         return reader.fileno(), reader.get_events(), reader.get_timeout_ms() / 1000
 
     def _seek(self, reader: Reader, now: float) -> Iterator[Batch | Notice]:
+        notices: tuple[Notice, ...] = ()
         try:
             if self._cursor is not None:
                 self._to_cursor(reader, self._cursor)
                 return
         except ValueError:
             text = f"{self._cursor!r} is no cursor of a journal: it is read on from its end"
-            yield Notice(NoticeKind.GAP, self.source, text, now)
+            notices = (Notice(NoticeKind.GAP, self.source, text, now),)
         reader.seek_tail()
         self._cursor = reader._get_cursor() if reader._previous() else ""
-        yield Batch(self.source, b"", 0, self._cursor)
+        yield Batch(self.source, b"", 0, self._cursor, notices=notices)
         self._to_cursor(reader, self._cursor)
 
     def _to_cursor(self, reader: Reader, cursor: str) -> None:
@@ -134,6 +135,7 @@ class Journal:
     def _read(self, reader: Reader, now: float) -> Iterator[Batch | Notice]:
         lines: list[bytes] = []
         trusted: list[Provenance] = []
+        gaps: list[Notice] = []
         size = damaged = 0
         following, fields_of, time_of, render = (
             reader._next,
@@ -146,7 +148,7 @@ class Journal:
                 self._check = False
                 if self._cursor is None or reader.test_cursor(self._cursor):
                     continue
-                yield from self._gap(reader, self._cursor, now)
+                gaps += self._gap(reader, self._cursor, now)
             try:
                 fields = fields_of()
             except (OSError, UnicodeDecodeError):
@@ -157,16 +159,19 @@ class Journal:
             trusted.append(provenance)
             size += len(line)
             if size > BLOCK - MAX_LINE - 2 or len(lines) == _ENTRIES:
-                yield self._batch(reader, lines, trusted)
-                lines, trusted, size = [], [], 0
-        if lines:
-            yield self._batch(reader, lines, trusted)
+                yield self._batch(reader, lines, trusted, gaps)
+                lines, trusted, gaps, size = [], [], [], 0
         if damaged:
-            yield Notice(NoticeKind.GAP, self.source, f"{damaged} entries are damaged and cannot be read", now)
+            text = f"{damaged} entries are damaged and cannot be read"
+            gaps.append(Notice(NoticeKind.GAP, self.source, text, now))
+        if lines or gaps:
+            yield self._batch(reader, lines, trusted, gaps)
 
-    def _batch(self, reader: Reader, lines: list[bytes], trusted: list[Provenance]) -> Batch:
+    def _batch(self, reader: Reader, lines: list[bytes], trusted: list[Provenance], gaps: list[Notice]) -> Batch:
         self._cursor = reader._get_cursor()
-        return Batch(self.source, b"".join(lines), len(lines), self._cursor, provenance=tuple(trusted))
+        return Batch(
+            self.source, b"".join(lines), len(lines), self._cursor, provenance=tuple(trusted), notices=tuple(gaps)
+        )
 
     def _gap(self, reader: Reader, cursor: str, now: float) -> Iterator[Notice]:
         """The entry of the cursor is gone: say so, unless nothing but what was read has gone, or it is filtered out."""

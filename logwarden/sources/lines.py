@@ -41,6 +41,9 @@ class Cut:
     """NUL bytes dropped from the starts of lines."""
 
 
+NOTHING = Cut(b"", 0, 0)
+
+
 def cut(chunk: bytes, skip: Skip = Skip.NOTHING, *, final: bool = False) -> Cut:
     """Take the whole lines off `chunk`. `final`: nothing will follow, so a last line without newline is a line."""
     start = 0

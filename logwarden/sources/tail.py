@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 
 from ..model import Batch, Notice, NoticeKind
 from .chain import Chain, Passed, open_if_there
-from .lines import Skip
+from .lines import NOTHING, Cut, Skip
 from .logfile import open_log
 from .place import Place, dump, load
 from .reading import Reading, continuation, line_start
@@ -141,8 +141,8 @@ class Tail:
                     self.behind_since = min(now, self._resume.modified / 1e9)
             except ValueError as error:
                 text = f"{error}; the file is read again from its beginning"
-                yield Notice(NoticeKind.GAP, self.source, text, now)
                 self._before = self._chain.newest()
+                yield self._gap(text, now)
             self._begun = True
             return
         self._before = self._chain.newest()
@@ -152,7 +152,7 @@ class Tail:
             log = open_log(self.path)
             self._at = Reading(log, line_start(log, self._end))
         self._begun = True
-        yield self._batch(b"", 0)
+        yield self._batch()
 
     def _reopen_before(self) -> None:
         """Find the file before the current one again, if someone may have written to it since."""
@@ -180,7 +180,7 @@ class Tail:
             self._before = found
         elif cut_back and (live := self._chain.live()) is not None:  # to lines that were read
             self._at = Reading(live, live.stat().st_size)
-        elif known.offset:
+        elif known.offset or not self._newer():
             yield from self._lost(known, now)
 
     def _lost(self, known: Place | Reading, now: float) -> Iterator[Batch | Notice]:
@@ -189,12 +189,11 @@ class Tail:
         yield from self._retire(now)
         if self._before is None or not self._chain.has(self._before):
             place = known if isinstance(known, Place) else known.place()
-            self._before = replace(place, done=True)
+            self._before = replace(place, done=True) if place.offset else self._before
         self._at = self._first()
         if unread:
             text = f"read up to byte {known.offset}, and no file holds what followed: lines may be missing since "
-            yield Notice(NoticeKind.GAP, self.source, text + _stamp(known.modified), now)
-            yield self._batch(b"", 0)
+            yield self._gap(text + _stamp(known.modified), now)
 
     # --- the walk -------------------------------------------------------------------------------------------
 
@@ -250,20 +249,20 @@ class Tail:
         log = open_if_there(path) if path else None
         if log is None:
             return True
-        following = Reading(log)
-        if at.log.damage is not None:
-            text = f"{at.log.path}: {at.log.damage}; its text ends at byte {at.offset}"
-            yield Notice(NoticeKind.GAP, self.source, text, now)
         yield from self._retire(now)
         self._keep(at)
-        self._at, self._moved = following, None
+        self._at, self._moved = Reading(log), None
+        if at.log.damage is None:
+            yield self._batch()
+        else:
+            yield self._gap(f"{at.log.path}: {at.log.damage}; its text ends at byte {at.offset}", now)
         return True
 
     def _grace_over(self, at: Reading, now: float) -> bool:
         """The next file is empty: stay with this one, but not for ever where it ends within a line."""
         if at.offset == at.seen:
             self._moved = None
-            return False
+            return _deserted(at, now)
         if self._moved is None:
             self._moved = now
         return now - self._moved >= GRACE
@@ -276,46 +275,47 @@ class Tail:
         newer = self._newer((at.place(), True))
         return newer[0].path if newer else live and self.path
 
-    def _newer(self, *known: tuple[Place, bool]) -> list[Member]:
-        """Rotated files that follow `known`, or else the file before the one at hand."""
+    def _newer(self, *known: tuple[Place, bool], empty: Reading | None = None) -> list[Member]:
+        """Rotated files that follow `known`, or else the file before the one at hand; see Chain.newer."""
         if self._old is not None:
             known += ((self._old.place(), True),)
         if self._before is not None:
             known += ((self._before, False),)
-        return self._passed.without(self._chain.newer(*known))
+        return self._passed.without(self._chain.newer(*known, empty=empty))
 
     # --- reading --------------------------------------------------------------------------------------------
 
     def _read(self, at: Reading, now: float, *, final: bool = False) -> Steps:
         """Yield the whole lines of `at` to its end. False: it no longer holds what was read."""
-        nuls = 0
         while True:
             chunk = at.look()
             if chunk is None or not self._is_next(at):
                 return False
             if not chunk or (piece := at.take(chunk, now, self._continues, final=final)) is None:
-                break
-            nuls += piece.nuls
-            if piece.count:
-                yield self._batch(piece.block, piece.count)
-        if nuls:
-            text = f"{nuls} NUL bytes before byte {at.offset}: left by a crash, or by a writer that does not append"
-            yield Notice(NoticeKind.GAP, self.source, text, now)
-        return True
+                return True
+            if piece.nuls:
+                why = "left by a crash, or by a writer that does not append"
+                yield self._gap(f"{piece.nuls} NUL bytes before byte {at.offset}: {why}", now, piece)
+            elif piece.count:
+                yield self._batch(piece)
 
     def _is_next(self, at: Reading) -> bool:
         """Whether, where nothing of `at` was read yet, no file has turned up that comes before it."""
         if at.offset or at is not self._at:
             return True
-        newer = [(member.device, member.inode) for member in self._newer()]
+        newer = [(member.device, member.inode) for member in self._newer(empty=at)]
         live = status(self.path)
         if live is not None:
             newer.append((live.st_dev, live.st_ino))
         return (at.log.device, at.log.inode) not in newer[1:]
 
-    def _batch(self, block: bytes, count: int) -> Batch:
+    def _batch(self, piece: Cut = NOTHING) -> Batch:
         before = self._old.place() if self._old and self._old.offset else self._before
-        return Batch(self.source, block, count, dump(before, self._at.place() if self._at else None), self._program)
+        cursor = dump(before, self._at.place() if self._at else None)
+        return Batch(self.source, piece.block, piece.count, cursor, self._program)
+
+    def _gap(self, text: str, now: float, piece: Cut = NOTHING) -> Batch:
+        return replace(self._batch(piece), notices=(Notice(NoticeKind.GAP, self.source, text, now),))
 
     # --- letting go -----------------------------------------------------------------------------------------
 
@@ -331,10 +331,10 @@ class Tail:
         """Read what was still written to the file before; let it go when it is deleted and quiet, or was emptied."""
         at = self._at
         moved_on = at is not None and not at.offset and at.log.stat().st_size > 0
-        quiet = now - old.modified / 1e9
-        if not (yield from self._read(old, now, final=moved_on or quiet >= GRACE)):
+        quiet = now - old.modified / 1e9 >= GRACE
+        if not (yield from self._read(old, now, final=moved_on or quiet)):
             self._drop_old()
-        elif old.log.packed or (not old.log.stat().st_nlink and quiet > LINGER):
+        elif old.log.packed or _deserted(old, now):
             yield from self._retire(now)
 
     def _retire(self, now: float) -> Iterator[Batch | Notice]:
@@ -345,19 +345,19 @@ class Tail:
 
     def _drop_old(self) -> None:
         if self._old is not None:
-            if self._old.offset:  # an empty file cannot be known again
+            if self._old.offset or self._old.log.damage is not None:  # an empty file cannot be known again
                 self._before = self._old.place(done=True)
             self._old.log.close()
             self._old = None
 
     def _desert(self, at: Reading, now: float) -> Iterator[Batch | Notice]:
         """A deleted file without a successor is let go when it has been quiet."""
-        found = at.log.stat()
-        if not found.st_nlink and now - found.st_mtime > LINGER:
+        if _deserted(at, now):
             yield from self._read(at, now, final=True)
             yield from self._retire(now)
             self._at, self._old = None, at
             self._drop_old()
+            yield self._batch()
 
     def _doze(self, now: float) -> None:
         """Close the files, but stay ready to read on, where nothing has happened for long and nothing is held back."""
@@ -376,6 +376,12 @@ class Tail:
         if self._old is not None and self._old.offset:
             self._before = self._old.place()
         self._at = self._old = None
+
+
+def _deserted(reading: Reading, now: float) -> bool:
+    """Whether it has no name any more, and has been quiet since."""
+    found = reading.log.stat()
+    return not found.st_nlink and now - found.st_mtime > LINGER
 
 
 def _unchanged(before: os.stat_result, now: os.stat_result | None) -> bool:

@@ -23,7 +23,7 @@ from ..demo.stage import LOGWARDEN
 from . import corpus
 
 GOAL = 1.8
-TIMES = 10
+TIMES = 20
 """How often the file repeats the lines of the corpus: with fewer the start would weigh as much as the work."""
 
 
