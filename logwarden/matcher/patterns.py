@@ -87,11 +87,13 @@ class Analysis:
         self.programs = text.programs
         tree = ere.parse(text.regex.encode("utf-8", "surrogateescape"), Dialect(text.dialect))
         self.scope, self.tree = _scope(text, tree)
-        self.facts = Facts(self.scope, self.scope is Scope.MESSAGE or self._implies_tag())
         self.fragment = globs.fragment(self.programs) if self.programs else b""
 
-    def _implies_tag(self) -> bool:
-        return self.scope is Scope.REST and tags.implies_tag(self.tree)
+    @property
+    def facts(self) -> Facts:
+        """What a Pattern is told of it."""
+        implies_tag = self.scope is Scope.REST and tags.implies_tag(self.tree)
+        return Facts(self.scope, self.scope is Scope.MESSAGE or implies_tag)
 
     def regex(self) -> regex.Pattern[bytes]:
         """The rule for the `regex` package. Raises RuleError."""
