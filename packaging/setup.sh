@@ -11,7 +11,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-demo_packages="python3-venv python3-systemd ipset iptables iproute2 gcc libc6-dev python3-dev libhyperscan-dev"
+demo_packages="python3-venv python3-systemd ipset iptables iproute2 gcc libc6-dev python3-dev libhyperscan-dev|libvectorscan-dev"
 test_packages="$demo_packages nftables conntrack systemd systemd-journal-remote rsyslog logrotate logcheck-database
     xz-utils zstd"
 # To build the Debian package, and to install it in a system that tests boot.
@@ -31,11 +31,11 @@ esac
 say() { printf 'setup: %s\n' "$*"; }
 
 missing() {
-    for package in $packages; do
-        case $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) in
-        installed) ;;
-        *) printf '%s ' "$package" ;;
-        esac
+    for choice in $packages; do # a|b: either will do, and the first is installed
+        for package in $(echo "$choice" | tr '|' ' '); do
+            case $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) in installed) continue 2 ;; esac
+        done
+        printf '%s ' "${choice%%|*}"
     done
 }
 

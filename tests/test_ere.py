@@ -30,7 +30,7 @@ def matches(rule: str, line: str, dialect: Dialect = Dialect.IGNORE) -> bool:
 
 @functools.cache
 def _attack(rule: str) -> regex.Pattern[bytes]:
-    return regex.compile(ere.emit(ere.parse(f"^({rule})$".encode(), Dialect.ATTACK), "regex"), regex.MULTILINE)
+    return regex.compile(ere.emit(ere.parse(f"^({rule})$".encode(), Dialect.ATTACK), "capture"), regex.MULTILINE)
 
 
 def captured(rule: str, line: str) -> str | None:
@@ -165,7 +165,7 @@ def test_hyperscan_proposes_wherever_the_regex_engine_captures() -> None:
 
 
 def test_an_ignore_rule_captures_nothing() -> None:
-    assert b"addr" not in ere.emit(ere.parse(b"from <ADDR>", Dialect.IGNORE), "regex")
+    assert b"addr" not in ere.emit(ere.parse(b"from <ADDR>", Dialect.IGNORE), "capture")
 
 
 # --- what is emitted ----------------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ from .nodes import (
     possible,
 )
 
-Engine: TypeAlias = OneOf["hyperscan", "regex"]
+Engine: TypeAlias = OneOf["hyperscan", "regex", "capture"]
+"""`capture` is for the `regex` package as well: where a rule matches, which address it names."""
 
 
 class UnsupportedError(RuleError):
@@ -70,9 +71,10 @@ _HYPERSCAN_PLACES = {At.LINE_START: "^", At.LINE_END: "$", At.BOUNDARY: r"\b", A
 
 def emit(node: Node, engine: Engine) -> bytes:
     """The pattern of `node` for an engine. Raises UnsupportedError where that engine has no equivalent."""
-    if engine == "regex":
+    if engine != "hyperscan":
         referenced = _numbers(node, Backref)
-        return _Regex(referenced and referenced & _numbers(node, Group)).write(node).encode("ascii")
+        writer = _Capturing if engine == "capture" else _Regex
+        return writer(referenced and referenced & _numbers(node, Group)).write(node).encode("ascii")
     if (left := possible(node)) is None:
         raise UnsupportedError("can never match")
     return _Hyperscan().write(left).encode("ascii")
@@ -171,6 +173,10 @@ class _Regex(_Writer):
 
     def place(self, at: At) -> str:
         return _REGEX_PLACES[at]
+
+
+class _Capturing(_Regex):
+    """What stands where an address may is one only if it is no part of a longer word."""
 
     def part(self, node: Node, before: Node | None, after: Node | None) -> str:
         if not isinstance(node, Capture):

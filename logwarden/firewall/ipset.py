@@ -147,7 +147,7 @@ def _few(act: Callable[[Mapping[int, str], Mapping[str, int]], None], prefixes: 
         return False
     try:
         act(SETS, prefixes)
-    except OSError:
+    except (OSError, ValueError):
         return False
     return True
 

@@ -14,6 +14,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,18 +38,18 @@ def version() -> str:
     here = Path(__file__).parent
     digest = blake2b(digest_size=16)
     for room in (here, here.parent / "ere", here.parent / "header"):
-        for path in sorted(room.glob("*.py")):
+        for path in sorted((*room.glob("*.py"), *room.glob("*.so"))):
             digest.update(path.read_bytes())
     return f"{__version__} {digest.hexdigest()} {hyperscan_version() or 'none'}"
 
 
 def hyperscan_version() -> str | None:
-    """The version of Hyperscan; None where there is none, or none that logwarden was built for."""
+    """The version of Hyperscan; None where there is none, or logwarden was not wholly built for it."""
     try:
         from . import _hyperscan
     except ImportError:
         return None
-    return _hyperscan.VERSION
+    return _hyperscan.VERSION if find_spec(f"{__package__}._hyperscan_compiler") else None
 
 
 def dump(built: Built) -> bytes:

@@ -30,7 +30,7 @@ class Dispatch:
         self._patterns = patterns
         self._outlines: dict[int, Outline] = {}
         self._native = [id_ for id_, pattern in patterns.items() if pattern.scope is Scope.MESSAGE]
-        self._by_program: dict[bytes | None, Prefilter] = {}
+        self._by_program: dict[bytes, Prefilter] = {}
         self._by_ids: dict[tuple[int, ...], Prefilter] = {}
 
     def candidates(self, views: Views) -> dict[int, Sequence[int]]:
@@ -80,7 +80,7 @@ class Dispatch:
     @functools.cached_property
     def _of_any(self) -> Prefilter:
         """The native rules for every program, and for the message of none."""
-        return self._of_ids(tuple(self._globbed_for(None)))
+        return self._of_ids(tuple(sorted(id_ for one, those in self._globbed if one.is_for(None) for id_ in those)))
 
     @functools.cached_property
     def _is_globbed(self) -> re.Pattern[bytes]:
@@ -88,16 +88,11 @@ class Dispatch:
         fragments = {globs.fragment(one.rule.programs) for one, _ in self._globbed if not one.is_for(None)}
         return re.compile(b"|".join(sorted(fragments)) or b"(?!)")
 
-    def _globbed_for(self, program: bytes | None) -> list[int]:
-        return sorted(id_ for one, those in self._globbed if one.is_for(program) for id_ in those)
-
-    def _find_of_program(self, program: bytes | None) -> Prefilter:
+    def _find_of_program(self, program: bytes) -> Prefilter:
         if program == b"*":
             return self._of_ids(tuple(self._native))
-        named = () if program is None else self._named.get(program, ())
-        if program is None or not (named or self._is_globbed.fullmatch(program)):
-            return self._of_any
-        return self._of_ids(tuple(sorted({*named, *self._globbed_for(program)})))
+        globbed = [id_ for one, those in self._globbed if one.is_for(program) for id_ in those]
+        return self._of_ids(tuple(sorted({*self._named.get(program, ()), *globbed})))
 
     def _prefilter(self, ids: Iterable[int]) -> Prefilter:
         return Prefilter((id_, self._outline(id_).signs) for id_ in ids)
@@ -110,6 +105,10 @@ class Dispatch:
     # Dicts and no lru_cache, which would hold on to this object, and so to all rules after a reload.
 
     def _of_program(self, program: bytes | None) -> Prefilter:
+        if program in self._by_program:
+            return self._by_program[program]
+        if program is None or not (program == b"*" or program in self._named or self._is_globbed.fullmatch(program)):
+            return self._of_any
         return _remembered(self._by_program, program, self._find_of_program)
 
     def _of_ids(self, ids: tuple[int, ...]) -> Prefilter:

@@ -87,11 +87,17 @@ class Analysis:
         self.programs = text.programs
         tree = ere.parse(text.regex.encode("utf-8", "surrogateescape"), Dialect(text.dialect))
         self.scope, self.tree = _scope(text, tree)
-        self.facts = Facts(self.scope, self.scope is Scope.MESSAGE or self._implies_tag())
         self.fragment = globs.fragment(self.programs) if self.programs else b""
 
-    def _implies_tag(self) -> bool:
-        return self.scope is Scope.REST and tags.implies_tag(self.tree)
+    @property
+    def facts(self) -> Facts:
+        """What a Pattern is told of it."""
+        implies_tag = self.scope is Scope.REST and tags.implies_tag(self.tree)
+        return Facts(self.scope, self.scope is Scope.MESSAGE or implies_tag)
+
+    def capturing(self) -> regex.Pattern[bytes]:
+        """What finds the address that it names in a message which it matches. Raises RuleError."""
+        return _compiled(ere.emit(self.tree, "capture"))
 
     def regex(self) -> regex.Pattern[bytes]:
         """The rule for the `regex` package. Raises RuleError."""
@@ -195,7 +201,7 @@ class Pattern:
         """The source that a message which the rule matches names, if any. Raises TimeoutError, and RuleError."""
         if not self._has_address:
             return None
-        found = self._regex.fullmatch(message, timeout=TIMEOUT)
+        found = self._capturing.fullmatch(message, timeout=TIMEOUT)
         return found.group("addr") if found else None
 
     def capture_all(self, messages: Sequence[bytes]) -> Sequence[bytes]:
@@ -212,7 +218,7 @@ class Pattern:
 
     @functools.cached_property
     def _has_address(self) -> bool:
-        return "addr" in self._regex.groupindex
+        return "addr" in self._capturing.groupindex
 
     @functools.cached_property
     def _programs(self) -> re.Pattern[bytes]:
@@ -221,9 +227,9 @@ class Pattern:
     @functools.cached_property
     def _regex_for_many(self) -> regex.Pattern[bytes]:
         """Matches each line of a block once, and captures nothing where the rule does not match it."""
-        if self._regex.groups != 1 or self._regex.pattern.count(b"(?P<addr>") != 1:
+        if self._capturing.groups != 1 or self._capturing.pattern.count(b"(?P<addr>") != 1:
             raise RuleError("captures in more than one place")
-        return regex.compile(rb"^(?:(?:%s)$|.*$)" % self._regex.pattern, regex.MULTILINE)
+        return regex.compile(rb"^(?:(?:%s)$|.*$)" % self._capturing.pattern, regex.MULTILINE)
 
     @functools.cached_property
     def _runs(self) -> regex.Pattern[bytes]:
@@ -232,6 +238,10 @@ class Pattern:
         emitted = Analysis(text_of(self.rule)).emitted()
         line = _LINE[self.scope] % emitted
         return _compiled(line if _BACK in emitted else rb"(?>%s)+" % line)
+
+    @functools.cached_property
+    def _capturing(self) -> regex.Pattern[bytes]:
+        return Analysis(text_of(self.rule)).capturing()
 
     @functools.cached_property
     def _regex(self) -> regex.Pattern[bytes]:

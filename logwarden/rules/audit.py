@@ -239,7 +239,7 @@ def _meet(some: Iterable[str], others: Sequence[str]) -> bool:
 
 
 def _compile(tree: ere.Node, *, whole: bool = True) -> regex.Pattern[bytes]:
-    text = ere.emit(tree, "regex")
+    text = ere.emit(tree, "capture")
     try:
         return regex.compile(b"^(?:" + text + b")$" if whole else text, regex.MULTILINE)
     except (regex.error, OverflowError, RecursionError) as error:
