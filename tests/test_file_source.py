@@ -14,7 +14,7 @@ import pytest
 from sink import DEADLINE, Sink
 
 from logwarden.model import Batch, Notice
-from logwarden.sources import Source, file
+from logwarden.sources import Source, polling
 from logwarden.sources.file import FileSource, FileSpec
 
 
@@ -164,7 +164,9 @@ def test_the_target_of_a_link_is_watched_where_it_is(tmp_path: Path, sources: Ca
 def test_what_is_written_to_a_links_new_target_before_that_is_known_is_read_when_it_is(
     tmp_path: Path, sources: Callable[..., Sink], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file, "_rest", lambda _: 1.0)  # a busy machine: the next look at where links lead is not soon
+    monkeypatch.setattr(
+        polling, "_rest", lambda _: 1.0
+    )  # a busy machine: the next look at where links lead is not soon
     far, link = tmp_path / "far", tmp_path / "current"
     far.mkdir()
     (far / "app-1.log").touch()
