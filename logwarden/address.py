@@ -7,6 +7,7 @@ Never: resolves a name, asks the kernel (that is `host.py`), or raises anything 
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -58,6 +59,7 @@ _MAPPED = IPv6Network("::ffff:0:0/96")
 _SHARED_64 = (IPv6Network("64:ff9b::/64"), IPv6Network("2001::/32"))
 
 
+@functools.lru_cache(maxsize=2048)
 def parse(text: str) -> Address:
     """Return the address that `text` spells: brackets and %zone dropped, IPv4-mapped IPv6 as IPv4.
 

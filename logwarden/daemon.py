@@ -70,6 +70,7 @@ class Daemon:
         self.clock = clock
         self.watched = Clock(clock, since_boot, _boot())
         self.owed_shift = 0.0  # seconds that the clock has jumped and the times in state have not
+        self.owed_from: float | None = None  # the times from then on; None: all
         self.since = clock()
         self.state = State(settings.state)
         self._edits = self._listen(settings)
@@ -124,12 +125,13 @@ class Daemon:
         """Put everything in force, then say READY."""
         now = self.clock()
         self.control.start()  # first of all: it fails where another daemon has the socket
-        upkeep.take_up(self, now)
+        leapt = upkeep.take_up(self, now)
         self.protection.load(self.watch.config, self.state)
         self.watch = replace(self.watch, guard=self.protection.guard(self.watch.config))
         upkeep.recover(self, now)
         upkeep.reconcile(self, now, expected=True)
         tracker = watch.tracker(self.watch, self.state, now, known=self.protection)
+        tracker.leap(leapt, now)
         self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall, self.roll, self.notices.owed)
         self.pipeline.logins, self.pipeline.actions = self.protection.logins, self.actions
         upkeep.notice_refusals(self, now)

@@ -192,9 +192,10 @@ class Pipeline:
             tracker.note_ban(ban)
         self.tracker, self.adrift = tracker, False
 
-    def shift(self, by: float) -> None:
-        """The clock has jumped by so many seconds: what is remembered keeps its age, and a ban its length."""
+    def shift(self, by: float, now: float) -> None:
+        """The clock has jumped by so many seconds, to `now`: what is remembered keeps its age, and a ban its length."""
         self.tracker.shift(by)
+        self.tracker.leap(by, now)
         self.roll.shift(by)
         self.next_try = 0.0
         self.uncommitted[:] = [replace(each, bans=tuple(_moved(each.bans, by))) for each in self.uncommitted]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from . import duration, firewall
+from . import duration, firewall, watch
 from .errors import EdgeError, StateError
 from .inbox import SLOTS
 from .model import Ban, Notice, NoticeKind, Outcome
@@ -36,16 +36,20 @@ LOOSE = 4_000_000
 # --- the clock ----------------------------------------------------------------------------------------------
 
 
-def take_up(daemon: Daemon, now: float) -> None:
-    """At the start: move what state holds where the clock has jumped meanwhile, and learn who used to speak."""
+def take_up(daemon: Daemon, now: float) -> float:
+    """At the start: move what state holds where the clock has jumped meanwhile, and learn who used to speak.
+
+    Returns the seconds that it has jumped.
+    """
     by = daemon.watched.jump_since(daemon.state.recall(CLOCK))
     if by:
-        daemon.owed_shift = by
+        daemon.owed_shift, daemon.owed_from = by, daemon.watched.unmoved(by)
         daemon.note(_jumped(by, now))
     settle_clock(daemon)
     daemon.roll = Roll.load(daemon.state.recall(ROLL), now)
     daemon.roll.expected = expected(daemon.watch.config)
     daemon.ended = float(daemon.state.recall(ENDED) or now)
+    return by
 
 
 def mind_clock(daemon: Daemon) -> None:
@@ -54,14 +58,27 @@ def mind_clock(daemon: Daemon) -> None:
     if by == 0.0:
         return
     now = daemon.clock()
+    unmoved = daemon.watched.unmoved(by)
     daemon.owed_shift += by
-    daemon.pipeline.shift(by)
+    daemon.owed_from = daemon.owed_from if unmoved is None else unmoved
+    daemon.pipeline.shift(by, now)
     daemon.protection.shift(by)
     daemon.ended += by
     daemon.reschedule(now)
-    settle_clock(daemon)
+    if settle_clock(daemon) and unmoved is not None:
+        learn_again(daemon, now)
     daemon.note(_jumped(by, now))
     reconcile(daemon, now, expected=True)
+
+
+def learn_again(daemon: Daemon, now: float) -> None:
+    """Let the tracker know again what state knows: bans that seemed to be over are not. Trouble leaves it as it was."""
+    hits, bans = daemon.pipeline.unwritten_hits(now), daemon.pipeline.unwritten()
+
+    def act() -> None:
+        daemon.pipeline.tracker = watch.tracker(daemon.watch, daemon.state, now, hits, bans, daemon.protection)
+
+    daemon.edge(NoticeKind.STATE, act)
 
 
 def settle_clock(daemon: Daemon) -> bool:
@@ -73,12 +90,12 @@ def settle_clock(daemon: Daemon) -> bool:
         return True
     try:
         with daemon.state.transaction() as tx:
-            tx.shift(daemon.owed_shift)
+            tx.shift(daemon.owed_shift, daemon.owed_from)
             tx.remember(CLOCK, daemon.watched.mark())
     except StateError as error:
         daemon.stall(str(error))
         return False
-    daemon.owed_shift = 0.0
+    daemon.owed_shift, daemon.owed_from = 0.0, None
     return True
 
 

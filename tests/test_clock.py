@@ -61,11 +61,41 @@ def test_a_clock_that_went_back_over_a_boot_is_taken_to_have_stood_still() -> No
     assert Hands(wall=NOW - YEAR, since_boot=5.0).clock("b2").jump_since(mark) == pytest.approx(-YEAR)
 
 
+def test_what_is_older_than_a_boot_over_which_the_clock_leapt_ahead_stays_when_it_is_set_back() -> None:
+    mark = Hands().clock().mark()
+    hands = Hands(wall=NOW + YEAR, since_boot=5.0)
+    clock = hands.clock("b2")
+    assert clock.jump_since(mark) == 0.0
+    again = hands.clock("b2")
+    assert again.jump_since(clock.mark()) == 0.0
+    for each in (clock, again):
+        assert each.unmoved(60.0 - YEAR) == NOW + YEAR
+        assert each.unmoved(-60.0) is None, "asked once"
+
+
+@pytest.mark.parametrize("by", [60.0, -YEAR - 60.0])
+def test_nothing_stays_when_a_clock_is_set_ahead_or_to_before_the_boot(by: float) -> None:
+    mark = Hands().clock().mark()
+    clock = Hands(wall=NOW + YEAR, since_boot=5.0).clock("b2")
+    clock.jump_since(mark)
+    assert clock.unmoved(by) is None
+
+
 def test_a_machine_that_was_off_for_a_week_has_not_jumped() -> None:
     mark = Hands().clock().mark()
     assert Hands(wall=NOW + 7 * 86_400, since_boot=5.0).clock("b2").jump_since(mark) == 0.0
 
 
-@pytest.mark.parametrize("mark", [None, 7, {}, {"boot": "b1"}, {"boot": "b1", "offset": "x", "wall": None}])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        None,
+        7,
+        {},
+        {"boot": "b1"},
+        {"boot": "b1", "offset": "x", "wall": None},
+        {"boot": "b1", "offset": 1, "wall": 1, "over": 7},
+    ],
+)
 def test_a_mark_that_says_nothing_is_no_jump(mark: object) -> None:
     assert Hands().clock().jump_since(mark) == 0.0

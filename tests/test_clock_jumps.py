@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from namespaces import Namespace
 from small import NOW, Small
 from test_tracker import GUARD, POLICY, hit
 
+from logwarden import daemon as daemon_
 from logwarden.errors import StateError
 from logwarden.firewall import reconcile
 from logwarden.model import Ban
@@ -21,6 +23,7 @@ from logwarden.tracker import Aggregation, Growth, Tracker
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
 
 YEAR = 366 * 86_400.0
+Boot = Callable[[Small, float], None]
 BOTH = pytest.mark.parametrize("by", [YEAR, -YEAR], ids=["ahead", "back"])
 
 
@@ -100,6 +103,123 @@ def test_a_jump_while_we_were_down_is_known_where_the_machine_was_not_booted(tmp
         assert "the clock was set" in host.preview()
     with host.running():
         assert host.bans() == {"203.0.113.9/32": pytest.approx(3_000)}
+
+
+# --- over a boot ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def boot(monkeypatch: pytest.MonkeyPatch) -> Boot:
+    """Boots the machine: the wall clock stands there then, and the kernel has forgotten its sets."""
+    boots = itertools.count(2)
+    monkeypatch.setattr(daemon_, "_boot", lambda: "b1")
+
+    def boot(host: Small, wall: float) -> None:
+        name = f"b{next(boots)}"
+        monkeypatch.setattr(daemon_, "_boot", lambda: name)
+        host.hands.wall, host.hands.since_boot = wall, 5.0
+
+    return boot
+
+
+@pytest.mark.parametrize("off", [60.0, YEAR], ids=["for a minute", "for a year"])
+def test_a_machine_that_boots_in_1970_and_then_hears_the_time_keeps_a_ban_for_the_rest_of_its_hour(
+    tmp_path: Path, boot: Boot, off: float
+) -> None:
+    host = Small(tmp_path)
+    with host.running():
+        host.attack("203.0.113.9", 3)
+        host.hands.pass_by(600)
+    boot(host, 5.0)
+    with host.running():
+        assert host.bans() == {"203.0.113.9/32": pytest.approx(3_000)}
+        host.hands.pass_by(10)
+        jump(host, NOW + 600 + off)
+        assert host.bans() == {"203.0.113.9/32": pytest.approx(2_990)}
+    with host.running():
+        assert host.bans() == {"203.0.113.9/32": pytest.approx(2_990)}
+        host.hands.pass_by(3_000)
+        host.write("normal 2")
+        assert host.bans() == {}
+
+
+def test_a_machine_that_was_off_for_longer_than_a_ban_has_none(tmp_path: Path, boot: Boot) -> None:
+    host = Small(tmp_path)
+    with host.running():
+        host.attack("203.0.113.9", 3)
+    boot(host, NOW + YEAR)
+    with host.running():
+        assert host.bans() == {}
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["while we run", "while we are down"])
+def test_a_ban_that_a_clock_a_year_ahead_seemed_to_end_at_the_boot_is_in_force_once_the_clock_is_right(
+    tmp_path: Path, boot: Boot, *, down: bool
+) -> None:
+    host = Small(tmp_path)
+    with host.running():
+        host.attack("203.0.113.9", 3)
+    boot(host, NOW + 600 + YEAR)
+    with host.running():
+        assert host.bans() == {}
+        host.attack("203.0.113.10", 3)
+        host.hands.pass_by(100)
+        if not down:
+            jump(host, -YEAR)
+    if down:
+        host.hands.wall -= YEAR
+    with host.running():
+        assert host.bans() == {"203.0.113.9/32": pytest.approx(2_900), "203.0.113.10/32": pytest.approx(3_500)}
+        host.attack("203.0.113.9", 3)
+        assert len(host.daemon.state.bans_since(0.0)) == 2, "it is known to be banned"
+
+
+def test_a_clock_that_was_right_at_the_boot_and_is_set_back_a_year_makes_no_ban_longer(
+    tmp_path: Path, boot: Boot
+) -> None:
+    host = Small(tmp_path)
+    with host.running():
+        host.attack("203.0.113.9", 3)
+    boot(host, NOW + 600)
+    with host.running():
+        jump(host, -YEAR)
+        assert host.bans() == {"203.0.113.9/32": pytest.approx(3_000)}
+        jump(host, YEAR)
+        assert host.bans() == {"203.0.113.9/32": pytest.approx(3_000)}
+
+
+# --- lines from before the jump -----------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("down", [False, True], ids=["while we run", "while we are down"])
+def test_lines_that_the_clock_told_the_time_of_before_it_jumped_are_not_too_old_after_it(
+    tmp_path: Path, by: float, *, down: bool
+) -> None:
+    host = Small(tmp_path)
+    with host.running() as daemon:
+        batch = host.batch(*["Failed password for root from 203.0.113.9"] * 3, tag="sshd[9]")
+        host.hands.pass_by(30)
+        if not down:
+            jump(host, by)
+            daemon.inbox.put_batch(batch, lambda: False)
+            daemon.step()
+            assert host.bans() == {"203.0.113.9/32": pytest.approx(3_570 if by > 0 else 3_600)}
+    if down:
+        host.hands.wall += by
+        with host.running() as daemon:
+            daemon.inbox.put_batch(batch, lambda: False)
+            daemon.step()
+            assert host.bans() == {"203.0.113.9/32": pytest.approx(3_570 if by > 0 else 3_600)}
+
+
+def test_lines_that_were_too_old_before_the_jump_are_so_after_it(host: Small) -> None:
+    batch = host.batch(*["Failed password for root from 203.0.113.9"] * 3, tag="sshd[9]")
+    host.hands.pass_by(1_300)
+    jump(host, YEAR)
+    host.daemon.inbox.put_batch(batch, lambda: False)
+    host.daemon.step()
+    assert host.bans() == {}
 
 
 @pytest.mark.root

@@ -29,6 +29,8 @@ _TIMES = {
     "outbox": ("created", "next", "delivered", "given_up"),
 }
 """The columns, by table, that hold POSIX seconds of ours, or that are compared with them."""
+_TOLD = {("ban", "until"): "since"}
+"""The column that says when a time was told, where that is not the time itself."""
 
 
 class Transaction:
@@ -230,14 +232,17 @@ class Transaction:
             )
         )
 
-    def shift(self, by: float) -> None:
+    def shift(self, by: float, start: float | None = None) -> None:
         """Move every time at which we did something by so many seconds: the clock that told it has jumped.
 
+        `start`: only those that were told from then on.
         What the time of a log line was is not touched: only whether it counts against somebody depends on its age.
         """
         for table, columns in _TIMES.items():
-            moved = ", ".join(f"{column}={column}+?1" for column in columns)
-            self._db.execute(f"UPDATE {table} SET {moved}", (by,))
+            moved = ", ".join(
+                f"{column}={column}+iif({_TOLD.get((table, column), column)}<?2, 0, ?1)" for column in columns
+            )
+            self._db.execute(f"UPDATE {table} SET {moved}", (by, start))
 
 
 def stored(source: str) -> str | bytes:

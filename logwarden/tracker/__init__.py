@@ -116,6 +116,7 @@ class Tracker:
         self._aggregation = aggregation
         self._neighbours = Neighbours(aggregation, capacity) if aggregation else None
         self._known = known
+        self._leap = (0.0, 0.0)  # when the clock leapt forward, by itself as it stood before, and how far
 
     # --- a hit ----------------------------------------------------------------------------------------------
 
@@ -139,13 +140,18 @@ class Tracker:
             return self._spare("not an address", Spared(text, rule.file, "not an address"), policy, now)
         if forged := doubt(verdict.event.program, verdict.event.provenance):
             return self._spare(_writer(verdict), Spared(str(host_prefix(address)), rule.file, forged), policy, now)
-        time = now if verdict.event.time is None else min(verdict.event.time, now)
+        time = now if verdict.event.time is None else min(self._as_of_now(verdict.event.time, policy), now)
         if is_over(time, policy.window, now) or (ahead and not _is_known_again(verdict, policy, now)):
             return None
         if self._known and (lately := self._known.as_same_user(address, verdict.event.message, now)):
             return self._spare(text, Spared(str(host_prefix(address)), rule.file, lately), policy, now)
         windows = self._ahead.setdefault(ahead, Windows(AHEAD)) if ahead else self._windows
         return self._count(windows, address, self._place(rule.file, verdict.event.host), rule, policy, time, now)
+
+    def _as_of_now(self, written: float, policy: Policy) -> float:
+        """A line's time; where the clock told it shortly before it leapt forward, what it would tell now."""
+        before, by = self._leap
+        return written + by if before - 2 * policy.window < written <= before else written
 
     def _count(
         self,
@@ -287,6 +293,10 @@ class Tracker:
         self._history.shift(by)
         if self._neighbours:
             self._neighbours.shift(by)
+
+    def leap(self, by: float, now: float) -> None:
+        """The clock has jumped by so many seconds, to `now`: lines whose time it told before are still to come."""
+        self._leap = (now - by, by) if by > 0 else (0.0, 0.0)
 
 
 def _is_known_again(verdict: Verdict, policy: Policy, now: float) -> bool:
