@@ -14,8 +14,9 @@ import pytest
 
 from logwarden.errors import ConfigError
 from logwarden.model import MAX_LINE, Batch, Notice, NoticeKind
+from logwarden.sources.patience import DOZE, GRACE, LINGER
 from logwarden.sources.reading import HOLD
-from logwarden.sources.tail import DOZE, GRACE, LINGER, Tail
+from logwarden.sources.tail import Tail
 
 
 class Reader:
