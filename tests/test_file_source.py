@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import subprocess
 import threading
@@ -120,6 +121,50 @@ def test_a_file_that_appears_while_down_is_read_from_its_beginning(
     sink = sources(tmp_path / "*.log", tmp_path / "exact", cursors=sink.cursors)
     sink.wait(lambda: len(sink.lines()) == 2)
     assert sorted(sink.lines()) == ["one", "two"]
+
+
+def made_and_rotated(directory: Path) -> Path:
+    """A log that was copytruncated and renamed."""
+    directory.mkdir()
+    log = directory / "app.log"
+    append(log, "two")
+    log.rename(directory / "app.log.1")
+    append(directory / "app.log.2", "one")
+    append(log, "three")
+    return log
+
+
+def test_a_file_that_appears_and_is_rotated_before_it_was_looked_at_is_read_from_its_beginning(
+    tmp_path: Path, sources: Callable[..., Sink]
+) -> None:
+    sink = sources(tmp_path / "logs" / "*" / "app.log")
+    sink.wait_until_begun()
+    (tmp_path / "logs").mkdir()
+    made_and_rotated(tmp_path / "made")
+    (tmp_path / "made").rename(tmp_path / "logs" / "made")
+    sink.wait_for_lines("one", "two", "three")
+
+
+def test_a_file_that_appears_and_is_rotated_while_down_is_read_from_its_beginning(
+    tmp_path: Path, sources: Callable[..., Sink]
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "app.log"
+    other.touch()
+    sink = sources(tmp_path / "*" / "app.log")
+    sink.wait_until_begun()
+    append(other, "zero")
+    sink.wait_for_lines("zero")
+    sink.stop()
+    long_ago = tmp_path / "made" / "app.log.3"
+    written = other.stat().st_mtime
+    made_and_rotated(tmp_path / "made")
+    append(long_ago, "history")
+    os.utime(long_ago, (written - 1, written - 1))
+    for number in (1, 2):
+        os.utime(long_ago.with_name(f"app.log.{number}"), (written + 1, written + 1))
+    sink = sources(tmp_path / "*" / "app.log", cursors=sink.cursors)
+    sink.wait_for_lines("one", "two", "three")
 
 
 def test_a_pattern_new_in_the_config_begins_at_the_end(tmp_path: Path, sources: Callable[..., Sink]) -> None:

@@ -16,13 +16,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..model import Ahead, Batch, Lag, Notice, NoticeKind
 from . import Emit
 from .ahead import BEHIND, EVERY, TURN, Scout
 from .directories import DirectoryWatch, directories
-from .rotation import bases, is_packed, status
+from .place import load
+from .rotation import bases, is_packed, members, status
 from .tail import Tail
 
 SWEEP = 60.0
@@ -82,6 +84,7 @@ class Poller:
         self._unwatched: Mapping[str, str] = {}
         self._notices: list[Notice] = []
         self._first = True
+        self._looked = 0.0  # POSIX seconds: when files were last looked for
         self._due: dict[str, float] = {}  # path of a tail -> when it wants to be polled, POSIX seconds
         self._next_sweep = 0.0  # monotonic seconds
         self._next_rescan = 0.0
@@ -267,18 +270,31 @@ class Poller:
             del self._tails[path]  # it gets a new one should it come back
             self._scouts.pop(path, None)
         new = set()
+        looked, self._looked = self._looked, self._clock()
+        last = _last_life(cursors) if self._first else looked
         for spec in self._files:
-            beginning = not self._first or self._from_start or spec.from_start or spec.path in known
+            watched = not self._first or spec.path in known
+            beginning = watched or self._from_start or spec.from_start
             for path in self._matches(spec.path, cursors):
                 cursor = cursors.get(f"file:{path}")
                 self._tails[path] = Tail(
-                    path, program=spec.program, continues=spec.continues, cursor=cursor, beginning=beginning
+                    path,
+                    program=spec.program,
+                    continues=spec.continues,
+                    cursor=cursor,
+                    beginning=beginning,
+                    since=last if watched and not self._shares(path) else None,
                 )
                 if spec.continues is None:
                     self._scouts[path] = Scout(path, spec.program)
                 new.add(path)
         self._first = False
         return new | self._watch_files()
+
+    def _shares(self, path: str) -> bool:
+        """Whether a rotated part of a log is read already, under its own name."""
+        parts = [(member.device, member.inode) for member in members(path)] if self._tails else []
+        return any(tail.holds(*part) for part in parts for tail in self._tails.values())
 
     def _globbed(self, path: str) -> bool:
         return not os.path.exists(path) and all(spec.path != path for spec in self._files)
@@ -357,6 +373,15 @@ def _patterns(cursor: str) -> set[str]:
         return set(json.loads(cursor))
     except (ValueError, TypeError):
         return set()
+
+
+def _last_life(cursors: Mapping[str, str]) -> float | None:
+    """When the newest line that was read before had been written, POSIX seconds; None where that is not known."""
+    times = []
+    for cursor in (cursors[key] for key in cursors if key.startswith("file:")):
+        with suppress(ValueError):
+            times += [place.modified / 1e9 for place in load(cursor) if place is not None]
+    return max(times, default=None)
 
 
 def _inode(path: str) -> tuple[int, int] | None:

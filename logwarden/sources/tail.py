@@ -36,8 +36,11 @@ class Tail:
         continues: str | None = None,
         cursor: str | None = None,
         beginning: bool = True,
+        since: float | None = None,
     ) -> None:
         """Read on after `cursor`; without one, from the beginning of the file, or from its present end.
+
+        `since`: when the log was looked for and was not there, POSIX seconds. What was rotated later is read too.
 
         `continues` is a regular expression: a line that starts with a match continues the line before it.
         Raises ConfigError where it does not compile.
@@ -47,6 +50,7 @@ class Tail:
         self._walk = Walk(path, self.source, program, None if continues is None else continuation(continues))
         self._cursor = cursor
         self._beginning = beginning
+        self._since = since
         self._begun = False
         self._end: int | None = None  # where the file ended when it was first seen
         self._dozing: os.stat_result | None = None  # the file at the path when it was closed for being quiet
@@ -117,7 +121,7 @@ class Tail:
                 yield self._walk.gap(text, now)
             self._begun = True
             return
-        self._walk.here.before = self._walk.chain.newest()
+        self._walk.here.before = self._walk.chain.newest(self._since)
         there = status(self.path)
         if there is not None and not self._beginning:
             self._end = there.st_size if self._end is None else self._end  # kept where opening it fails
