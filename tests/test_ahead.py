@@ -12,7 +12,7 @@ from small import NOW, Small
 from test_tracker import ATTACKER, hit, tracker
 
 from logwarden.model import MAX_LINE, Ahead, Ban, Batch, Outcome, Policy, Provenance
-from logwarden.sources import file
+from logwarden.sources import polling
 from logwarden.sources.ahead import BEHIND, Scout
 from logwarden.sources.file import FileSource, FileSpec
 from logwarden.sources.lines import BLOCK
@@ -202,7 +202,7 @@ def aheads(sink: Sink) -> list[Ahead]:
 def test_a_source_shows_the_newest_lines_of_files_that_are_far_behind_before_their_backlog(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file, "TURN", 0.0)
+    monkeypatch.setattr(polling, "TURN", 0.0)
     names = ["small", "events", "big1", "big2", "big3"]
     for name in names:
         size = 1_000 if name == "small" else 2 * BEHIND

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import subprocess
 import threading
@@ -14,7 +15,7 @@ import pytest
 from sink import DEADLINE, Sink
 
 from logwarden.model import Batch, Notice
-from logwarden.sources import Source, file
+from logwarden.sources import Source, polling
 from logwarden.sources.file import FileSource, FileSpec
 
 
@@ -122,6 +123,50 @@ def test_a_file_that_appears_while_down_is_read_from_its_beginning(
     assert sorted(sink.lines()) == ["one", "two"]
 
 
+def made_and_rotated(directory: Path) -> Path:
+    """A log that was copytruncated and renamed."""
+    directory.mkdir()
+    log = directory / "app.log"
+    append(log, "two")
+    log.rename(directory / "app.log.1")
+    append(directory / "app.log.2", "one")
+    append(log, "three")
+    return log
+
+
+def test_a_file_that_appears_and_is_rotated_before_it_was_looked_at_is_read_from_its_beginning(
+    tmp_path: Path, sources: Callable[..., Sink]
+) -> None:
+    sink = sources(tmp_path / "logs" / "*" / "app.log")
+    sink.wait_until_begun()
+    (tmp_path / "logs").mkdir()
+    made_and_rotated(tmp_path / "made")
+    (tmp_path / "made").rename(tmp_path / "logs" / "made")
+    sink.wait_for_lines("one", "two", "three")
+
+
+def test_a_file_that_appears_and_is_rotated_while_down_is_read_from_its_beginning(
+    tmp_path: Path, sources: Callable[..., Sink]
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "app.log"
+    other.touch()
+    sink = sources(tmp_path / "*" / "app.log")
+    sink.wait_until_begun()
+    append(other, "zero")
+    sink.wait_for_lines("zero")
+    sink.stop()
+    long_ago = tmp_path / "made" / "app.log.3"
+    written = other.stat().st_mtime
+    made_and_rotated(tmp_path / "made")
+    append(long_ago, "history")
+    os.utime(long_ago, (written - 1, written - 1))
+    for number in (1, 2):
+        os.utime(long_ago.with_name(f"app.log.{number}"), (written + 1, written + 1))
+    sink = sources(tmp_path / "*" / "app.log", cursors=sink.cursors)
+    sink.wait_for_lines("one", "two", "three")
+
+
 def test_a_pattern_new_in_the_config_begins_at_the_end(tmp_path: Path, sources: Callable[..., Sink]) -> None:
     sink = sources(tmp_path / "one.log")
     sink.wait_until_begun()
@@ -164,7 +209,9 @@ def test_the_target_of_a_link_is_watched_where_it_is(tmp_path: Path, sources: Ca
 def test_what_is_written_to_a_links_new_target_before_that_is_known_is_read_when_it_is(
     tmp_path: Path, sources: Callable[..., Sink], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file, "_rest", lambda _: 1.0)  # a busy machine: the next look at where links lead is not soon
+    monkeypatch.setattr(
+        polling, "_rest", lambda _: 1.0
+    )  # a busy machine: the next look at where links lead is not soon
     far, link = tmp_path / "far", tmp_path / "current"
     far.mkdir()
     (far / "app-1.log").touch()

@@ -8,14 +8,17 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hanging import HangingMount
 from sink import Sink
 
 from logwarden.sources.file import SWEEP, FileSource, FileSpec
+from logwarden.sources.mounts import remote
 
 pytestmark = pytest.mark.root
 
@@ -132,3 +135,153 @@ def test_a_file_system_that_tells_nothing_is_read_by_the_slow_poll(tmp_path: Pat
         assert not sink.notices
 
     apart(body)
+
+
+# --- a mount that hangs ----------------------------------------------------------------------------------------------
+
+
+def hanging(body: Callable[[HangingMount, Path], None], tmp_path: Path) -> None:
+    """Run `body` with a mount that can hang, and a local log."""
+
+    def run() -> None:
+        far, near = HangingMount(tmp_path / "far"), tmp_path / "near.log"
+        far.files["app.log"] = b""
+        near.touch()
+        try:
+            body(far, near)
+        finally:
+            far.close()
+
+    apart(run)
+
+
+def files(*paths: object) -> FileSource:
+    return FileSource([FileSpec(str(path)) for path in paths], sweep=OFTEN, patience=OFTEN, look=OFTEN)
+
+
+def stuck(far: HangingMount) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == f"files:{far.place}"]
+
+
+def says(sink: Sink, text: str) -> bool:
+    return any(text in notice.text for notice in sink.notices)
+
+
+@pytest.mark.parametrize("name", ["app.log", "*.log"])
+def test_a_mount_that_hangs_stops_its_own_files_alone_and_they_are_caught_up(tmp_path: Path, name: str) -> None:
+    def body(far: HangingMount, near: Path) -> None:
+        source, sink = files(far.place / name, near), Sink()
+        source.start(sink, {})
+        try:
+            sink.wait(lambda: {"files", f"files:{far.place}"} <= sink.cursors.keys())
+            far.files["app.log"] = b"one\n"
+            sink.wait_for_lines("one")
+            far.hang()
+            sink.wait(lambda: says(sink, "has not answered for"))
+            assert sink.notices[-1].about == str(far.place)
+            far.files["app.log"] = b"one\ntwo\n"
+            append(near, "near")
+            sink.wait_for_lines("one", "near")
+            assert set(source.lag()) == {f"file:{far.place}/app.log", f"file:{near}"}
+            far.wake()
+            sink.wait_for_lines("one", "near", "two")
+            sink.wait(lambda: says(sink, "answers again"))
+            assert len(sink.notices) == 2
+        finally:
+            far.wake()
+            source.stop()
+
+    hanging(body, tmp_path)
+
+
+def test_a_mount_that_hangs_delays_neither_a_start_nor_a_stop_and_holds_one_thread(tmp_path: Path) -> None:
+    def body(far: HangingMount, near: Path) -> None:
+        far.hang()
+        cursors: dict[str, str] = {}
+        for text in ("first", "second", "third"):
+            source, sink = files(far.place / "app.log", near), Sink()
+            source.start(sink, cursors)
+            if not cursors:
+                sink.wait_until_begun()
+            append(near, text)
+            sink.wait_for_lines(text)
+            assert far.asked.wait(10)
+            assert len(stuck(far)) == 1
+            source.stop()
+            cursors |= sink.cursors
+        source, sink = files(far.place / "app.log", near), Sink()
+        source.start(sink, cursors)
+        try:
+            far.wake()
+            sink.wait(lambda: f"files:{far.place}" in sink.cursors)
+            far.files["app.log"] = b"one\n"
+            sink.wait_for_lines("one")
+            assert len(stuck(far)) == 1
+        finally:
+            source.stop()
+
+    hanging(body, tmp_path)
+
+
+def test_a_link_to_a_mount_that_hangs_is_read_with_the_mount(tmp_path: Path) -> None:
+    def body(far: HangingMount, near: Path) -> None:
+        link = tmp_path / "link.log"
+        link.symlink_to("far/app.log")
+        far.hang()
+        source, sink = files(link, near), Sink()
+        source.start(sink, {})
+        try:
+            sink.wait_until_begun()
+            append(near, "near")
+            sink.wait_for_lines("near")
+            sink.wait(lambda: says(sink, "has not answered for"))
+        finally:
+            far.wake()
+            source.stop()
+
+    hanging(body, tmp_path)
+
+
+def test_what_is_mounted_later_gets_a_thread_of_its_own_and_no_line_is_lost(tmp_path: Path) -> None:
+    def body() -> None:
+        near, place = tmp_path / "near.log", tmp_path / "far"
+        near.touch()
+        source, sink = files(place / "app.log", near), Sink()
+        source.start(sink, {})
+        far = None
+        try:
+            sink.wait_until_begun()
+            append(near, "one")
+            sink.wait_for_lines("one")
+            far = HangingMount(place)
+            far.files["app.log"] = b"two\n"
+            sink.wait_for_lines("one", "two")
+            sink.wait(lambda: f"files:{place}" in sink.cursors)
+            far.hang()
+            append(near, "three")
+            sink.wait_for_lines("one", "two", "three")
+        finally:
+            if far is not None:
+                far.wake()
+            source.stop()
+            if far is not None:
+                far.close()
+
+    apart(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "behind"),
+    [
+        ("/var/log/app.log", None),
+        ("/srv/logs/app.log", "/srv/logs"),
+        ("/srv/logs/*/app.log", "/srv/logs"),
+        ("/srv/*/app.log", "/srv"),
+        ("/srv/logs/on disk/app.log", "/srv/logs"),
+        ("/*/app.log", "/"),
+        ("/srv/logsX/app.log", None),
+    ],
+)
+def test_the_mount_that_a_path_lies_behind(path: str, behind: str | None) -> None:
+    table = {"/": "ext4", "/srv/logs": "nfs4", "/srv/logs/on disk": "xfs", "/run": "tmpfs"}
+    assert remote(path, table) == behind

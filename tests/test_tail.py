@@ -14,8 +14,9 @@ import pytest
 
 from logwarden.errors import ConfigError
 from logwarden.model import MAX_LINE, Batch, Notice, NoticeKind
+from logwarden.sources.patience import DOZE, GRACE, LINGER
 from logwarden.sources.reading import HOLD
-from logwarden.sources.tail import DOZE, GRACE, LINGER, Tail
+from logwarden.sources.tail import Tail
 
 
 class Reader:
@@ -144,6 +145,17 @@ def test_a_first_start_leaves_the_rotated_files_that_are_there_alone(log: Path) 
     append(log, "old")
     reader = Reader(log)
     assert reader.poll() == [b"old"]
+
+
+def test_what_was_rotated_since_a_log_was_not_there_is_read(log: Path) -> None:
+    for number, text in ((3, "history"), (2, "one"), (1, "two")):
+        append(log.with_name(f"app.log.{number}"), text)
+        os.utime(log.with_name(f"app.log.{number}"), (1_000 - number, 1_000 - number))
+    append(log, "three")
+    reader = Reader(log, since=997.5)
+    assert reader.poll() == [b"one", b"two", b"three"]
+    reader.restart()
+    assert reader.poll() == []
 
 
 def test_the_program_of_the_config_travels_with_the_batch(log: Path) -> None:

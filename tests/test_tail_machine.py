@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from logwarden.model import Batch
-from logwarden.sources.tail import GRACE, Tail
+from logwarden.sources.patience import GRACE
+from logwarden.sources.tail import Tail
 
 pytestmark = pytest.mark.slow
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import logging
 import signal
 
@@ -17,6 +18,8 @@ M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 """mallopt(3), malloc.h."""
 LARGE = 131_072
 """Bytes; glibc's own first value."""
+YOUNG = 1_000
+"""Objects that are made before cycles are looked for among them."""
 
 
 @click.command()
@@ -27,7 +30,15 @@ def run(config_file: str, *, verbose: bool) -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO if verbose else logging.WARNING)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be answered: rules may take seconds to compile
     _give_memory_back()
-    Daemon(config.load(config_file, remember=True)).run()
+    daemon = Daemon(config.load(config_file, remember=True))
+    _collect_cycles()
+    daemon.run()
+
+
+def _collect_cycles() -> None:
+    """Look for cycles often from now on, so that nothing large waits in one, but not among all that has been built."""
+    gc.freeze()
+    gc.set_threshold(YOUNG)
 
 
 def _give_memory_back() -> None:

@@ -20,6 +20,7 @@ from .place import Place
 from .reading import Reading
 from .rotation import Member, Stamp, members, status
 
+_TICK = 0.02  # seconds that a file's time may be behind the clock: the kernel's own stands still between two ticks
 Answer = TypeVar("Answer")
 _LOOKS = 20  # a rotation with compression takes this many only where it is one of hundreds
 
@@ -34,9 +35,14 @@ class Chain:
         """The file at the path, open; None where there is none."""
         return open_if_there(self.path)
 
-    def newest(self) -> Place | None:
-        """How to know the newest rotated file again: what is no newer was there before us."""
+    def newest(self, since: float | None = None) -> Place | None:
+        """How to know the newest rotated file again: what is no newer was there before us.
+
+        With `since`, POSIX seconds: the newest of those that nobody has written to later.
+        """
         chain = members(self.path)
+        if since is not None:
+            chain = [member for member in chain if member.modified <= (since - _TICK) * 1e9]
         if not chain:
             return None
         with _opened(chain[-1].path) as log:

@@ -1,57 +1,71 @@
-"""The files of the config as one source: a thread that polls tails when inotify says so.
+"""The files of the config as one source, so that a mount that hangs stops no files but its own.
 
-Owns: which files there are (globs, files that appear later), and when each is polled: after an event, when a tail
-says it is due, and all of them once a minute, for file systems that tell nothing. Several tails with a backlog take
-turns, a batch at a time; where it is long, the newest lines are shown ahead of it (`ahead`).
-Never: reads a file itself; see `tail`.
-Fails: a directory that cannot be watched is one Notice, and its files are read once a minute.
+Those on local file systems are read by one thread. A mount that may keep its reader waiting for ever (`mounts`) has a
+thread of its own, and so has a glob that leads to such mounts. While that thread hangs there is no second one: also
+the next generation of the source waits for it.
+
+Owns: which files are read together, and saying that a mount hangs, and that it answers again.
+Never: looks at a file itself; see `polling`.
+Fails: where there is no mount table, all files are read by one thread.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import glob
-import json
 import os
+import select
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
-from ..model import Batch, Lag, Notice, NoticeKind
+from ..model import Ahead, Batch, Lag, Notice, NoticeKind
 from . import Emit
-from .ahead import BEHIND, EVERY, TURN, Scout
-from .directories import DirectoryWatch, directories
-from .rotation import bases, is_packed, status
-from .tail import Tail
+from .mounts import TABLE, mounts, remote
+from .polling import SWEEP, FileSpec, Poller
+from .reading import continuation
 
-SWEEP = 60.0
-"""Seconds between two polls of all files, whatever inotify says."""
-PAUSE = 0.01
-"""Seconds between two rounds of polls, so that a writer of many single lines does not cost a round for each."""
-_AT_ONCE = 64  # files with a backlog that take turns; more would only be more open files
-_RESCAN = 20  # times as long as a look for new files took, until the next: a directory in turmoil costs 5% of a core
-_STORM = 4096  # events after which some may have been dropped: the kernel queues 16,384 (inotify(7))
+__all__ = ["SWEEP", "FileSource", "FileSpec"]
+
+PATIENCE = 60.0
+"""Seconds without an answer after which a mount is said to hang."""
+LOOK = 5.0
+"""Seconds between two looks at the threads that may hang."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileSpec:
-    """One item of `sources.files`: a path or glob; the program of lines that name none; what continues a line.
+class Group:
+    """The files that one thread reads. `mount` is None for those on local file systems."""
 
-    `from_start`: at a first start, read what is there already.
-    """
+    def __init__(self, mount: str | None, specs: Sequence[FileSpec], poller: Poller) -> None:
+        self.mount, self.specs, self.poller = mount, specs, poller
+        self.told = False
+        """Whether it was said to hang."""
+        self._emitting = threading.Lock()
+        self._ended = False
 
-    path: str
-    program: str | None = None
-    continues: str | None = None
-    from_start: bool = False
+    def start(self, emit: Emit, cursors: dict[str, str]) -> None:
+        """Read on after `cursors`, and keep them up to date with what was emitted."""
+
+        def pass_on(item: Batch | Ahead | Notice) -> None:
+            with self._emitting:
+                if self._ended:
+                    return
+                if isinstance(item, Batch):
+                    cursors[item.source] = item.cursor
+                emit(item)
+
+        self.poller.start(pass_on, dict(cursors))
+
+    def end(self) -> None:
+        """Let nothing more through, and end the thread, unless it hangs."""
+        with self._emitting:
+            self._ended = True
+        self.poller.stop()
 
 
 class FileSource:
     """All files of the config. `clock` gives POSIX seconds; `from_start`: as if every item of the config said so.
 
-    A first start of a path or glob otherwise begins at the present end of its files. Its cursor is kept under the
-    source id 'files'; each file's own under 'file:PATH'.
+    A first start of a path or glob otherwise begins at the present end of its files. What was watched before is kept
+    under the source ids 'files' and 'files:MOUNT'; each file's own cursor under 'file:PATH'.
     """
 
     name = "files"
@@ -64,265 +78,115 @@ class FileSource:
         from_start: bool = False,
         sweep: float = SWEEP,
         inotify: bool = True,
+        patience: float = PATIENCE,
+        look: float = LOOK,
     ) -> None:
         self._files = files
         self._clock = clock
         self._from_start = from_start
         self._sweep = sweep
         self._inotify = inotify
-        self._tails: dict[str, Tail] = {}
-        self._scouts: dict[str, Scout] = {}  # of the tails whose lines are events, each of its own
-        self._next_look = 0.0  # monotonic seconds
-        self._changed = threading.Condition()
+        self._patience = patience
+        self._look = look
+        self._groups: dict[str | None, Group] = {}
+        self._emit: Emit = _nowhere
+        self._cursors: dict[str, str] = {}
         self._stop = threading.Event()
-        self._rescan = True
-        self._written: set[str] = set()  # paths as inotify names them
-        self._events = 0
-        self._by_path: dict[str, set[str]] = {}  # path as inotify names it -> path of the tail
-        self._unwatched: Mapping[str, str] = {}
-        self._notices: list[Notice] = []
-        self._first = True
-        self._due: dict[str, float] = {}  # path of a tail -> when it wants to be polled, POSIX seconds
-        self._next_sweep = 0.0  # monotonic seconds
-        self._next_rescan = 0.0
+        self._wake = -1
         self._thread: threading.Thread | None = None
-        self._watch: DirectoryWatch | None = None
 
     def start(self, emit: Emit, cursors: Mapping[str, str]) -> None:
         """Begin to read; see Source. Raises ConfigError for a `continues` that does not compile."""
-        if self._inotify:
-            self._watch = DirectoryWatch(self._heard)
-            self._watch.start()
-        self._find_files(cursors)
-        self._next_sweep = time.monotonic() + self._sweep
-        self._thread = threading.Thread(target=self._run, args=(emit, cursors), name="files", daemon=True)
+        for spec in self._files:
+            if spec.continues is not None:
+                continuation(spec.continues)
+        self._emit, self._cursors = emit, dict(cursors)
+        self._arrange()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread = threading.Thread(target=self._supervise, name="mounts", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the threads. Waits at most a second for an `emit` that blocks."""
-        with self._changed:
-            self._stop.set()
-            self._changed.notify()
-        if self._watch is not None:
-            self._watch.stop()
+        """End the threads. Waits at most a second for an `emit` that blocks, and for no mount that hangs."""
+        self._stop.set()
         if self._thread is not None:
+            os.eventfd_write(self._wake, 1)
             self._thread.join(1.0)
+            if not self._thread.is_alive():
+                os.close(self._wake)
+                self._thread = None
+        for group in list(self._groups.values()):
+            group.poller.stop()
 
     def lag(self) -> Mapping[str, Lag]:
-        """See Source."""
-        now = self._clock()
-        return {tail.source: _lag(tail, now) for tail in list(self._tails.values())}
+        """See Source. Of files on a mount that may hang, what their own thread saw last."""
+        return {source: lag for group in list(self._groups.values()) for source, lag in group.poller.lag().items()}
 
-    # --- the observer's thread ------------------------------------------------------------------------------
+    # --- the supervisor's thread ----------------------------------------------------------------------------
 
-    def _heard(self, path: str, names: bool) -> None:
-        """Note what inotify tells of: a log, or a rotated part of one that someone still writes to."""
-        directory, name = os.path.split(path)
-        with self._changed:
-            self._events += 1
-            self._rescan |= names
-            if path not in self._by_path:
-                self._written.update(os.path.join(directory, stem) for stem, _ in bases(name))
-            elif path in self._written:
-                return
-            self._written.add(path)
-            self._changed.notify()
-
-    # --- the source's thread --------------------------------------------------------------------------------
-
-    def _run(self, emit: Emit, cursors: Mapping[str, str]) -> None:
+    def _supervise(self) -> None:
+        """Arrange the files anew when something was mounted or unmounted, and look for what hangs."""
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
         try:
-            for item in self._take_turns(set(self._tails)):
-                emit(item)
-                self._look_ahead(emit)
-            patterns = json.dumps(sorted({spec.path for spec in self._files}))
-            if cursors.get(self.name) != patterns:  # known from now on, after the first cursors of the files themselves
-                emit(Batch(self.name, b"", 0, patterns))
-            while self._wait():
-                for item in self._take_turns(self._news(())):
-                    emit(item)
-                    self._look_ahead(emit)
-                self._stop.wait(PAUSE)
-        finally:
-            for tail in self._tails.values():
-                tail.close()
-
-    def _look_ahead(self, emit: Emit) -> None:
-        """Show the newest lines of a file that is far behind: of one each TURN, of the same each EVERY seconds."""
-        now = time.monotonic()
-        if now < self._next_look:
+            table = open(TABLE, "rb")  # noqa: SIM115 - closed below
+        except OSError:
             return
-        self._next_look = now + TURN
-        ready = (path for path, scout in self._scouts.items() if scout.looked <= now - EVERY)
-        far = [path for path in ready if _is_far_behind(self._tails[path])]
-        if not far:
-            return
-        scout = self._scouts[min(far, key=lambda path: self._scouts[path].looked)]
-        scout.looked = now
-        if (ahead := scout.look()) is not None:
-            emit(ahead)
-
-    def _take_turns(self, waiting: set[str]) -> Iterator[Batch | Notice]:
-        """Poll these tails to their end, a batch of each at a time, and those with news meanwhile."""
-        polls: dict[str, Iterator[Batch | Notice]] = {}
-        while waiting or polls:
-            while waiting and len(polls) < _AT_ONCE:
-                if (tail := self._tails.get(path := waiting.pop())) is not None:
-                    polls[path] = tail.poll(self._clock())
-            for path, items in list(polls.items()):
-                if self._stop.is_set():
-                    return
-                if (item := next(items, None)) is not None:
-                    yield item
-                else:
-                    del polls[path]
-                    self._note_due(path)
-            waiting |= self._news(polls.keys())
-            yield from self._notices
-            self._notices.clear()
-
-    def _wait(self) -> bool:
-        """Until there is something to do, which `_news` tells; False: stop."""
-        with self._changed:
+        with table:
+            poller.register(table, select.POLLPRI | select.POLLERR)
             while not self._stop.is_set():
-                patience = self._patience()
-                if self._written or patience <= 0:
-                    return True
-                self._changed.wait(patience)
-            return False
+                apart = any(group.mount is not None for group in self._groups.values())
+                poller.poll(self._look * 1000 if apart or self._owed() else None)
+                if not self._stop.is_set():
+                    self._arrange()
+                    for group in self._groups.values():
+                        self._say(group)
 
-    def _patience(self) -> float:
-        """Seconds until there is something to do though nothing is heard of; 0 where there is now."""
-        until = [self._next_sweep] + [self._next_rescan] * self._rescan
-        waits = [when - time.monotonic() for when in until] + [when - self._clock() for when in self._due.values()]
-        return 0.0 if self._events > _STORM else max(0.0, min(waits))
-
-    def _note_due(self, path: str) -> None:
-        """Remember when the tail that was just polled wants to be polled again."""
-        self._due.pop(path, None)
-        if (tail := self._tails.get(path)) is not None and (when := tail.due()) is not None:
-            self._due[path] = when
-
-    def _news(self, busy: Collection[str]) -> set[str]:
-        """The tails to poll now, without those that are `busy`; what is heard of these stays heard of."""
-        now, time_is = time.monotonic(), self._clock()
-        with self._changed:
-            sweep = now >= self._next_sweep or self._events > _STORM
-            rescan = sweep or (self._rescan and now >= self._next_rescan)
-            if sweep:
-                self._events, self._next_sweep = 0, now + self._sweep
-            if rescan:
-                self._rescan = False
-            heard = {path: self._by_path.get(path, set()) for path in self._written}
-            self._written = {path for path, tails in heard.items() if not tails.isdisjoint(busy)}
-        news = set(self._tails) if sweep else set().union(*heard.values())
-        news |= {path for path, when in self._due.items() if when <= time_is}
-        if rescan:
-            news |= self._find_files({})
-            self._next_rescan = now + _rest(time.monotonic() - now)
-        return news - set(busy)
-
-    # --- which files there are ------------------------------------------------------------------------------
-
-    def _find_files(self, cursors: Mapping[str, str]) -> set[str]:
-        """Make tails of files not seen before, and watch where more may appear; returns the tails to poll for it."""
-        known = _patterns(cursors.get(self.name, "[]"))
-        for path in [path for path, tail in self._tails.items() if tail.gone and self._globbed(path)]:
-            del self._tails[path]  # it gets a new one should it come back
-            self._scouts.pop(path, None)
-        new = set()
-        for spec in self._files:
-            beginning = not self._first or self._from_start or spec.from_start or spec.path in known
-            for path in self._matches(spec.path, cursors):
-                cursor = cursors.get(f"file:{path}")
-                self._tails[path] = Tail(
-                    path, program=spec.program, continues=spec.continues, cursor=cursor, beginning=beginning
-                )
-                if spec.continues is None:
-                    self._scouts[path] = Scout(path, spec.program)
-                new.add(path)
-        self._first = False
-        return new | self._watch_files()
-
-    def _globbed(self, path: str) -> bool:
-        return not os.path.exists(path) and all(spec.path != path for spec in self._files)
-
-    def _matches(self, pattern: str, cursors: Mapping[str, str]) -> list[str]:
-        """Paths for `pattern` that have no tail yet: itself, or what it matches and is no part of another log."""
-        if not glob.has_magic(pattern):
-            return [] if pattern in self._tails else [pattern]
-        stored = {source[5:] for source in cursors if source.startswith("file:")}
-        found = {path for path in stored if fnmatch.fnmatchcase(path, pattern)} | set(glob.glob(pattern))
-        taken = {inode for path in self._tails if (inode := _inode(path)) is not None}
-        paths = []
-        for path in sorted(found - self._tails.keys(), key=lambda path: (os.path.islink(path), path)):
-            inode = _inode(path)
-            if path not in stored and (inode in taken or self._is_part(path)):
-                continue
-            taken |= {inode} if inode else set()
-            paths.append(path)
-        return paths
-
-    def _is_part(self, path: str) -> bool:
-        """Whether the file at `path` is a rotated part of a log that is read, or that exists, or a compressed file."""
-        directory, name = os.path.split(path)
-        whole = [os.path.join(directory, stem) for stem, _ in bases(name)]
-        if is_packed(name) or any(stem in self._tails or os.path.exists(stem) for stem in whole):
-            return True
-        found = status(path)
-        return found is not None and any(tail.holds(found.st_dev, found.st_ino) for tail in self._tails.values())
-
-    def _watch_files(self) -> set[str]:
-        """Watch the directories of patterns, files and their targets.
-
-        Returns the tails that something may have been written to that was not taken for theirs: those whose files
-        have got another name, by a link that moved; all of them where a directory was not watched before.
-        """
-        by_path: dict[str, set[str]] = {}
-        for path in self._tails:
-            directory, name = os.path.split(path)
-            by_path.setdefault(os.path.realpath(path), set()).add(path)
-            by_path.setdefault(os.path.join(os.path.realpath(directory), name), set()).add(path)
-        with self._changed:
-            before, self._by_path = self._by_path, by_path
-        changed: set[str] = set().union(*(tails - before.get(path, set()) for path, tails in by_path.items()))
-        while self._watch is not None:
-            wanted = {os.path.dirname(path) for path in by_path}.union(
-                *(directories(spec.path) for spec in self._files)
+    def _arrange(self) -> None:
+        """One thread for each mount that may hang, and one for all other files."""
+        wanted = self._wanted()
+        for mount, group in list(self._groups.items()):
+            if wanted.get(mount) != group.specs:
+                del self._groups[mount]
+                group.end()
+        for mount in self._owed():
+            poller = Poller(
+                wanted[mount],
+                name=self.name if mount is None else f"{self.name}:{mount}",
+                apart=mount is not None,
+                clock=self._clock,
+                from_start=self._from_start,
+                sweep=self._sweep,
+                inotify=self._inotify,
             )
-            news, failed = self._watch.watch(wanted)
-            for directory in failed.keys() - self._unwatched.keys():
-                text = f"cannot be watched ({failed[directory]}): its files are read every {self._sweep:g} s instead"
-                self._notices.append(Notice(NoticeKind.SOURCE, directory, text, self._clock()))
-            self._unwatched = failed
-            if not news:
-                break
-            changed = set(self._tails)  # and look again: something may have appeared before its directory was watched
-        return changed
+            if not poller.haunted():
+                self._groups[mount] = Group(mount, wanted[mount], poller)
+                self._groups[mount].start(self._emit, self._cursors)
+                if self._stop.is_set():
+                    poller.stop()
+
+    def _wanted(self) -> dict[str | None, list[FileSpec]]:
+        table = mounts()
+        wanted: dict[str | None, list[FileSpec]] = {}
+        for spec in self._files:
+            wanted.setdefault(remote(os.path.abspath(spec.path), table), []).append(spec)
+        return wanted
+
+    def _owed(self) -> set[str | None]:
+        """The mounts that have no thread yet: the one that a former generation had there still hangs."""
+        return self._wanted().keys() - self._groups.keys()
+
+    def _say(self, group: Group) -> None:
+        waited = group.poller.waits()
+        hangs = waited is not None and waited >= self._patience
+        if group.mount is None or hangs == group.told:
+            return
+        group.told = hangs
+        text = "answers again: its files are read on from where they were"
+        if hangs:
+            text = f"has not answered for {self._patience:g} s: its files are read when it does, all others go on"
+        self._emit(Notice(NoticeKind.SOURCE, group.mount, text, self._clock()))
 
 
-def _rest(took: float) -> float:
-    """Seconds from one look for new files, which took so long, to the next."""
-    return took * _RESCAN
-
-
-def _is_far_behind(tail: Tail) -> bool:
-    return tail.behind_since is not None and tail.unread() > BEHIND
-
-
-def _lag(tail: Tail, now: float) -> Lag:
-    unread, since = tail.unread(), tail.behind_since
-    return Lag(unread, max(0.0, now - since) if unread and since is not None else 0.0)
-
-
-def _patterns(cursor: str) -> set[str]:
-    """The paths and globs that were watched before, by the cursor 'files'. None where it is damaged."""
-    try:
-        return set(json.loads(cursor))
-    except (ValueError, TypeError):
-        return set()
-
-
-def _inode(path: str) -> tuple[int, int] | None:
-    found = status(path)
-    return (found.st_dev, found.st_ino) if found else None
+def _nowhere(item: Batch | Ahead | Notice) -> None:
+    raise RuntimeError(f"not started: {item}")

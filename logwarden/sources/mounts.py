@@ -1,0 +1,73 @@
+"""Which mounts may keep whoever looks at them waiting for ever, and which paths lie there.
+
+A server that is gone blocks stat(2) and read(2) for as long as it is gone: in NFS's hard mounts, in FUSE, in most
+others that something outside the kernel answers for.
+
+Owns: the reading of the mount table, see proc_pid_mountinfo(5).
+Never: touches what lies on such a mount: links are followed up to it.
+Fails: without a table no mount is known.
+Bugs: a link that a glob finds is not followed.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Mapping
+
+TABLE = "/proc/thread-self/mountinfo"
+"""poll(2) tells when it changes."""
+_REMOTE = re.compile(
+    r"nfs4?|cifs|smb3|smbfs|ceph|9p|afs|lustre|beegfs|gfs2?|ocfs2|virtiofs|autofs|fuse|fuse\..*|fuseblk"
+)
+_LINKS = 40  # MAXSYMLINKS of the kernel: more in one path is a circle
+
+
+def mounts() -> Mapping[str, str]:
+    """The type of the file system that is seen at each mount point, by its path."""
+    try:
+        with open(TABLE, encoding="utf-8", errors="surrogateescape") as table:
+            return dict(map(_entry, table))
+    except OSError:
+        return {}
+
+
+def remote(path: str, table: Mapping[str, str]) -> str | None:
+    """The mount point that a path, or what matches a glob, lies behind, where whoever looks may hang; else None.
+
+    Of a glob that may lead to several, the directory above them.
+    """
+    at, rest, links = "/", list(_parts(path)), 0
+    while rest:
+        if glob.has_magic(rest[0]):
+            return at if any(_is_remote(kind) and _below(point, at) for point, kind in table.items()) else None
+        at = os.path.normpath(os.path.join(at, rest.pop(0)))
+        if _is_remote(table.get(at, "")):
+            return at
+        try:
+            target = os.readlink(at)
+        except OSError:  # no link
+            continue
+        if (links := links + 1) > _LINKS:
+            return None
+        at, rest = os.path.dirname(at) if not target.startswith("/") else "/", [*_parts(target), *rest]
+    return None
+
+
+def _entry(line: str) -> tuple[str, str]:
+    before, _, after = line.partition(" - ")
+    point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split(" ")[4])
+    return point, after.split(" ")[0]
+
+
+def _parts(path: str) -> Iterator[str]:
+    return (part for part in path.split("/") if part)
+
+
+def _is_remote(kind: str) -> bool:
+    return _REMOTE.fullmatch(kind) is not None
+
+
+def _below(point: str, directory: str) -> bool:
+    return point.startswith(directory.rstrip("/") + "/")
