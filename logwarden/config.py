@@ -7,6 +7,7 @@ Fails: with one ConfigError that lists every problem, in the order of the file.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -151,11 +152,11 @@ class Config:
     mail: MailConfig
 
 
-def schema() -> dict[str, Any]:
+@functools.cache
+def schema() -> Mapping[str, Any]:
     """The JSON Schema of the config file."""
     text = Path(__file__).with_name("config.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+    return json.loads(text)  # type: ignore[no-any-return] # our own file
 
 
 def load(file: str = DEFAULT_PATH, *, remember: bool = False) -> Config:

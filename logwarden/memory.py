@@ -11,12 +11,11 @@ import contextlib
 import functools
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import __version__
+from . import __version__, atomic
 from .blake2 import blake2b
 
 Result = TypeVar("Result")
@@ -47,7 +46,8 @@ class Memory:
             directory = os.path.dirname(self._path)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
-            _write(directory, self._path, json.dumps(self._asked).encode())
+            content = json.dumps(self._asked).encode()
+            atomic.write(self._path, _digest(content) + content)
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -57,17 +57,6 @@ def _read(path: str) -> dict[str, Any]:
     except OSError:
         return {}
     return dict(json.loads(content)) if digest == _digest(content) else {}
-
-
-def _write(directory: str, path: str, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=directory)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(_digest(content) + content)
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
 
 
 def _digest(content: bytes) -> bytes:

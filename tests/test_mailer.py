@@ -9,7 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,53 +153,47 @@ def test_a_bad_goodbye_does_not_unsend_the_mail(server: Server, smtp: Smtp) -> N
     assert len(server.taken) == 1
 
 
-def test_a_server_that_drips_its_answer_is_left_after_ten_timeouts() -> None:
+@contextlib.contextmanager
+def dripping(drop: bytes, begin: Callable[[socket.socket], object] = lambda client: None) -> Iterator[int]:
+    """The port of a server that begins with a client, and then lets drop after drop fall."""
     over = threading.Event()
 
     def drip(listener: socket.socket) -> None:
         client, _ = listener.accept()
         with client, contextlib.suppress(OSError):
+            begin(client)
             while not over.wait(0.02):
-                client.sendall(b"2")
+                client.sendall(drop)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        dripping = threading.Thread(target=drip, args=(listener,))
-        dripping.start()
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
         try:
-            with pytest.raises(MailError, match="took too long") as failure:
-                Smtp(host="127.0.0.1", port=listener.getsockname()[1], timeout=0.1).deliver(MESSAGE)
+            yield listener.getsockname()[1]
         finally:
             over.set()
-            dripping.join()
+            thread.join()
+
+
+def test_a_server_that_drips_its_answer_is_left_after_ten_timeouts() -> None:
+    with dripping(b"2") as port, pytest.raises(MailError, match="took too long") as failure:
+        Smtp(host="127.0.0.1", port=port, timeout=0.1).deliver(MESSAGE)
     assert not failure.value.permanent
 
 
 @pytest.mark.parametrize("tls", ["tls", "starttls"])
 def test_a_server_that_drips_its_tls_handshake_is_left_after_one_timeout(tls: Any) -> None:
-    over = threading.Event()
+    def begin(client: socket.socket) -> None:
+        if tls == "starttls":
+            client.sendall(b"220 mx\r\n")
+            client.recv(1_000)
+            client.sendall(b"250-mx\r\n250 STARTTLS\r\n")
+            client.recv(1_000)
+            client.sendall(b"220 go ahead\r\n")
+        client.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB
 
-    def drip(listener: socket.socket) -> None:
-        client, _ = listener.accept()
-        with client, contextlib.suppress(OSError):
-            if tls == "starttls":
-                client.sendall(b"220 mx\r\n")
-                client.recv(1_000)
-                client.sendall(b"250-mx\r\n250 STARTTLS\r\n")
-                client.recv(1_000)
-                client.sendall(b"220 go ahead\r\n")
-            client.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB
-            while not over.wait(0.02):
-                client.sendall(b"\x02")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        dripping = threading.Thread(target=drip, args=(listener,))
-        dripping.start()
-        try:
-            with pytest.raises(MailError, match="handshake operation timed out") as failure:
-                Smtp(host="127.0.0.1", port=listener.getsockname()[1], tls=tls, timeout=0.2).deliver(MESSAGE)
-        finally:
-            over.set()
-            dripping.join()
+    with dripping(b"\x02", begin) as port, pytest.raises(MailError, match="handshake operation timed out") as failure:
+        Smtp(host="127.0.0.1", port=port, tls=tls, timeout=0.2).deliver(MESSAGE)
     assert not failure.value.permanent
 
 

@@ -101,6 +101,13 @@ def compress(path: Path, ending: str) -> None:
     os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+def spoil(path: Path) -> None:
+    """Compress a file into an archive that is damaged from its first byte of text on."""
+    compress(path, ".gz")
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(packed.read_bytes()[:10] + b"\xff" * 30)
+
+
 # --- beginnings ----------------------------------------------------------------------------------------------------
 
 
@@ -705,10 +712,7 @@ def test_an_archive_damaged_from_its_beginning_is_a_gap_told_once(log: Path) -> 
     rotate(log)
     log.touch()
     for number in (1, 2):
-        rotated = log.with_name(f"app.log.{number}")
-        compress(rotated, ".gz")
-        packed = rotated.with_name(f"{rotated.name}.gz")
-        packed.write_bytes(packed.read_bytes()[:10] + b"\xff" * 30)
+        spoil(log.with_name(f"app.log.{number}"))
     append(log, "four")
     reader.poll()
     assert reader.lines == [b"one", b"four"]
@@ -726,9 +730,7 @@ def test_an_archive_that_is_nothing_but_damage_is_a_gap_told_once_even_if_nothin
     append(log, "two")
     rotate(log)
     log.touch()
-    compress(log.with_name("app.log.1"), ".gz")
-    packed = log.with_name("app.log.1.gz")
-    packed.write_bytes(packed.read_bytes()[:10] + b"\xff" * 30)
+    spoil(log.with_name("app.log.1"))
     for _ in range(3):
         reader.poll()
         reader.restart()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import tempfile
 import zlib
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import __version__
+from .. import __version__, atomic
 from ..blake2 import blake2b
 from .build import Built, Row, Way
 from .patterns import Facts, Scope, Text
@@ -116,7 +115,7 @@ class Cache:
         path = self._directory / (blake2b(content, digest_size=16).hexdigest() + _SUFFIX)
         with contextlib.suppress(OSError):
             self._directory.mkdir(parents=True, exist_ok=True)
-            _write(path, content)
+            atomic.write(path, content)
         self._files[path] = built
 
     def forget(self, parts: Sequence[Built]) -> None:
@@ -163,17 +162,3 @@ def _read(path: Path) -> Built | None:
             return load(file)
     except OSError:
         return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all: a crash leaves the old file or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise

@@ -16,6 +16,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from ..model import Ahead, Batch, Lag, Notice, NoticeKind
 from . import Emit
@@ -83,9 +84,7 @@ class FileSource:
     ) -> None:
         self._files = files
         self._clock = clock
-        self._from_start = from_start
-        self._sweep = sweep
-        self._inotify = inotify
+        self._poller = partial(Poller, clock=clock, from_start=from_start, sweep=sweep, inotify=inotify)
         self._patience = patience
         self._look = look
         self._groups: dict[str | None, Group] = {}
@@ -101,9 +100,9 @@ class FileSource:
             if spec.continues is not None:
                 continuation(spec.continues)
         self._emit, self._cursors = emit, dict(cursors)
-        self._arrange()
+        owed = self._arrange()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._thread = threading.Thread(target=self._supervise, name="mounts", daemon=True)
+        self._thread = threading.Thread(target=self._supervise, args=(owed,), name="mounts", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -124,8 +123,11 @@ class FileSource:
 
     # --- the supervisor's thread ----------------------------------------------------------------------------
 
-    def _supervise(self) -> None:
-        """Arrange the files anew when something was mounted or unmounted, and look for what hangs."""
+    def _supervise(self, owed: bool) -> None:
+        """Arrange the files anew when something was mounted or unmounted, and look for what hangs.
+
+        `owed`: what `_arrange` returned last.
+        """
         poller = select.poll()
         poller.register(self._wake, select.POLLIN)
         try:
@@ -136,34 +138,31 @@ class FileSource:
             poller.register(table, select.POLLPRI | select.POLLERR)
             while not self._stop.is_set():
                 apart = any(group.mount is not None for group in self._groups.values())
-                poller.poll(self._look * 1000 if apart or self._owed() else None)
+                poller.poll(self._look * 1000 if apart or owed else None)
                 if not self._stop.is_set():
-                    self._arrange()
+                    owed = self._arrange()
                     for group in self._groups.values():
                         self._say(group)
 
-    def _arrange(self) -> None:
-        """One thread for each mount that may hang, and one for all other files."""
+    def _arrange(self) -> bool:
+        """One thread for each mount that may hang, and one for all other files.
+
+        Returns whether one is owed: that which a former generation had there still hangs.
+        """
         wanted = self._wanted()
         for mount, group in list(self._groups.items()):
             if wanted.get(mount) != group.specs:
                 del self._groups[mount]
                 group.end()
-        for mount in self._owed():
-            poller = Poller(
-                wanted[mount],
-                name=self.name if mount is None else f"{self.name}:{mount}",
-                apart=mount is not None,
-                clock=self._clock,
-                from_start=self._from_start,
-                sweep=self._sweep,
-                inotify=self._inotify,
-            )
+        for mount in wanted.keys() - self._groups.keys():
+            name = self.name if mount is None else f"{self.name}:{mount}"
+            poller = self._poller(wanted[mount], name=name, apart=mount is not None)
             if not poller.haunted():
                 self._groups[mount] = Group(mount, wanted[mount], poller)
                 self._groups[mount].start(self._emit, self._cursors)
                 if self._stop.is_set():
                     poller.stop()
+        return bool(wanted.keys() - self._groups.keys())
 
     def _wanted(self) -> dict[str | None, list[FileSpec]]:
         table = mounts()
@@ -171,10 +170,6 @@ class FileSource:
         for spec in self._files:
             wanted.setdefault(remote(os.path.abspath(spec.path), table), []).append(spec)
         return wanted
-
-    def _owed(self) -> set[str | None]:
-        """The mounts that have no thread yet: the one that a former generation had there still hangs."""
-        return self._wanted().keys() - self._groups.keys()
 
     def _say(self, group: Group) -> None:
         waited = group.poller.waits()

@@ -21,12 +21,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from ..model import MAX_LINE, Batch, Lag, Notice, NoticeKind, Provenance
+from ..model import Batch, Lag, Notice, NoticeKind, Provenance
 from . import Emit
 from .ahead import EVERY
 from .entry import Renderer
 from .journal_ahead import JournalScout, is_far_behind
-from .lines import BLOCK
+from .lines import FULL
 from .sdjournal import EVERYTHING, INVALIDATE, Reader, Selection, available, module, open_reader
 
 RETRY = 60.0
@@ -158,7 +158,7 @@ class Journal:
             lines.append(line)
             trusted.append(provenance)
             size += len(line)
-            if size > BLOCK - MAX_LINE - 2 or len(lines) == _ENTRIES:
+            if size > FULL or len(lines) == _ENTRIES:
                 yield self._batch(reader, lines, trusted, gaps)
                 lines, trusted, gaps, size = [], [], [], 0
         if damaged:
@@ -303,7 +303,7 @@ class JournalSource:
 
 def _is_full(batch: Batch) -> bool:
     """Whether it may be one of many."""
-    return batch.count == _ENTRIES or len(batch.block) > BLOCK - MAX_LINE - 2
+    return batch.count == _ENTRIES or len(batch.block) > FULL
 
 
 def _stamp(micros: str) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..model import MAX_LINE, Ahead, Batch, Lag, Provenance
+from ..model import Ahead, Batch, Lag, Provenance
 from .entry import Renderer
-from .lines import BLOCK
+from .lines import FULL
 from .sdjournal import INVALIDATE, Reader, Selection, open_reader
 
 BEHIND = 10_000
@@ -22,9 +22,6 @@ LATE = 60.0
 """Seconds between its place and its end, likewise, where journald has not numbered the entries in one row."""
 ENTRIES = 1_000
 """Entries that a look shows at most: a hundredth of a second's work."""
-
-MOST = BLOCK - MAX_LINE - 2
-"""Bytes after which no more is taken, so that a block of lines stays below BLOCK."""
 
 
 def is_far_behind(lag: Lag) -> bool:
@@ -74,16 +71,15 @@ class JournalScout:
         """`begun`: the entry at which the reader stands is to be shown as well."""
         lines: list[bytes] = []
         trusted: list[Provenance] = []
-        size = 0
+        size, full = 0, False
         while begun or reader._next():
             begun = False
             line, provenance = self._renderer.render(reader._get_all(), reader._get_realtime())
             lines.append(line)
             trusted.append(provenance)
             size += len(line)
-            if len(lines) == ENTRIES or size > MOST:
+            if full := len(lines) == ENTRIES or size > FULL:
                 break
-        full = len(lines) == ENTRIES or size > MOST
         if full and self._full:
             self.close()  # to begin again at its end
         self._full = full and self._reader is not None

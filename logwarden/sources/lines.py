@@ -17,6 +17,9 @@ from ..model import MAX_LINE
 BLOCK = 262_144
 """Bytes read at a time, and so the most that a batch holds: what one Hyperscan call takes best."""
 
+FULL = BLOCK - MAX_LINE - 2
+"""Bytes after which nothing more is added to a block, so that it stays below BLOCK with the line that came last."""
+
 NEWLINE = b"#012"
 """How a newline within an event is written: rsyslog's way, and so what rules are already written for."""
 

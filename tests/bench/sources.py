@@ -35,6 +35,7 @@ from logwarden.sources.sdjournal import Selection
 from logwarden.sources.tail import Tail
 
 from ..demo import stage
+from ..small import ATTACKS
 from . import corpus
 
 REMOTE = "/lib/systemd/systemd-journal-remote"
@@ -73,15 +74,6 @@ sources: {{files: [{files}]}}
 rules: {{ignore: [{place}/ignore.d], attack: [{place}/attack.d]}}
 bans: {{backend: dry-run, permit_documentation: true}}
 digest: {{schedule: yearly, to: [you@web1.example]}}
-"""
-ATTACKS = """\
-program: [sshd]
-policy: {threshold: 3, window: 10m, ban: 1h}
-rules:
-  - id: failed
-    match: 'Failed password for <USER> from <ADDR>'
-    samples: [{line: 'Failed password for root from 203.0.113.9', address: 203.0.113.9}]
-    near_misses: ['Failed password for root']
 """
 ROUNDS = 5
 IDLE_FILES = 100
