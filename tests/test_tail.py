@@ -14,6 +14,8 @@ import pytest
 
 from logwarden.errors import ConfigError
 from logwarden.model import MAX_LINE, Batch, Notice, NoticeKind
+from logwarden.sources import chain
+from logwarden.sources.logfile import open_log
 from logwarden.sources.patience import DOZE, GRACE, LINGER
 from logwarden.sources.reading import HOLD
 from logwarden.sources.tail import Tail
@@ -948,3 +950,21 @@ def test_after_a_restart_it_is_behind_since_what_it_had_read_was_written(log: Pa
     reader.restart()
     next(reader.tail.poll(reader.now))
     assert reader.tail.behind_since == reader.now - 500
+
+
+def test_of_many_files_compressed_meanwhile_each_is_opened_a_few_times(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not as often as there are others: a log that was rotated 300 times took half a minute to catch up."""
+    opened: list[str] = []
+    monkeypatch.setattr(chain, "open_log", lambda path: opened.append(path) or open_log(path))
+    append(log, "read")
+    reader = Reader(log)
+    reader.poll()
+    for number in range(40):
+        rotate(log, keep=41)
+        compress(log.with_name("app.log.1"), ".gz")
+        append(log, f"missed {number}")
+    reader.restart()
+    assert reader.poll() == [f"missed {number}".encode() for number in range(40)]
+    assert len(opened) < 12 * 40

@@ -65,16 +65,18 @@ class Chain:
 
         return self._settled(look)
 
-    def newer(self, *known: tuple[Place, bool], empty: Reading | None = None) -> list[Member]:
-        """Rotated files that nothing was read of yet, oldest first; no empty one, which may be a copy being made, but
-        for the one that is open as `empty`.
+    def newer(
+        self, *known: tuple[Place, bool], passed: Passed | None = None, empty: Reading | None = None
+    ) -> tuple[Member | None, bool]:
+        """The oldest rotated file that nothing was read of yet, and whether the one that is open as `empty` comes
+        after it. No empty one, which may be a copy being made, but for `empty`; none that was `passed`.
 
         `known` are the latest files that were read, the latest first. What follows the first of them that is found
         is newer; where none is found, what was modified later. With each goes whether it is open, so that nobody
         else can have its inode.
         """
 
-        def look(chain: list[Member]) -> list[Member]:
+        def look(chain: list[Member]) -> tuple[Member | None, bool]:
             for place, held in known:
                 if (index := _position(chain, place, held=held)) is not None:
                     chain = chain[index + 1 :]
@@ -82,7 +84,12 @@ class Chain:
             else:
                 read = max((place.modified for place, _ in known if place.offset or place.done), default=-1)
                 chain = [member for member in chain if member.modified > read]
-            return [member for member in chain if _is_open(member, empty) or self._is_text(member)]
+            left = passed.without(chain) if passed is not None else chain
+            is_empty = [_is_open(member, empty) for member in left]
+            for index, member in enumerate(left):
+                if is_empty[index] or self._is_text(member):
+                    return member, any(is_empty[index + 1 :])
+            return None, False
 
         return self._settled(look)
 
@@ -206,20 +213,24 @@ def _position(chain: list[Member], place: Place, *, held: bool) -> int | None:
     """Which of the chain is the file of `place`.
 
     Of compressed files the beginning tells, and only where that leaves a choice what comes before the place: to see
-    that, all of it must be decompressed.
+    that, all of it must be decompressed. The one with the inode is asked first: in a chain of hundreds it is most
+    often the one, and to open all that are newer each time would take their number squared.
     """
+    alike = [index for index, member in enumerate(chain) if place.same_inode(member.device, member.inode)]
+    if alike and (held or not place.offset):
+        return alike[-1]
     likely: list[int] = []
-    for index in reversed(range(len(chain))):
-        member = chain[index]
-        if place.same_inode(member.device, member.inode) and (held or not place.offset):
-            return index
-        with _opened(member.path) as log:
+    for index in (*alike, *reversed(range(len(chain)))):
+        with _opened(chain[index].path) as log:
             if log is None or not place.begins(log):
                 continue
-            if log.packed:
-                likely.append(index)
-            elif place.fits(log):
+            if not log.packed:
+                if place.fits(log):
+                    return index
+            elif index in alike:
                 return index
+            else:
+                likely.append(index)
     if len(likely) > 1:
         likely = [index for index in likely if _fits(chain[index], place)]
     return likely[0] if likely else None

@@ -9,6 +9,7 @@ Owns: names and their order. Never: opens a file; whose content is whose is for 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -96,11 +97,17 @@ def _candidates(path: str) -> Iterator[tuple[str, str]]:
         variant = re.compile(re.sub(r"\d+", r"\\d+", re.escape(name)))
         root = os.path.splitext(name)[0]  # quick to tell, in a directory of thousands
         for other in _listing(directory, "" if moves else root):
-            stamp = next((stamp for stem, stamp in bases(other) if stem == name), None)
+            stamp = _stamp_of(other, name)
             if stamp is not None:
                 yield os.path.join(directory, other), stamp
             elif moves and variant.fullmatch(_PACKED.sub("", other)):
                 yield os.path.join(directory, other), "v" + other
+
+
+@functools.lru_cache(maxsize=2048)
+def _stamp_of(name: str, log: str) -> str | None:
+    """What rotation put into the name `log` to make `name` of it; None where it did not."""
+    return next((stamp for stem, stamp in bases(name) if stem == log), None)
 
 
 def _listing(directory: str, start: str) -> list[str]:
@@ -111,6 +118,7 @@ def _listing(directory: str, start: str) -> list[str]:
         return []
 
 
+@functools.lru_cache(maxsize=2048)
 def _rank(stamp: str) -> tuple[str, tuple[int, ...]]:
     numbers = tuple(int(digits) for digits in re.findall(r"\d+", stamp))
     if stamp.startswith("v"):

@@ -60,8 +60,8 @@ class Walk:
 
     def _first(self) -> Reading | None:
         """The oldest file not read yet."""
-        newer = self._newer()
-        log = open_if_there(newer[0].path if newer else self._path)
+        newer, _ = self._newer()
+        log = open_if_there(newer.path if newer else self._path)
         return Reading(log) if log else None
 
     def _relocate(self, at: Reading, now: float) -> Iterator[Batch | Notice]:
@@ -112,12 +112,12 @@ class Walk:
         live = status(self._path)
         if live is not None and at.same_inode(live.st_dev, live.st_ino):
             return None
-        newer = self._newer((at.place(), True))
-        return newer[0].path if newer else live and self._path
+        newer, _ = self._newer((at.place(), True))
+        return newer.path if newer else live and self._path
 
-    def _newer(self, *known: tuple[Place, bool], empty: Reading | None = None) -> list[Member]:
-        """Rotated files that follow `known`, or else the file before the one at hand; see Chain.newer."""
-        return self.here.passed.without(self.chain.newer(*known, *self.here.reached(), empty=empty))
+    def _newer(self, *known: tuple[Place, bool], empty: Reading | None = None) -> tuple[Member | None, bool]:
+        """The rotated file that follows `known`, or else the file before the one at hand; see Chain.newer."""
+        return self.chain.newer(*known, *self.here.reached(), passed=self.here.passed, empty=empty)
 
     # --- where to stand ---------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Walk:
             self.here.before = found
         elif cut_back and (live := self.chain.live()) is not None:  # to lines that were read
             self.here.at = Reading(live, live.stat().st_size)
-        elif known.offset or not self._newer():
+        elif known.offset or self._newer()[0] is None:
             yield from self._lost(known, now)
 
     def _lost(self, known: Place | Reading, now: float) -> Iterator[Batch | Notice]:
@@ -181,11 +181,11 @@ class Walk:
         """Whether, where nothing of `at` was read yet, no file has turned up that comes before it."""
         if at.offset or at is not self.here.at:
             return True
-        newer = [(member.device, member.inode) for member in self._newer(empty=at)]
+        oldest, later = self._newer(empty=at)
+        if oldest is None or at.same_inode(oldest.device, oldest.inode):
+            return True
         live = status(self._path)
-        if live is not None:
-            newer.append((live.st_dev, live.st_ino))
-        return (at.log.device, at.log.inode) not in newer[1:]
+        return not (later or (live is not None and at.same_inode(live.st_dev, live.st_ino)))
 
     def batch(self, piece: Cut = NOTHING) -> Batch:
         """Lines, and the cursor behind them."""

@@ -69,7 +69,16 @@ class Victim:
     """The daemon, which is killed and started again."""
 
     def __init__(self, place: Path) -> None:
-        self._argv = [sys.executable, "-m", "logwarden", "run", "--config", str(place / "logwarden.yaml")]
+        self._argv = [
+            sys.executable,
+            "-X",
+            "faulthandler",
+            "-m",
+            "logwarden",
+            "run",
+            "--config",
+            str(place / "logwarden.yaml"),
+        ]
         self._said = (place / "daemon.err").open("ab")
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notices.bind(str(place / "notify"))
@@ -81,9 +90,13 @@ class Victim:
         self._process = subprocess.Popen(self._argv, stderr=self._said, env=self._environment)
 
     def wait_until_ready(self) -> None:
-        """It is at work. Raises TimeoutError where it does not come to that."""
-        while b"READY=1" not in self._notices.recv(4096):
-            pass
+        """It is at work. Raises SystemExit where it does not come to that; where it stands then it has written down."""
+        try:
+            while b"READY=1" not in self._notices.recv(4096):
+                pass
+        except TimeoutError as error:
+            self.end(signal.SIGABRT)
+            raise SystemExit(f"the daemon is not ready after {PATIENCE:g} s: see {self._said.name}") from error
 
     def end(self, number: int) -> None:
         """Send a signal that ends it. Raises SystemExit where something else had ended it before."""
