@@ -8,9 +8,10 @@ Never: resolves a name, asks the kernel (that is `host.py`), or raises anything 
 from __future__ import annotations
 
 import functools
+import socket
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_network
 
 Address = IPv4Address | IPv6Address
 Prefix = IPv4Network | IPv6Network
@@ -127,6 +128,10 @@ class Ranges:
             version: [int(network.network_address) for network, _ in kept] for version, kept in self._members.items()
         }
 
+    def members(self, version: int) -> list[Prefix]:
+        """The prefixes of one family, in order."""
+        return [network for network, _ in self._members[version]]
+
     def overlapping(self, network: Prefix) -> tuple[Prefix, str] | None:
         """Return a member, with its label, that covers `network` or part of it."""
         at = bisect_right(self._starts[network.version], int(network.broadcast_address)) - 1
@@ -182,6 +187,9 @@ class Guard:
         self._permit = Ranges(dict.fromkeys(permit, "permitted"))
         self._permit_documentation = permit_documentation
         self._widest = {4: widest_ipv4, 6: widest_ipv6}
+        closed = [each for each in _SPECIAL.members(4) if not self._permitted(each)]
+        closed += [*self._own.members(4), *self._allowlist.members(4)]
+        self._closed_to_hosts = _spans(closed)
 
     def refusal(self, network: Prefix) -> str | None:
         """Return why `network` must not be banned, for a person to read, or None where it may."""
@@ -193,8 +201,29 @@ class Guard:
         special = _SPECIAL.overlapping(network)
         return _say(network, *special) if special and not self._permitted(network) else None
 
+    def refused_of(self, prefixes: Iterable[str]) -> list[str]:
+        """Those of `prefixes`, spelt as `str` spells them, that must not be banned: as `refusal` says of each, in a
+        tenth of the time for IPv4 addresses, of which there are 100,000 at a start."""
+        starts, ends = self._closed_to_hosts
+        found = []
+        for text in prefixes:
+            if text.endswith("/32") and ":" not in text:
+                number = int.from_bytes(socket.inet_pton(socket.AF_INET, text[:-3]))
+                at = bisect_right(starts, number) - 1
+                if at < 0 or ends[at] < number:
+                    continue
+            if self.refusal(prefix(text)):
+                found.append(text)
+        return found
+
     def _permitted(self, network: Prefix) -> bool:
         return self._permit.covers(network) or (self._permit_documentation and is_documentation(network))
+
+
+def _spans(networks: Iterable[Prefix]) -> tuple[list[int], list[int]]:
+    """Where networks of one family begin and end, as numbers; none within another."""
+    kept = list(collapse_addresses(networks))  # type: ignore[type-var] # one family
+    return [int(each.network_address) for each in kept], [int(each.broadcast_address) for each in kept]
 
 
 def _say(network: Prefix, member: Prefix, label: str) -> str:

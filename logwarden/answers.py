@@ -246,11 +246,7 @@ def lift(daemon: Daemon, prefixes: list[str]) -> str | None:
 
 def lift_protected(daemon: Daemon) -> None:
     """After a reload: lift what the allowlist now covers. Bans by hand stay: somebody meant them."""
-    covered = [
-        ban.prefix
-        for ban in _in_force(daemon)
-        if ban.attack != "manual" and daemon.watch.guard.refusal(address.prefix(ban.prefix))
-    ]
+    covered = daemon.watch.guard.refused_of(ban.prefix for ban in _in_force(daemon) if ban.attack != "manual")
     if covered:
         lift(daemon, covered)
 

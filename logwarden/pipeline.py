@@ -273,11 +273,10 @@ def _suspensions(notices: Iterable[Notice]) -> Iterator[Refusal]:
 def _write(tx: Transaction, period: int, judged: Judged, now: float) -> None:
     if judged.read or judged.classified.counts:
         tx.count(period, judged.source, judged.read, judged.classified, now)
-    for verdict in judged.classified.verdicts:
-        if verdict.reported:
-            tx.add_entry(period, verdict, now)
-        if verdict.outcome is Outcome.ATTACK:
-            tx.add_attack(verdict, now, counted=counts(verdict))
+    verdicts = judged.classified.verdicts
+    tx.add_entries(period, (verdict for verdict in verdicts if verdict.reported), now)
+    attacks = (verdict for verdict in verdicts if verdict.outcome is Outcome.ATTACK)
+    tx.add_attacks(((verdict, counts(verdict)) for verdict in attacks), now)
     for ban in judged.bans:
         tx.add_ban(period, ban)
     for notice in judged.notices:

@@ -191,3 +191,23 @@ def test_ten_thousand_prefixes_are_tested_in_microseconds() -> None:
     for _ in range(10_000):
         guard.refusal(probe)
     assert time.perf_counter() - start < 1.0
+
+
+@given(
+    st.lists(PREFIXES),
+    st.dictionaries(PREFIXES, st.just("its own")),
+    st.lists(PREFIXES),
+    st.booleans(),
+    st.lists(PREFIXES),
+)
+def test_of_many_prefixes_those_are_refused_that_are_refused_alone(
+    allowlist: list[IPv4Network | IPv6Network],
+    own: dict[IPv4Network | IPv6Network, str],
+    permit: list[IPv4Network | IPv6Network],
+    documentation: bool,
+    asked: list[IPv4Network | IPv6Network],
+) -> None:
+    guard = Guard(allowlist, own, permit=permit, permit_documentation=documentation)
+    asked += [host_prefix(network.network_address) for network in (*asked, *allowlist, *own, *permit)]
+    asked += [host_prefix(network.broadcast_address) for network in (*asked, *allowlist, *own, *permit)]
+    assert guard.refused_of(map(str, asked)) == [str(each) for each in asked if guard.refusal(each)]

@@ -58,7 +58,7 @@ def test_the_time_of_slow_rules_adds_up_the_slowest_first(state: State) -> None:
 
 def test_a_line_with_surrogates_and_nul_is_kept(state: State) -> None:
     with state.transaction() as tx:
-        tx.add_entry(tx.open_period(NOW), unexplained("a\udcff\0b"), NOW)
+        tx.add_entries(tx.open_period(NOW), [unexplained("a\udcff\0b")], NOW)
     assert next(state.entries(1)).raw == "a\\udcff\0b"
 
 
@@ -147,7 +147,7 @@ def test_a_second_writer_is_an_error_and_not_a_crash(state: State, tmp_path: Pat
 def test_forgetting_keeps_bans_in_force_and_undelivered_mail(state: State) -> None:
     with state.transaction() as tx:
         period = tx.open_period(NOW)
-        tx.add_entry(period, unexplained("x"), NOW)
+        tx.add_entries(period, [unexplained("x")], NOW)
         tx.add_ban(period, Ban("192.0.2.1/32", NOW, NOW + 9e6, "sshd.yaml", "why", 5))
         tx.post(Message(0, "<1@h>", "a@h", ("b@h",), b""), NOW)
         tx.close_period(period, NOW)
@@ -163,7 +163,7 @@ def test_old_lines_go_a_few_at_a_time_and_their_counts_are_added_up_once(state: 
         period = tx.open_period(NOW)
         tx.count(period, "file:/x", 5, Classified({Outcome.UNEXPLAINED: 5}, {"sshd.yaml#a": 5}, ()), NOW)
         for number in range(5):
-            tx.add_entry(period, unexplained(str(number)), NOW)
+            tx.add_entries(period, [unexplained(str(number))], NOW)
         tx.close_period(period, NOW)
     gone = []
     for _ in range(4):

@@ -47,7 +47,7 @@ def filled(place: Path, lines: int = 400) -> State:
     with state.transaction() as tx:
         for number in range(lines):
             raw = f"line {number} " + "x" * 200
-            tx.add_entry(period, Verdict("file:/x", Event(NOW, "h", "app", 1, raw, raw), Outcome.UNEXPLAINED), NOW)
+            tx.add_entries(period, [Verdict("file:/x", Event(NOW, "h", "app", 1, raw, raw), Outcome.UNEXPLAINED)], NOW)
         tx.set_cursor("file:/x", "8", NOW)
     return state
 
@@ -242,7 +242,7 @@ def test_a_file_whose_name_is_no_utf8_has_a_cursor_too_and_keeps_it(place: Path)
     with state.transaction() as tx:
         period = tx.open_period(NOW)
         tx.count(period, odd, 1, Classified({Outcome.UNEXPLAINED: 1}, {}, ()), NOW)
-        tx.add_entry(period, Verdict(odd, Event(NOW, "h", "app", 1, "x", "x"), Outcome.UNEXPLAINED), NOW)
+        tx.add_entries(period, [Verdict(odd, Event(NOW, "h", "app", 1, "x", "x"), Outcome.UNEXPLAINED)], NOW)
         tx.set_cursor(odd, "7", NOW)
     assert state.cursors() == {odd: "7"}
     assert state.read() == {odd: 1}

@@ -29,8 +29,9 @@ from .tail import Tail
 
 SWEEP = 60.0
 """Seconds between two polls of all files, whatever inotify says."""
-PAUSE = 0.01
-"""Seconds between two rounds of polls, so that a writer of many single lines does not cost a round for each."""
+PAUSE = 0.005
+"""Seconds between two rounds of polls, so that a writer of many single lines does not cost a round for each: 800 such
+lines a second take 27% of a core, with 10 ms 24, and with 3 ms 33. A ban may have to wait for it."""
 _AT_ONCE = 64  # files with a backlog that take turns; more would only be more open files
 _RESCAN = 20  # times as long as a look for new files took, until the next: a directory in turmoil costs 5% of a core
 _GRACE = 0.1  # seconds that a thread gets to end that probably hangs

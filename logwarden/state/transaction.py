@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from ..model import Ban, Classified, Message, Notice, Verdict
+from ..model import AttackRule, Ban, Classified, Message, Notice, Verdict
 from ..sighting import CAPACITY, Sighting
 
 FOLDED = 0
@@ -70,45 +70,22 @@ class Transaction:
             classified.slow.items(),
         )
 
-    def add_entry(self, period: int, verdict: Verdict, now: float) -> None:
-        """Keep a line for the digest."""
-        event, attack = verdict.event, verdict.attack_by
-        values = (
-            period,
-            stored(verdict.source),
-            event.time if event.time is not None else now,
-            _text(event.host),
-            _text(event.program),
-            verdict.outcome,
-            attack.severity if attack else None,
-            _text(str(attack)) if attack else verdict.quarantined_for,
-            verdict.address,
-            _text(event.message),
-            _text(event.raw),
-        )
-        self._db.execute(
+    def add_entries(self, period: int, verdicts: Iterable[Verdict], now: float) -> None:
+        """Keep lines for the digest."""
+        self._db.executemany(
             "INSERT INTO entry (period, source, time, host, program, outcome, severity, rule, address, message, raw)"
             " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-            values,
+            (_entry(period, verdict, now) for verdict in verdicts),
         )
 
-    def add_attack(self, verdict: Verdict, now: float, *, counted: bool) -> None:
-        """Remember a hit, so that windows survive a restart (those that `counted`) and `why` can show all."""
-        rule = verdict.attack_by
-        if rule is None or verdict.address is None:
-            return
-        time = verdict.event.time if verdict.event.time is not None else now
-        self._db.execute(
+    def add_attacks(self, hits: Iterable[tuple[Verdict, bool]], now: float) -> None:
+        """Remember hits, so that windows survive a restart (those that counted: True) and `why` can show all."""
+        self._db.executemany(
             "INSERT INTO attack (time, file, rule, address, score, counted, raw, host) VALUES (?,?,?,?,?,?,?,?)",
             (
-                time,
-                _text(rule.file),
-                _text(str(rule)),
-                verdict.address,
-                rule.score,
-                counted,
-                _text(verdict.event.raw[:SHOWN]),
-                _text(verdict.event.host or ""),
+                _attack(verdict, verdict.attack_by, counted, now)
+                for verdict, counted in hits
+                if verdict.attack_by and verdict.address
             ),
         )
 
@@ -260,6 +237,37 @@ def _is_utf8(text: str) -> bool:
         return bool(text.encode())
     except UnicodeEncodeError:
         return False
+
+
+def _entry(period: int, verdict: Verdict, now: float) -> tuple[object, ...]:
+    event, attack = verdict.event, verdict.attack_by
+    return (
+        period,
+        stored(verdict.source),
+        event.time if event.time is not None else now,
+        _text(event.host),
+        _text(event.program),
+        verdict.outcome,
+        attack.severity if attack else None,
+        _text(str(attack)) if attack else verdict.quarantined_for,
+        verdict.address,
+        _text(event.message),
+        _text(event.raw),
+    )
+
+
+def _attack(verdict: Verdict, rule: AttackRule, counted: bool, now: float) -> tuple[object, ...]:
+    event = verdict.event
+    return (
+        event.time if event.time is not None else now,
+        _text(rule.file),
+        _text(str(rule)),
+        verdict.address,
+        rule.score,
+        counted,
+        _text(event.raw[:SHOWN]),
+        _text(event.host or ""),
+    )
 
 
 def _text(text: str | None) -> str:
