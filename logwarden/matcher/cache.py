@@ -54,7 +54,8 @@ def hyperscan_version() -> str | None:
 def dump(built: Built) -> bytes:
     """`built` as a file holds it: a digest, then JSON, with a checksum of the database that follows.
 
-    Of texts it holds digests: they themselves took 7 ms of each start, and 1 MB. The database is large, and Hyperscan has put a checksum of its own into it: a digest of it took 12 ms of each start.
+    Of texts it holds digests: they themselves took 7 ms of each start, and 1 MB. The database is large, and Hyperscan
+    has put a checksum of its own into it: a digest of it took 12 ms of each start.
     """
     kinds = {row: number for number, row in enumerate(dict.fromkeys(built.rows))}
     head = {
