@@ -15,8 +15,8 @@ from typing import Any
 
 from .model import Batch
 
-SLOTS = 8
-"""Batches (256 KiB each) that may wait: 2 MiB."""
+SLOTS = 4
+"""Batches (512 KiB each) that may wait: 2 MiB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,11 +138,11 @@ def shown(scout: Scout) -> tuple[list[bytes], bool]:
 
 
 def test_the_newest_whole_lines_are_shown_once(log: Path) -> None:
-    append(log, *[b"%099d" % number for number in range(5_000)])
+    append(log, *[b"%099d" % number for number in range(10_000)])
     scout = Scout(str(log))
     lines, anew = shown(scout)
     assert anew
-    assert lines[-1] == b"%099d" % 4_999
+    assert lines[-1] == b"%099d" % 9_999
     assert BLOCK - 100 <= sum(len(line) + 1 for line in lines) <= BLOCK
     assert all(len(line) == 99 for line in lines), "not the one in whose midst the block begins"
     assert shown(scout) == ([], False)
@@ -158,9 +158,9 @@ def test_where_more_was_written_than_a_look_takes_the_newest_of_it_are_shown(log
     append(log, b"first")
     scout = Scout(str(log))
     assert shown(scout) == ([b"first"], True)
-    append(log, *[b"%099d" % number for number in range(5_000)])
+    append(log, *[b"%099d" % number for number in range(10_000)])
     lines, anew = shown(scout)
-    assert (lines[-1], anew) == (b"%099d" % 4_999, False)
+    assert (lines[-1], anew) == (b"%099d" % 9_999, False)
     assert shown(scout) == ([], False)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from logwarden import ere
 from logwarden.errors import RuleError
+from logwarden.header import Parts
 from logwarden.matcher import globs, lines, openings, prefilter, tags
 from logwarden.matcher.dispatch import Dispatch
 from logwarden.matcher.engine import Patience
@@ -82,16 +83,23 @@ def test_what_is_found_is_what_trying_every_rule_finds(made: list[Pattern], more
     own = [line for rule in made for line in lines_for(rule, random)]
     given = [*own, *more, *(HEADER + text for text in more), *(HEADER + b"sshd[1]: " + text for text in more)]
     expected: list[tuple[int, int]] = []
+    nobodys: list[tuple[bytes, Parts]] = []
     end = -1
     for line in given:
         view = lines.view(line)
         matching = [n for n, rule in enumerate(made) if try_one(Patience(), rule, view, len(line))]
-        assert sorted(engine.try_all(view, len(line))) == [(n, True) for n in matching]
         end += len(line) + 1
         expected += [(end, n) for n in matching]
-        alone = lines.View(None, None, random.choice([None, b"*", b"su"]), line)
-        found = sorted(engine.try_all(alone, len(line)))
-        assert found == [(n, True) for n, rule in enumerate(made) if try_one(Patience(), rule, alone, len(line))]
+        nobodys.append((line, Parts(False, None, None, random.choice([None, "*", "su"]), None, 0)))
+    views = [lines.View(None, None, parts.program and parts.program.encode(), line) for line, parts in nobodys]
+    expected_in_messages = [
+        (n, [index for index, view in enumerate(views) if try_one(Patience(), rule, view, 0)])
+        for n, rule in enumerate(made)
+    ]
+    found_in_messages = engine.try_all(lines.message_views(nobodys), [len(line) for line, _ in nobodys])
+    assert sorted((id_, list(found)) for id_, found, late in found_in_messages if found and not late) == [
+        (n, found) for n, found in expected_in_messages if found
+    ]
     found_in_block = engine.scan(b"".join(line + b"\n" for line in given))
     assert (sorted(found_in_block.matches), found_in_block.late) == (expected, [])
 

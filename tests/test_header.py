@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import time
+import unittest.mock
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwarden import header
-from logwarden.header import stamp
+from logwarden.header import reading, stamp
 from logwarden.model import Event
 
 
@@ -30,7 +32,7 @@ def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _forget() -> None:
-    stamp._start.cache_clear()
+    stamp.start.cache_clear()
     stamp._starts.cache_clear()
 
 
@@ -214,11 +216,21 @@ def test_the_zone_of_a_stamp_counts() -> None:
 
 # --- hostile lines --------------------------------------------------------------------------------------------------
 
-STAMPS = [
+TRADITIONAL_STAMPS = [
     "Nov 22 17:00:00",
-    "<1>Feb 30 99:00:00",
+    "Nov  2 17:00:60",
+    "Nov 2 17:00:61",
+    "Xyz 32 99:99:00",
     "2026-11-22T17:00:00.5Z",
+    "2026-11-22T17:00:60,123456+01:00",
+    "2026-11-22T17:00:61.0-0330",
+    "2026-13-22T17:00:00Z",
+]
+STAMPS = [
+    *TRADITIONAL_STAMPS,
+    "<1>Feb 30 99:00:00",
     "2026-11-22 17:00:00",
+    f"2026-11-22T17:00:00.{'5' * 50}Z",
     "[Thu Jul 11 01:21:43 2013]",
 ]
 PIECES = st.one_of(
@@ -235,12 +247,33 @@ LINES = st.one_of(
 ).map(lambda line: line.replace(b"\n", b""))
 
 
+@pytest.mark.parametrize("divided", [reading._divided, reading._divided_here], ids=["as built", "without C"])
 @given(st.lists(LINES), st.sampled_from([None, "*", "nginx", "prüfer"]))
-def test_many_lines_are_read_as_each_by_itself(lines: list[bytes], program: str | None) -> None:
-    events, unusual = header.read(lines, program, NOW)
+def test_many_lines_are_read_as_each_by_itself(divided: object, lines: list[bytes], program: str | None) -> None:
+    block = b"".join(b"%s\n" % line for line in lines)
+    ends = [end - 1 for end in itertools.accumulate(len(line) + 1 for line in lines)]
+    with unittest.mock.patch.object(reading, "_divided", divided):
+        events, unusual = header.read(block, ends, program, NOW)
     parts = [header.take_apart(line, program, NOW) for line in lines]
     assert events == [header.event(line, each) for line, each in zip(lines, parts, strict=True)]
     assert unusual == {index: each for index, each in enumerate(parts) if not each.traditional}
+
+
+@pytest.mark.parametrize("stamp", TRADITIONAL_STAMPS)
+@pytest.mark.parametrize("tag", ["sshd[42]", "sshd", "pr\udcc3\udcbcfer[]", "a[" + "9" * 19 + "]"])
+def test_the_usual_headers_are_divided_in_c_as_in_python(stamp: str, tag: str) -> None:
+    if reading._divided is reading._divided_here:
+        pytest.skip("logwarden.header._traditional is not built here")
+    line = f"{stamp} mail {tag}: x\udcff".encode("utf-8", "surrogateescape")
+    assert reading._divided(line, [len(line)], NOW) == reading._divided_here(line, [len(line)], NOW) != [None]
+
+
+@pytest.mark.parametrize("ends", [[-1], [4], [2**70], ["x"]])
+def test_lines_outside_of_a_block_are_refused_by_c(ends: list[int]) -> None:
+    if reading._divided is reading._divided_here:
+        pytest.skip("logwarden.header._traditional is not built here")
+    with pytest.raises((ValueError, OverflowError, TypeError)):
+        reading._divided(b"abc", ends, NOW)
 
 
 def test_a_newline_where_none_should_be_upsets_nobody() -> None:

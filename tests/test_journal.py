@@ -216,11 +216,11 @@ def test_what_was_appended_since_the_last_look_is_shown_and_where_that_is_too_mu
 
 @needs_journal
 def test_what_is_too_large_for_one_look_is_shown_by_the_next(write: Writer) -> None:
-    write(*[f"{number} {'x' * 40_000}" for number in range(9)])
+    write(*[f"{number} {'x' * 40_000}" for number in range(18)])
     scout = JournalScout("journal", {"path": str(write.path.parent)}, Selection())
     looks = [scout.look() for _ in range(3)]
     scout.close()
-    assert [each and (each.batch.count, each.anew) for each in looks] == [(5, True), (4, False), None]
+    assert [each and (each.batch.count, each.anew) for each in looks] == [(12, True), (6, False), None]
     assert all(len(each.batch.block) < BLOCK for each in looks if each)
 
 
@@ -368,10 +368,10 @@ def gaps(items: list[Batch | Notice]) -> list[str]:
 
 @needs_journal
 def test_a_batch_is_bounded_and_its_cursor_stands_behind_it(write: Writer) -> None:
-    write(*(f"{number} " + "x" * 1000 for number in range(600)))
+    write(*(f"{number} " + "x" * 1000 for number in range(1100)))
     batches = [item for item in read(write) if isinstance(item, Batch)]
     assert len(batches) > 1
-    assert all(len(batch.block) <= 262_144 and len(batch.provenance) == batch.count for batch in batches)
+    assert all(len(batch.block) <= BLOCK and len(batch.provenance) == batch.count for batch in batches)
     resumed = read(write, cursor=batches[0].cursor)
     assert texts(resumed) == texts([*batches])[batches[0].count :]
 

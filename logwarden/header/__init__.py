@@ -13,7 +13,7 @@ Never: raises, whatever the bytes; trusts a name (who may write to syslog may wr
 
 from .fragments import HEADER, PID, PROGRAM
 from .parts import ANY_PROGRAM, Parts
-from .reading import event, is_traditional, parse, program_name, read, take_apart
+from .reading import event, is_traditional, line_at, parse, program_name, read, take_apart
 
 __all__ = [
     "ANY_PROGRAM",
@@ -23,6 +23,7 @@ __all__ = [
     "Parts",
     "event",
     "is_traditional",
+    "line_at",
     "parse",
     "program_name",
     "read",

@@ -20,10 +20,21 @@ def numeric(year: str, month: str, day: str, minute: str) -> str:
     return f"{year}-{_MONTHS.find(month) // 3 + 1:02d}-{int(day):02d} {minute}"
 
 
+@functools.lru_cache(maxsize=256)
+def start(minute: str, zone: str | None) -> float | None:
+    """The time at which e.g. `2026-11-22T17:00`, `+01:00` began; local without a zone."""
+    year, month, day, hour, minutes = (int(minute[at : at + width]) for at, width in _FIELDS)
+    try:
+        local = datetime(year, month, day, hour, minutes)
+        return local.timestamp() if zone is None else local.replace(tzinfo=UTC).timestamp() - _offset(zone)
+    except (ValueError, OverflowError):
+        return None
+
+
 def absolute(minute: str, second: str, zone: str | None) -> float | None:
     """The time of e.g. `2026-11-22T17:00`, `05,25`, `+01:00`; local without a zone."""
-    start, seconds = _start(minute, zone), float(second.replace(",", ".") if "," in second else second)
-    return None if start is None or seconds >= 61.0 else start + seconds  # 60 is a leap second
+    began, seconds = start(minute, zone), float(second.replace(",", ".") if "," in second else second)
+    return None if began is None or seconds >= 61.0 else began + seconds  # 60 is a leap second
 
 
 def yearless(minute: str, second: str, now: float) -> float | None:
@@ -31,20 +42,10 @@ def yearless(minute: str, second: str, now: float) -> float | None:
     seconds = int(second)
     if seconds > 60:
         return None
-    for start in _starts(minute, int(now // _HALF_DAY)):
-        if start + seconds <= now + _DAY:
-            return start + seconds
+    for began in _starts(minute, int(now // _HALF_DAY)):
+        if began + seconds <= now + _DAY:
+            return began + seconds
     return None
-
-
-@functools.lru_cache(maxsize=256)
-def _start(minute: str, zone: str | None) -> float | None:
-    year, month, day, hour, minutes = (int(minute[at : at + width]) for at, width in _FIELDS)
-    try:
-        local = datetime(year, month, day, hour, minutes)
-        return local.timestamp() if zone is None else local.replace(tzinfo=UTC).timestamp() - _offset(zone)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _offset(zone: str) -> int:
@@ -61,4 +62,4 @@ def _starts(minute: str, half_day: int) -> tuple[float, ...]:
     month, day, clock = minute[:3], minute[4:-6], minute[-5:]
     this = time.localtime(half_day * _HALF_DAY).tm_year
     texts = (numeric(f"{year:04d}", month, day, clock) for year in range(this + 1, this - 9, -1))
-    return tuple(start for text in texts if (start := _start(text, None)) is not None)
+    return tuple(began for text in texts if (began := start(text, None)) is not None)

@@ -30,9 +30,9 @@ class Account:
         self._decisions: list[Decision] = []
         self._verdicts: list[Verdict] = []
 
-    def read(self, lines: Sequence[bytes]) -> tuple[list[Event], dict[int, Parts]]:
+    def read(self, block: bytes, ends: list[int]) -> tuple[list[Event], dict[int, Parts]]:
         """`header.read` of lines of this batch."""
-        return header.read(lines, self._batch.program, self._now)
+        return header.read(block, ends, self._batch.program, self._now)
 
     def message(self, line: bytes) -> bytes:
         """The message of a line, as bytes."""
@@ -51,29 +51,30 @@ class Account:
         """Count the matches of the rules that this decision, on one line, says have matched."""
         self._decisions.append(decision)
 
-    def enter(self, events: Iterable[Event], decided: Iterable[tuple[Decision, Source] | None]) -> None:
-        """Count lines with what was decided of them; None where no rule matches."""
-        name, verdicts, record, unexplained = self._batch.source, self._verdicts, tuple.__new__, Outcome.UNEXPLAINED
-        for event, found in zip(events, decided, strict=True):
-            if found is None:
-                self._unmatched += 1
-                verdicts.append(record(Verdict, (name, event, unexplained, None, None, None, None)))
-                continue
-            decision, source = found
+    def enter(self, events: Sequence[Event], decided: Mapping[int, tuple[Decision, Source]]) -> None:
+        """Count lines, with what was decided of them by their index; of the others, no rule matches any."""
+        name, record, unexplained = self._batch.source, tuple.__new__, Outcome.UNEXPLAINED
+        verdicts = [record(Verdict, (name, event, unexplained, None, None, None, None)) for event in events]
+        hidden: list[int] = []
+        for index, (decision, source) in decided.items():
             self._decisions.append(decision)
-            outcome = decision.outcome
-            if outcome is not Outcome.IGNORED or self.every:
-                rule, address = source or (decision.attack_by, None)
-                why = decision.quarantined_for
-                verdicts.append(Verdict(name, event, outcome, decision.ignored_by, rule, address, why))
+            if decision.outcome is Outcome.IGNORED and not self.every:
+                hidden.append(index)
+            rule, address = source or (decision.attack_by, None)
+            why = decision.quarantined_for
+            verdicts[index] = Verdict(name, events[index], decision.outcome, decision.ignored_by, rule, address, why)
+        for index in sorted(hidden, reverse=True):
+            del verdicts[index]
+        self._unmatched += len(events) - len(decided)
+        self._verdicts += verdicts
 
     def quarantine(self, line: bytes) -> None:
         """Count a line, alone in its block, that is too long to be matched."""
-        events, _ = self.read([line])
+        events, _ = self.read(line, [len(line)])
         if self.numbered:
             events = self.with_provenance(events, [0])
         decision = Decision(Outcome.QUARANTINED, quarantined_for=f"longer than {MAX_LINE} bytes")
-        self.enter(events, [(decision, None)])
+        self.enter(events, {0: (decision, None)})
         self.next_block(1)
 
     def next_block(self, count: int) -> None:

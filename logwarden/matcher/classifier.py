@@ -23,7 +23,7 @@ from .judgement import Decision, Judge, Source
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
 
-BLOCK = 262_144
+BLOCK = 524_288
 """Bytes that are scanned at once: enough to make calls cheap, little enough for a CPU's cache."""
 
 
@@ -76,10 +76,9 @@ class Matcher:
 
     def _classify(self, block: bytes, account: Account) -> None:
         left, looks = self._look_at_all(block) if account.every else self._look(block, account)
-        texts = _texts(block, left)
-        events, unusual = account.read(texts)
-        self._look_again([(left[at], texts[at], parts) for at, parts in unusual.items()], looks)
-        decided = self._decide(left, texts, events, looks, account)
+        events, unusual = account.read(block, left)
+        self._look_again([(left[at], header.line_at(block, left[at]), parts) for at, parts in unusual.items()], looks)
+        decided = self._decide(block, left, events, looks, account)
         if account.numbered:
             ends = _ends(block)
             events = account.with_provenance(events, [bisect_left(ends, end) for end in left])
@@ -87,21 +86,20 @@ class Matcher:
         account.enter(events, decided)
 
     def _decide(
-        self, left: Sequence[int], texts: Sequence[bytes], events: Sequence[Event], looks: Looks, account: Account
-    ) -> list[tuple[Decision, Source] | None]:
-        """What becomes of each line, and who did it; None where no rule matches."""
-        found: list[tuple[Decision, Source] | None] = [None] * len(left)
+        self, block: bytes, left: Sequence[int], events: Sequence[Event], looks: Looks, account: Account
+    ) -> dict[int, tuple[Decision, Source]]:
+        """What becomes of each line that a rule matches, and who did it, by the line's index."""
         indices: list[int] = []
         decided: list[tuple[Decision, bytes]] = []
-        for index, end in enumerate(left):
-            if end in looks.found or end in looks.late:
-                line = texts[index]
-                message = events[index].message.encode() if line.isascii() else account.message(line)
-                decided.append((self._judge.decide(looks.found.get(end, ()), looks.late.get(end, ())), message))
-                indices.append(index)
-        for index, (decision, _), source in zip(indices, decided, self._judge.sources(decided), strict=True):
-            found[index] = (decision, source)
-        return found
+        for end in looks.found.keys() | looks.late.keys():
+            index, line = bisect_left(left, end), header.line_at(block, end)
+            message = events[index].message.encode() if line.isascii() else account.message(line)
+            decided.append((self._judge.decide(looks.found.get(end, ()), looks.late.get(end, ())), message))
+            indices.append(index)
+        sources = self._judge.sources(decided)
+        return {
+            index: (decision, source) for index, (decision, _), source in zip(indices, decided, sources, strict=True)
+        }
 
     def _look(self, block: bytes, account: Account) -> tuple[list[int], Looks]:
         """Where the lines end that are not simply ignored, and what was found on them."""
@@ -124,7 +122,7 @@ class Matcher:
             decision = self._judge.decide(found, ())
             if decision.outcome is not Outcome.IGNORED or end in looks.late:
                 continue
-            if header.is_traditional(block[block.rfind(b"\n", 0, end) + 1 : end]):
+            if header.is_traditional(block, end):
                 account.hit(decision)
                 del looks.found[end]
                 unsettled[end] = SETTLED
@@ -145,16 +143,23 @@ class Matcher:
         seen = Looks()
         for engine in self._engines if shown else ():
             seen.note(engine, *engine.scan(block))
-        for end, line, parts in unusual:
-            known = lines.has_program(parts)
+        for end, _, parts in unusual:
             # Rules for whole lines see nothing here, and native rules only where there is a tag.
-            scopes = (Scope.MESSAGE, Scope.REST) if known else (Scope.REST,)
+            scopes = (Scope.MESSAGE, Scope.REST) if lines.has_program(parts) else (Scope.REST,)
             found = [each for each in seen.found.get(where.get(end, -1), ()) if each.scope in scopes]
             late = [each for each in seen.late.get(where.get(end, -1), ()) if each.scope in scopes]
-            if not known:
-                for id_, matches in self._native.try_all(lines.message_view(line, parts), len(line)):
-                    (found if matches else late).append(self._native.patterns[id_])
             looks.add(end, found, late)
+        self._look_at_messages([each for each in unusual if not lines.has_program(each[2])], looks)
+
+    def _look_at_messages(self, nobodys: Sequence[tuple[int, bytes, Parts]], looks: Looks) -> None:
+        """Find the native rules that match lines of no program, or of any."""
+        views = lines.message_views([(line, parts) for _, line, parts in nobodys])
+        for id_, matching, late in self._native.try_all(views, [len(line) for _, line, _ in nobodys]):
+            pattern = self._native.patterns[id_]
+            for index in matching:
+                looks.add(nobodys[index][0], [pattern], ())
+            for index in late:
+                looks.add(nobodys[index][0], (), [pattern])
 
 
 # --- blocks ---------------------------------------------------------------------------------------------------------
@@ -187,11 +192,6 @@ def _too_long(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         if line_end - line_start > MAX_LINE:
             yield line_start, line_end + 1
         at += max(1, -(-(line_end + 1 - at) // MAX_LINE)) * MAX_LINE
-
-
-def _texts(block: bytes, ends: Iterable[int]) -> list[bytes]:
-    """The lines that end at these offsets."""
-    return [block[block.rfind(b"\n", 0, end) + 1 : end] for end in ends]
 
 
 def _ends(block: bytes | bytearray) -> list[int]:

@@ -79,17 +79,13 @@ def views(block: bytes) -> Views:
     return Views(raws, texts, messages, range(len(raws)), with_text, with_message)
 
 
-def views_of(view: View) -> Views:
-    """The Views of one line."""
-    raw, text, program, message = view
-    return Views(
-        (raw or b"",),
-        (text or b"",),
-        (message or b"",),
-        () if raw is None else (0,),
-        () if text is None else (0,),
-        {} if message is None else {program: (0,)},
-    )
+def message_views(shown: Sequence[tuple[bytes, Parts]]) -> Views:
+    """What native rules see of lines whose program is not known."""
+    with_message: defaultdict[bytes | None, list[int]] = defaultdict(list)
+    for index, (_, parts) in enumerate(shown):
+        with_message[None if parts.program is None else parts.program.encode("latin-1")].append(index)
+    nothing = (b"",) * len(shown)
+    return Views(nothing, nothing, [line[parts.start :] for line, parts in shown], (), (), with_message)
 
 
 def view(line: bytes) -> View:
@@ -98,9 +94,3 @@ def view(line: bytes) -> View:
     if not found:
         return View(line, None, None, None)
     return View(line, line[found.end(1) :], found[2], line[found.end() :] if found[2] else None)
-
-
-def message_view(line: bytes, parts: Parts) -> View:
-    """What native rules see of a line whose program is not known."""
-    program = None if parts.program is None else parts.program.encode("latin-1")
-    return View(None, None, program, line[parts.start :])

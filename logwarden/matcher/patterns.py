@@ -211,12 +211,12 @@ class Pattern:
         """The source that a message which the rule matches names, if any. Raises TimeoutError, and RuleError."""
         if not self._has_address:
             return None
-        found = self._capturing.fullmatch(message, timeout=TIMEOUT)
+        found = self._capturing.fullmatch(message, timeout=TIMEOUT, concurrent=False)
         return found.group("addr") if found else None
 
     def capture_all(self, messages: Sequence[bytes]) -> Sequence[bytes]:
         """The same of many messages, in the time that one may take: empty where there is none."""
-        return self._regex_for_many.findall(b"\n".join(messages), timeout=TIMEOUT)
+        return self._regex_for_many.findall(b"\n".join(messages), timeout=TIMEOUT, concurrent=False)
 
     def is_for(self, program: bytes | None) -> bool:
         """Whether a native rule is for messages of `program` ('*': any; None: the message of none)."""

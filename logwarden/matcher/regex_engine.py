@@ -40,20 +40,15 @@ class RegexEngine:
         ends = [end - 1 for end in itertools.accumulate(length + 1 for length in lengths)]
         found: dict[int, list[int]] = {}
         late: list[Match] = []
-        for id_, matching, too_late in self._try_all(views, lengths):
+        for id_, matching, too_late in self.try_all(views, lengths):
             if matching:
                 found[id_] = [ends[index] for index in matching]
             late.extend((ends[index], id_) for index in too_late)
         return ListedMatches(self.patterns, found, late)
 
-    def try_all(self, view: View, length: int) -> Iterator[tuple[int, bool]]:
-        """The ids of the patterns that match a line of `length` bytes, and with False of those that ran out of time."""
-        for id_, matching, late in self._try_all(lines.views_of(view), [length]):
-            if matching or late:
-                yield id_, bool(matching)
-
-    def _try_all(self, views: Views, lengths: Sequence[int]) -> Iterator[tuple[int, Sequence[int], Sequence[int]]]:
-        """The ids of the patterns, each with the lines that it matches, and with those on which it ran out of time."""
+    def try_all(self, views: Views, lengths: Sequence[int]) -> Iterator[tuple[int, Sequence[int], Sequence[int]]]:
+        """The ids of the patterns, each with the lines that it matches, and with those on which it ran out of time.
+        `lengths` are those of the lines."""
         longest = max(lengths, default=0)
         for id_, indices in self._dispatch.candidates(views).items():
             pattern = self.patterns[id_]

@@ -6,6 +6,7 @@ Heard: the source; the host and program of each line that is not simply ignored,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from .. import header
@@ -25,15 +26,15 @@ def speakers(
     """(host, program) of lines of `batch`; `wanted` are such pairs that are to be found wherever they are in it."""
     for verdict in verdicts:
         yield _speaker(verdict.event)
-    events, _ = header.read(_sample(batch), batch.program, now)
+    events, _ = header.read(batch.block, _sample(batch), batch.program, now)
     yield from map(_speaker, events)
     yield from found(batch, wanted, now)
 
 
 def found(batch: Batch, wanted: Sequence[tuple[str, str]], now: float) -> Iterator[tuple[str, str]]:
     """(host, program) of lines in which the names of one of `wanted` stand."""
-    lines = [line for pair in wanted[:NEEDLES] for line in _search(batch.block, pair)]
-    events, _ = header.read(lines, batch.program, now)
+    ends = [end for pair in wanted[:NEEDLES] for end in _search(batch.block, pair)]
+    events, _ = header.read(batch.block, ends, batch.program, now)
     yield from map(_speaker, events)
 
 
@@ -41,28 +42,28 @@ def _speaker(event: Event) -> tuple[str, str]:
     return event.host or "", event.program or ""
 
 
-def _sample(batch: Batch) -> list[bytes]:
-    """Up to SAMPLE lines, spread over the block."""
+def _sample(batch: Batch) -> list[int]:
+    """Where up to SAMPLE lines end, spread over the block."""
     block = batch.block
     if batch.count <= SAMPLE:
-        return block.split(b"\n")[: batch.count]
+        return [match.start() for match in re.finditer(rb"\n|\Z", block)][: batch.count]
     step = len(block) // SAMPLE
-    return [_line(block, at) for at in range(0, step * SAMPLE, step)]
+    return [_end(block, at) for at in range(0, step * SAMPLE, step)]
 
 
-def _line(block: bytes, at: int) -> bytes:
-    """The line that the offset is in."""
+def _end(block: bytes, at: int) -> int:
+    """Where the line ends that the offset is in."""
     end = block.find(b"\n", at)
-    return block[block.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(block)]
+    return end if end >= 0 else len(block)
 
 
-def _search(block: bytes, pair: tuple[str, str]) -> list[bytes]:
-    """Lines in which host and program stand as a header has them."""
+def _search(block: bytes, pair: tuple[str, str]) -> list[int]:
+    """Where lines end in which host and program stand as a header has them."""
     needle = f" {pair[0]} {pair[1]}".encode("utf-8", "surrogateescape")
-    lines, at = [], -1
+    ends, at = [], -1
     for _ in range(TRIES):
         at = block.find(needle, at + 1)
         if at < 0:
             break
-        lines.append(_line(block, at))
-    return lines
+        ends.append(_end(block, at))
+    return ends

@@ -100,9 +100,9 @@ class FileSource:
             if spec.continues is not None:
                 continuation(spec.continues)
         self._emit, self._cursors = emit, dict(cursors)
-        owed = self._arrange()
+        self._arrange()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._thread = threading.Thread(target=self._supervise, args=(owed,), name="mounts", daemon=True)
+        self._thread = threading.Thread(target=self._supervise, name="mounts", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -123,11 +123,8 @@ class FileSource:
 
     # --- the supervisor's thread ----------------------------------------------------------------------------
 
-    def _supervise(self, owed: bool) -> None:
-        """Arrange the files anew when something was mounted or unmounted, and look for what hangs.
-
-        `owed`: what `_arrange` returned last.
-        """
+    def _supervise(self) -> None:
+        """Arrange the files anew when something was mounted or unmounted, and look for what hangs."""
         poller = select.poll()
         poller.register(self._wake, select.POLLIN)
         try:
@@ -136,6 +133,7 @@ class FileSource:
             return
         with table:
             poller.register(table, select.POLLPRI | select.POLLERR)
+            owed = self._arrange()  # what was mounted before the table was open is not told
             while not self._stop.is_set():
                 apart = any(group.mount is not None for group in self._groups.values())
                 poller.poll(self._look * 1000 if apart or owed else None)

@@ -10,6 +10,7 @@ what trouble is left is everybody's. Ratios last from machine to machine; lines 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import statistics
 import tempfile
@@ -23,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from logwarden import matcher, rules
+from logwarden.cli import YOUNG
 from logwarden.matcher import Matcher
 from logwarden.matcher.classifier import BLOCK
 from logwarden.matcher.hyperscan_engine import HyperscanEngine
@@ -141,6 +143,7 @@ def main() -> None:
     options.add_argument("--lines", type=int, default=200_000)
     options.add_argument("--rounds", type=int, default=5)
     given = options.parse_args()
+    gc.set_threshold(YOUNG)  # as each of our commands does
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # peers are children: they get the same core
     with tempfile.TemporaryDirectory(prefix="logwarden-bench-") as place:
         ready = list(contestants(Path(place), given.lines))
