@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from . import __version__, adoption, answers, systemd, upkeep, watch
+from . import __version__, adoption, answers, heap, systemd, upkeep, watch
 from .actions import Actions
 from .allowlist import Protected
 from .clock import Clock
@@ -363,6 +363,7 @@ class Daemon:
         answer: dict[str, Any]
         try:
             adoption.adopt(self, rebuilt.built(), self.clock())
+            heap.trim()  # the old watch is gone
             answer = {"ok": True, "problems": list(map(str, self.refused())), "rules": answers.rules(self)}
         except LogwardenError as error:
             text = f"the reload failed, and what was in force stays in force: {error}"

@@ -33,7 +33,7 @@ class Memory:
 
     def recall(self, kind: str, content: object, work: Callable[[], Result]) -> Result:
         """The result of `work`, which depends on nothing but `content`. Both are plain data, as JSON has it."""
-        key = blake2b(f"{kind} {json.dumps(content)}".encode(), digest_size=16).hexdigest()
+        key = blake2b(f"{kind} {content!r}".encode(), digest_size=16).hexdigest()
         if key not in self._asked:
             self._asked[key] = self._known[key] if key in self._known else work()
         return self._asked[key]  # type: ignore[no-any-return] # what `work` returned, then or now

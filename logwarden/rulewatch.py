@@ -56,7 +56,6 @@ class RuleWatch:
 
     def start(self) -> None:
         """Begin to listen."""
-        self._watch.start()
         self._listen()
         if _stamps(self._paths) != self._seen:
             self._heard.set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatchcase
 from random import Random
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from logwarden import ere
 from logwarden.errors import RuleError
 from logwarden.header import Parts
-from logwarden.matcher import lines, openings, prefilter, tags
+from logwarden.matcher import globs, lines, openings, prefilter, tags
 from logwarden.matcher.dispatch import Dispatch
 from logwarden.matcher.engine import Patience
 from logwarden.matcher.patterns import Analysis, Pattern, text_of
@@ -178,3 +180,19 @@ def test_a_rule_of_ten_thousand_letters_is_filed_like_any_other() -> None:
     long = [pattern(f"{n}{'a' * 10_000}") for n in range(20)]
     assert candidates(long, b"7" + b"a" * 10_000) == {7: [0]}
     assert len(prefilter.signs(ere.parse(b"|".join(b"%d" % n for n in range(500))), anywhere=False)) == 1
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "*", "?", "[ab]", "[!a]", "ab", "é"]), min_size=1, max_size=8).map("".join),
+    st.text(alphabet="ab-", max_size=12),
+)
+def test_a_glob_means_what_fnmatch_says(glob: str, program: str) -> None:
+    assert bool(re.fullmatch(globs.linear((glob,)), program.encode())) is fnmatchcase(program, glob)
+
+
+def test_a_long_tag_costs_a_glob_of_many_stars_little() -> None:
+    """Each star would go over the tag once for each place of the one before: 64,000 to the power of nine steps."""
+    made = pattern("x", "a" + "*a" * 8 + "*b")
+    assert not made.is_for(b"a" * 64_000)
+    assert made.is_for(b"a" * 64_000 + b"b")
+    assert candidates([made], HEADER + b"a" * 8_000 + b": x", HEADER + b"a" * 8_000 + b"b: x") == {0: [1]}

@@ -50,6 +50,11 @@ def test_matches_are_counted_by_name_where_they_end_at_a_mark() -> None:
     assert count(found, bytearray(b"ab\0ac\0cb\ndd\n"), 0, ["x", "y", "z"]) == {"x": 2, "y": 1}
 
 
+def test_patterns_of_one_name_are_counted_together() -> None:
+    found = matches((0, 2), (1, 2), (2, 2), (1, 5))
+    assert count(found, bytearray(b"ab\0ac\0"), 0, ["x", "y", "x"]) == {"x": 2, "y": 2}
+
+
 def test_matches_are_selected_where_they_end_at_a_mark() -> None:
     assert select(matches((0, 2), (1, 5)), b"ab\nac\0", 10) == [(2, 0)]
 

@@ -107,7 +107,7 @@ def test_a_directory_that_cannot_be_watched_is_told(tmp_path: Path, monkeypatch:
     def no_room(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "inotify watch limit reached")
 
-    monkeypatch.setattr("watchdog.observers.inotify.InotifyObserver.schedule", no_room)
+    monkeypatch.setattr("logwarden.sources.inotify.Inotify.add", no_room)
     told: list[str] = []
     watch = RuleWatch([str(tmp_path)], lambda: None, told.append)
     watch.start()

@@ -159,6 +159,20 @@ static PyObject *mark(PyObject *module, PyObject *args)
   Py_RETURN_NONE;
 }
 
+/* Add to what a dict has under a name; -1: an exception is set. */
+static int add(PyObject *counts, PyObject *name, unsigned long more)
+{
+  PyObject *before = PyDict_GetItemWithError(counts, name);
+  if (before == NULL && PyErr_Occurred())
+    return -1;
+  PyObject *number = PyLong_FromUnsignedLong(more);
+  PyObject *sum = number != NULL && before != NULL ? PyNumber_Add(before, number) : Py_XNewRef(number);
+  int failed = sum == NULL || PyDict_SetItem(counts, name, sum) < 0;
+  Py_XDECREF(number);
+  Py_XDECREF(sum);
+  return failed ? -1 : 0;
+}
+
 static PyObject *count(PyObject *module, PyObject *args)
 {
   Py_buffer matches, marks;
@@ -178,12 +192,9 @@ static PyObject *count(PyObject *module, PyObject *args)
       if (each->end < marks.len && marked[each->end] == with)
         counts[each->id]++;
     result = PyDict_New();
-    for (Py_ssize_t id = 0; result != NULL && id < patterns; id++) {
-      PyObject *number = counts[id] ? PyLong_FromUnsignedLong(counts[id]) : NULL;
-      if (counts[id] && (number == NULL || PyDict_SetItem(result, PyList_GET_ITEM(names, id), number) < 0))
+    for (Py_ssize_t id = 0; result != NULL && id < patterns; id++)
+      if (counts[id] && add(result, PyList_GET_ITEM(names, id), counts[id]) < 0)
         Py_CLEAR(result);
-      Py_XDECREF(number);
-    }
   }
   PyMem_Free(counts);
   PyBuffer_Release(&matches);

@@ -40,9 +40,10 @@ class Row(NamedTuple):
 
 
 class Built(NamedTuple):
-    """Texts, a row for each, and Hyperscan's serialised database, whose ids number the rows that are in it."""
+    """The digests of texts, a row for each, and Hyperscan's serialised database, whose ids number the rows that are in
+    it."""
 
-    texts: Sequence[Text]
+    digests: Sequence[bytes]
     rows: Sequence[Row]
     database: bytes
 
@@ -51,7 +52,8 @@ def build(texts: Sequence[Text], *, portable: bool) -> Built:
     """Compile `texts`, the larger the set the slower: some 5 ms for each. `portable`: without Hyperscan."""
     analyses = [_analyse(text) for text in texts]
     forms, database = ({}, b"") if portable else _hyperscan(analyses)
-    return Built(texts, [_row(each, forms.get(index)) for index, each in enumerate(analyses)], database)
+    rows = [_row(each, forms.get(index)) for index, each in enumerate(analyses)]
+    return Built([text.digest for text in texts], rows, database)
 
 
 def _analyse(text: Text) -> Analysis | str:

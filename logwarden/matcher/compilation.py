@@ -12,9 +12,9 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..errors import CommandError, RuleError
 from ..model import Refusal, RuleSet
@@ -46,18 +46,17 @@ def compile(  # noqa: A001 - as in re.compile
     `regex` engine alone, which is also what serves where there is no Hyperscan.
     """
     portable = cache.hyperscan_version() is None if portable is None else portable
-    rules = _by_text((*ruleset.ignore, *ruleset.attack))
-    texts = list(rules)
+    rules = _by_digest((*ruleset.ignore, *ruleset.attack))
     make: Build = _Child(run, portable) if run else lambda missing: [build(missing, portable=portable)]
     if cache_dir is None:
-        return _assemble(make(texts), rules)
+        return _assemble(make(_texts(rules, rules)), rules)
     store = cache.Cache(cache_dir / "portable" if portable else cache_dir)
-    parts, missing = store.cover(texts)
+    parts, missing = store.cover(rules)
     try:
-        return _assemble(_completed(store, parts, missing, make), rules)
+        return _assemble(_completed(store, parts, _texts(rules, missing), make), rules)
     except RuleError:  # undamaged, but made on a machine with another processor
         store.forget(parts)
-        return _assemble(_completed(store, [], texts, make), rules)
+        return _assemble(_completed(store, [], _texts(rules, rules), make), rules)
 
 
 def _completed(store: cache.Cache, parts: list[Built], missing: Sequence[Text], make: Build) -> list[Built]:
@@ -68,25 +67,39 @@ def _completed(store: cache.Cache, parts: list[Built], missing: Sequence[Text], 
     return [*parts, *made]
 
 
-def _by_text(rules: Sequence[Rule]) -> dict[Text, tuple[int, Rule]]:
-    """Each rule and its rank, under what it says."""
-    seen: Counter[Text] = Counter()
-    found: dict[Text, tuple[int, Rule]] = {}
+class Place(NamedTuple):
+    """A rule, its rank, and how many before it said the same."""
+
+    rank: int
+    rule: Rule
+    copy: int
+
+
+def _by_digest(rules: Sequence[Rule]) -> dict[bytes, Place]:
+    """Each rule under the digest of what it says."""
+    seen: Counter[bytes] = Counter()
+    found: dict[bytes, Place] = {}
     for rank, rule in enumerate(rules):
         text = text_of(rule)
-        found[text._replace(copy=seen[text])] = (rank, rule)
-        seen[text] += 1
+        first = text.digest
+        copy, seen[first] = seen[first], seen[first] + 1
+        found[text._replace(copy=copy).digest if copy else first] = Place(rank, rule, copy)
     return found
 
 
-def _assemble(parts: Sequence[Built], rules: Mapping[Text, tuple[int, Rule]]) -> Matcher:
+def _texts(rules: Mapping[bytes, Place], digests: Iterable[bytes]) -> list[Text]:
+    """What these rules say."""
+    return [text_of(rules[digest].rule)._replace(copy=rules[digest].copy) for digest in digests]
+
+
+def _assemble(parts: Sequence[Built], rules: Mapping[bytes, Place]) -> Matcher:
     """A Matcher of what is built. Raises RuleError where a database is not for this machine."""
     patience = Patience()
     engines: list[Engine] = []
     by_hand: list[Pattern] = []
     refused: list[tuple[int, Refusal]] = []
     for built in parts:
-        patterns = [_pattern(text, row, rules) for text, row in zip(built.texts, built.rows, strict=True)]
+        patterns = [_pattern(row, rules.get(each)) for each, row in zip(built.digests, built.rows, strict=True)]
         pairs = list(zip(built.rows, patterns, strict=True))
         if built.database:
             slots = [pattern for row, pattern in pairs if row.in_database]
@@ -99,12 +112,9 @@ def _assemble(parts: Sequence[Built], rules: Mapping[Text, tuple[int, Rule]]) ->
     return Matcher(engines, [refusal for _, refusal in sorted(refused, key=lambda each: each[0])], patience)
 
 
-def _pattern(text: Text, row: Row, rules: Mapping[Text, tuple[int, Rule]]) -> Pattern | None:
-    """The rule that says `text`, where there still is one."""
-    if text not in rules:
-        return None
-    rank, rule = rules[text]
-    return Pattern(rule, rank, row.facts)
+def _pattern(row: Row, place: Place | None) -> Pattern | None:
+    """The rule of a row, where it is still in force."""
+    return Pattern(place.rule, place.rank, row.facts) if place else None
 
 
 def _hyperscan_engine(

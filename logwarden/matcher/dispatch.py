@@ -85,7 +85,7 @@ class Dispatch:
     @functools.cached_property
     def _is_globbed(self) -> re.Pattern[bytes]:
         """Matches the programs that a glob means, where it does not mean all."""
-        fragments = {globs.fragment(one.rule.programs) for one, _ in self._globbed if not one.is_for(None)}
+        fragments = {globs.linear(one.rule.programs) for one, _ in self._globbed if not one.is_for(None)}
         return re.compile(b"|".join(sorted(fragments)) or b"(?!)")
 
     def _find_of_program(self, program: bytes) -> Prefilter:

@@ -27,13 +27,38 @@ def is_glob(name: str) -> bool:
 @functools.lru_cache(maxsize=1024)
 def fragment(globs: tuple[str, ...]) -> bytes:
     """A regex, for any engine, of the programs that these names and globs mean. Raises RuleError if there are none."""
+    return ere.emit(Alt(tuple(_trees(globs))), "hyperscan")
+
+
+@functools.lru_cache(maxsize=1024)
+def linear(globs: tuple[str, ...]) -> bytes:
+    """The same for Python's `re`, which has no timeout: it takes time in proportion to the program's length, for what
+    stands between two stars is looked for once, and taken where it is first. Raises RuleError if there are none."""
+    return b"|".join(_linear(tree) for tree in _trees(globs))
+
+
+def _linear(tree: Cat) -> bytes:
+    pieces: list[list[Node]] = [[]]
+    for part in tree.parts:
+        if isinstance(part, Repeat):
+            pieces.append([])
+        else:
+            pieces[-1].append(part)
+    star = ere.emit(Set(TAG), "hyperscan") + b"*"
+    first, *others = [ere.emit(Cat(tuple(piece)), "hyperscan") for piece in pieces]
+    middle = [b"(?>%s?%s)" % (star, piece) for piece in others[:-1]]
+    last = [star + piece for piece in others[-1:]]
+    return b"".join((first, *middle, *last))
+
+
+def _trees(globs: tuple[str, ...]) -> list[Cat]:
     trees = [tree for glob in globs if (tree := _tree(glob.encode("utf-8", "surrogateescape"))) is not None]
     if not trees:
         raise RuleError(f"no program can be called {', '.join(globs)}")
-    return ere.emit(Alt(tuple(trees)), "hyperscan")
+    return trees
 
 
-def _tree(glob: bytes) -> Node | None:
+def _tree(glob: bytes) -> Cat | None:
     """None where no tag can be meant."""
     parts: list[Node] = []
     for star, question, inverted, members, character in _TOKEN.findall(glob):

@@ -19,12 +19,16 @@ from typing import Literal, NamedTuple
 import regex
 
 from .. import ere, header
+from ..blake2 import blake2b
 from ..ere import Node
 from ..errors import RuleError
 from ..model import AttackRule, Dialect, IgnoreRule
 from . import globs, prefix, tags, trees
 from .lines import View, Views
 from .prefilter import Signs, signs
+
+DIGEST = 16
+"""Bytes of the digest of a text."""
 
 TIMEOUT = 0.1
 """Seconds that a rule may take for one line in the `regex` engine."""
@@ -60,6 +64,12 @@ class Text(NamedTuple):
     programs: tuple[str, ...]
     dialect: str
     copy: int = 0
+
+    @property
+    def digest(self) -> bytes:
+        """By what it is known."""
+        content = f"{self.dialect} {self.copy} {self.programs} {self.regex!r}"
+        return blake2b(content.encode(), digest_size=DIGEST).digest()
 
 
 class Facts(NamedTuple):
@@ -222,7 +232,7 @@ class Pattern:
 
     @functools.cached_property
     def _programs(self) -> re.Pattern[bytes]:
-        return re.compile(globs.fragment(self.rule.programs))
+        return re.compile(globs.linear(self.rule.programs))
 
     @functools.cached_property
     def _regex_for_many(self) -> regex.Pattern[bytes]:

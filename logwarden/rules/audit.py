@@ -235,7 +235,12 @@ class _Samples:
 
 def _meet(some: Iterable[str], others: Sequence[str]) -> bool:
     """Whether two lists of program names and globs can mean the same program."""
-    return any(fnmatchcase(one, other) or fnmatchcase(other, one) for one in some for other in others)
+    return any(one == other or _means(one, other) or _means(other, one) for one in some for other in others)
+
+
+def _means(glob: str, program: str) -> bool:
+    """Whether a glob means a program; a plain name is not asked, for `fnmatch` keeps a compiled regex of each."""
+    return any(character in glob for character in "*?[") and fnmatchcase(program, glob)
 
 
 def _compile(tree: ere.Node, *, whole: bool = True) -> regex.Pattern[bytes]:

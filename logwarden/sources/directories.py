@@ -1,33 +1,33 @@
-"""Hear of changes in directories, through watchdog's inotify.
+"""Hear of changes in directories, through inotify.
 
-Owns: the observer's threads, and which directories a pattern depends on. Directories are watched, not files, so that
+Owns: the thread that listens, and which directories a pattern depends on. Directories are watched, not files, so that
 what is renamed, made anew or appears later is heard of. One that does not exist yet is heard of through the nearest
 one above it that does.
 Never: reads a file. Never promises to tell all: a network file system tells nothing, a full inotify queue drops
-events, a directory that is moved away takes its watch along. Whoever listens looks for himself once in a while.
+events. Whoever listens looks for himself once in a while.
 Fails: a directory that cannot be watched is named by `watch`, with the reason.
 """
 
 from __future__ import annotations
 
 import glob
-import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers.api import ObservedWatch
-from watchdog.observers.inotify import InotifyObserver
+from watchdog.observers.inotify_c import InotifyConstants as Kind
+
+from .inotify import Event, Inotify
 
 Heard = Callable[[str, bool], None]
-"""Called in the observer's thread with a path, and whether a name came, went or changed there, or was written to."""
+"""Called in the listening thread with a path, and whether a name came, went or changed there, or was written to."""
 
 Closed = Callable[[str], None]
-"""Called in the observer's thread with the path of a file that was open for writing and is not any more."""
+"""Called in the listening thread with the path of a file that was open for writing and is not any more."""
 
-_KINDS = {"modified": False, "created": True, "moved": True, "deleted": True, "attrib": True}
-"""watchdog's event types that matter, beside `closed`. Its others (opened, closed_no_write) tell of readers too, of
-ourselves among them."""
+_NAMES = Kind.IN_MOVE | Kind.IN_CREATE | Kind.IN_DELETE | Kind.IN_DELETE_SELF | Kind.IN_MOVE_SELF | Kind.IN_IGNORED
+"""What tells of names. Of who only reads, ourselves among them, nothing is asked."""
+_WRITTEN = Kind.IN_MODIFY | Kind.IN_ATTRIB
 
 
 def directories(pattern: str) -> set[str]:
@@ -46,22 +46,28 @@ def directories(pattern: str) -> set[str]:
 
 
 class DirectoryWatch:
-    """Watches a changing set of directories. `start` before `watch`, `stop` at the end."""
+    """Watches a changing set of directories: the first `watch` starts the thread that listens, `stop` ends it."""
 
     def __init__(self, heard: Heard, closed: Closed | None = None) -> None:
-        logging.getLogger("watchdog").setLevel(
-            logging.CRITICAL
-        )  # it warns of dropped events, into the log that we read
-        self._handler = _Handler(heard, closed)
-        self._observer = InotifyObserver()
-        self._watches: dict[str, tuple[tuple[int, int], ObservedWatch]] = {}
-
-    def start(self) -> None:
-        self._observer.start()
+        self._heard = heard
+        self._closed = closed
+        self._mask = _NAMES | _WRITTEN | (Kind.IN_CLOSE_WRITE if closed else 0)
+        self._lock = threading.Lock()  # for all that follows
+        self._watches: dict[str, tuple[tuple[int, int], int]] = {}
+        self._paths: dict[int, set[str]] = {}  # several, where a directory is mounted in two places
+        self._inotify: Inotify | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = False
 
     def stop(self) -> None:
-        self._observer.stop()
-        self._observer.join()
+        """End the thread; nothing is told afterwards."""
+        with self._lock:
+            self._stopped = True
+            ended, self._inotify = self._inotify, None
+        if ended and self._thread:
+            ended.stop()
+            self._thread.join()
+            ended.close()
 
     def watch(self, wanted: Iterable[str]) -> tuple[bool, Mapping[str, str]]:
         """Watch these directories and no others; returns whether any is new, and those that cannot be, with the reason.
@@ -69,35 +75,54 @@ class DirectoryWatch:
         One that was deleted and made anew, or moved away and replaced, gets a new watch.
         """
         there = {path: inode for path in wanted if (inode := _inode(path)) is not None}
-        for path in [path for path, (inode, _) in self._watches.items() if there.get(path) != inode]:
-            _, watch = self._watches.pop(path)
-            self._observer.unschedule(watch)
         failed, news = {}, False
-        for path in there.keys() - self._watches.keys():
-            try:
-                watch = self._observer.schedule(self._handler, path, recursive=False)
-            except OSError as error:
-                failed[path] = error.strerror or str(error)
-            else:
-                self._watches[path] = (there[path], watch)
-                news = True
+        with self._lock:
+            if self._stopped:
+                return False, {}
+            for path in [path for path, (inode, _) in self._watches.items() if there.get(path) != inode]:
+                self._forget(path)
+            for path in there.keys() - self._watches.keys():
+                try:
+                    watch = self._opened().add(path, self._mask)
+                except OSError as error:
+                    failed[path] = error.strerror or str(error)
+                else:
+                    self._watches[path] = (there[path], watch)
+                    self._paths.setdefault(watch, set()).add(path)
+                    news = True
         return news, failed
 
+    def _opened(self) -> Inotify:
+        """Raises OSError where the user may have no more of them: the next `watch` tries again."""
+        if self._inotify is None:
+            self._inotify = Inotify()
+            self._thread = threading.Thread(target=self._run, args=(self._inotify,), name="inotify", daemon=True)
+            self._thread.start()
+        return self._inotify
 
-class _Handler(FileSystemEventHandler):
-    def __init__(self, heard: Heard, closed: Closed | None) -> None:
-        self._heard = heard
-        self._closed = closed
+    def _forget(self, path: str) -> None:
+        _, watch = self._watches.pop(path)
+        self._paths[watch].remove(path)
+        if not self._paths[watch]:
+            del self._paths[watch]
+            self._opened().remove(watch)
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type == "closed" and self._closed:
-            self._closed(os.fsdecode(event.src_path))
-        names = _KINDS.get(str(event.event_type))
-        if names is None or (event.is_directory and not names):
-            return
-        for path in (event.src_path, getattr(event, "dest_path", "")):
-            if path:
-                self._heard(os.fsdecode(path), names)
+    def _run(self, opened: Inotify) -> None:
+        for event in opened.events():
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        with self._lock:
+            directories = sorted(self._paths.get(event.watch, ()))
+            if event.mask & Kind.IN_IGNORED:  # deleted or unmounted: the next `watch` looks what is there now
+                for path in self._paths.pop(event.watch, ()):
+                    del self._watches[path]
+        for directory in directories:
+            path = os.path.join(directory, event.name) if event.name else directory
+            if event.mask & Kind.IN_CLOSE_WRITE and self._closed:
+                self._closed(path)
+            elif event.mask & _NAMES or not event.mask & Kind.IN_ISDIR:
+                self._heard(path, bool(event.mask & _NAMES))
 
 
 def _inode(path: str) -> tuple[int, int] | None:

@@ -98,7 +98,6 @@ class Poller:
         """Begin to read; see Source. Raises ConfigError for a `continues` that does not compile."""
         if self._inotify:
             self._watch = DirectoryWatch(self._heard)
-            self._watch.start()
         if not self._apart:
             self._find_files(cursors)
         self._next_sweep = time.monotonic() + self._sweep
