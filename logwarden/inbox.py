@@ -17,6 +17,8 @@ from .model import Batch
 
 SLOTS = 4
 """Batches (512 KiB each) that may wait: 2 MiB."""
+CROWD = 4
+"""Items that wait where more is read than judged: results and requests come by one or two."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import duration, firewall, watch
 from .errors import EdgeError, StateError
-from .inbox import SLOTS
+from .inbox import CROWD
 from .model import Ban, Notice, NoticeKind, Outcome
 from .silence import Expected, Roll
 from .state import PENDING
@@ -120,7 +120,7 @@ def round_(daemon: Daemon, now: float) -> None:
     daemon.edge(NoticeKind.STATE, lambda: tell_of_ends(daemon, now))
     daemon.pipeline.tracker.expire(now)
     late = any(lag.seconds > LATE for lag in daemon.unread().values())
-    if not late and not daemon.pipeline.owes and len(daemon.inbox) < SLOTS // 2:  # nobody is silent who is not read yet
+    if not late and not daemon.pipeline.owes and len(daemon.inbox) < CROWD:  # nobody is silent who is not read yet
         for notice in daemon.roll.call(now):
             daemon.note(notice)
     daemon.edge(NoticeKind.STATE, lambda: _keep(daemon, now))

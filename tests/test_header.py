@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import subprocess
+import sys
 import time
 import unittest.mock
 from collections.abc import Iterator
@@ -274,6 +276,33 @@ def test_lines_outside_of_a_block_are_refused_by_c(ends: list[int]) -> None:
         pytest.skip("logwarden.header._traditional is not built here")
     with pytest.raises((ValueError, OverflowError, TypeError)):
         reading._divided(b"abc", ends, NOW)
+
+
+@pytest.mark.parametrize("text", [b"x", b"x\xff"])
+def test_what_goes_wrong_in_the_midst_of_a_header_is_what_is_told_of(text: bytes) -> None:
+    """Ctrl-C, most often."""
+    if reading._divided is reading._divided_here:
+        pytest.skip("logwarden.header._traditional is not built here")
+
+    def interrupted(minute: str, zone: str) -> float:
+        raise KeyboardInterrupt
+
+    line = b"2026-11-22T17:00:00Z mail sshd[42]: " + text
+    with pytest.raises(KeyboardInterrupt):
+        reading._traditional.divide(line, [len(line)], Event, interrupted, interrupted)
+    with pytest.raises(TypeError):
+        reading._traditional.divide(line, [len(line)], Event, lambda minute, zone: "noon", interrupted)  # type: ignore
+
+
+def test_headers_are_read_alike_where_no_c_was_built() -> None:
+    code = """
+import sys
+sys.modules["logwarden.header._traditional"] = None
+from logwarden import header
+print(header.read(b"Nov 22 17:00:00 mail sshd[42]: x", [32], None, 1.0)[0][0].program)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "sshd\n"
 
 
 def test_a_newline_where_none_should_be_upsets_nobody() -> None:

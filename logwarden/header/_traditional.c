@@ -236,27 +236,29 @@ static PyObject *with_year(reader *self, text stamp, text zone)
   double seconds = PyOS_string_to_double(second, NULL, NULL);
   if (seconds >= 61.0) /* 60 is a leap second */
     Py_RETURN_NONE;
-  return PyFloat_FromDouble(PyFloat_AsDouble(self->stamp.made) + seconds);
+  double start = PyFloat_AsDouble(self->stamp.made);
+  return start == -1.0 && PyErr_Occurred() ? NULL : PyFloat_FromDouble(start + seconds);
 }
 
 enum { TIME, HOST, PROGRAM, PID, MESSAGE, RAW, PROVENANCE, FIELDS };
 
 static PyObject *made(reader *self, text line, const parts *found)
 {
-  PyObject *event = self->event->tp_alloc(self->event, FIELDS);
-  if (event == NULL)
-    return NULL;
   int has_year = found->zone.at < found->zone.end;
-  PyTuple_SET_ITEM(
-    event, TIME, has_year ? with_year(self, found->stamp, found->zone) : without_year(self, found->stamp));
-  PyTuple_SET_ITEM(event, HOST, name(&self->host, found->host));
-  PyTuple_SET_ITEM(event, PROGRAM, name(&self->program, found->program));
-  PyTuple_SET_ITEM(event, PID, number(found->pid));
-  PyTuple_SET_ITEM(event, MESSAGE, string(found->message));
-  PyTuple_SET_ITEM(event, RAW, string(line));
-  PyTuple_SET_ITEM(event, PROVENANCE, Py_NewRef(Py_None));
-  if (PyErr_Occurred())
-    Py_CLEAR(event);
+  PyObject *fields[FIELDS] = {
+    [TIME] = has_year ? with_year(self, found->stamp, found->zone) : without_year(self, found->stamp)};
+  /* One after the other, none of them once another could not be made: its error is the one to tell of. */
+  int done = fields[TIME] && (fields[HOST] = name(&self->host, found->host)) &&
+             (fields[PROGRAM] = name(&self->program, found->program)) && (fields[PID] = number(found->pid)) &&
+             (fields[MESSAGE] = string(found->message)) && (fields[RAW] = string(line)) &&
+             (fields[PROVENANCE] = Py_NewRef(Py_None));
+  PyObject *event = done ? self->event->tp_alloc(self->event, FIELDS) : NULL;
+  for (int field = 0; field < FIELDS; field++) {
+    if (event == NULL)
+      Py_XDECREF(fields[field]);
+    else
+      PyTuple_SET_ITEM(event, field, fields[field]);
+  }
   return event;
 }
 
