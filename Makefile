@@ -28,9 +28,10 @@ lint: setup ## ruff and mypy --strict
 	$(PYTHON) -m ruff format --check $(CODE)
 	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo -p tests.bench -p tests.torture -p tests.quiet
 
-bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed
+bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed; a start, an edit
 	@$(PYTHON) -m tests.bench
 	@$(PYTHON) -m tests.bench.cores
+	@$(PYTHON) -m tests.bench.start
 
 corpus: setup ## the attack rules against labelled lines of other projects: make corpus CORPUS=DIR
 	@$(PYTHON) -m tests.corpus $(CORPUS)

@@ -1,6 +1,6 @@
 """Log lines to measure with, from a seed: what the rules of the installed logcheck-database hide, and what none hides.
 
-With them come the samples of attack.d.
+With them come the samples of attack.d, and what daemons on a real Debian logged in an hour (tests/captured).
 
 Owns: reading those rules from /etc/logcheck, and writing a line that a syntax tree matches.
 Never: holds a line or a rule of that package: both are made from what is installed.
@@ -23,6 +23,7 @@ from logwarden.rules import load
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGCHECK = Path("/etc/logcheck")
+CAPTURED_HOUR = ROOT / "tests" / "captured" / "hour"
 LEVELS = ("ignore.d.paranoid", "ignore.d.server")
 HEADER = re.compile(r"\^\([^|]+\|\[0-9T:\.\+-\]\{32\}\) \[[^ ]+\]\+ ")
 """How the database writes "any stamp, any host": a line made from it would have a stamp that is no time."""
@@ -31,7 +32,7 @@ REPEATS = 12
 """How often `+` and `*` repeat at most: log lines are short."""
 
 TAG = re.compile(rb"[^][ :]+(\[[0-9]+\])?: ")
-UNEXPLAINED, ATTACKS = 0.09, 0.01
+CAPTURED, UNEXPLAINED, ATTACKS = 0.05, 0.06, 0.01
 """Of all lines."""
 
 PLAIN = CLASSES[b"alnum"]
@@ -104,12 +105,13 @@ def members(bits: int) -> bytes:
 
 def lines(count: int, seed: int = 3) -> list[bytes]:
     """`count` lines with their newlines, as a server writes them: most of them of few kinds (Zipf's law over the rules,
-    in an order that the seed decides), a share UNEXPLAINED with words that no rule knows, a share ATTACKS."""
+    in an order that the seed decides), a share UNEXPLAINED with words that no rule knows, a share ATTACKS; and a share
+    CAPTURED that was logged for the most part by daemons of which the rules say nothing."""
     chance = random.Random(seed)
     makers = [maker for maker in line_makers(rules()) if TAG.match(maker(chance))]
     chance.shuffle(makers)
     likely = chance.choices(makers, zipf(len(makers)), k=count)
-    attacks = attack_samples()
+    attacks, captured = attack_samples(), CAPTURED_HOUR.read_bytes().splitlines(keepends=True)
     chance.shuffle(attacks)
     weights = list(itertools.accumulate(zipf(len(attacks))))
     made = []
@@ -119,7 +121,10 @@ def lines(count: int, seed: int = 3) -> list[bytes]:
             (message,) = chance.choices(attacks, cum_weights=weights)
         elif die < ATTACKS + UNEXPLAINED and (tag := TAG.match(message)):
             message = tag[0] + b"unheard-of " + message[tag.end() :]
-        made.append(STAMP % (number // 6000 % 60, number // 100 % 60, number % 1_000_000) + message + b"\n")
+        if ATTACKS + UNEXPLAINED <= die < ATTACKS + UNEXPLAINED + CAPTURED:
+            made.append(chance.choice(captured))
+        else:
+            made.append(STAMP % (number // 6000 % 60, number // 100 % 60, number % 1_000_000) + message + b"\n")
     return made
 
 
