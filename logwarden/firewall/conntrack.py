@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..address import prefix
 from . import netlink
-from .netlink import ATTRIBUTE, BODY, TYPE_MASK, aligned
+from .netlink import ATTRIBUTE, BODY
 
 TRACKED = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 PAUSE = 1.0
@@ -30,9 +29,7 @@ PAUSE = 1.0
 
 # linux/netfilter/nfnetlink_conntrack.h
 _GET, _DELETE = 0x101, 0x102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE
-_ERROR, _DONE = 0x2, 0x3
 _TUPLE_ORIG, _ID, _ZONE = 1, 12, 18
-_START = struct.Struct("=IH")  # length and type of a message
 _SOURCE = BODY + 3 * ATTRIBUTE.size  # ctnetlink begins each entry with tuple { addresses { source ...
 _FAMILIES = {4: (socket.AF_INET, 4), 6: (socket.AF_INET6, 16)}
 
@@ -93,40 +90,18 @@ def _any_flow() -> bool:
 def _cut_family(kernel: socket.socket, version: int, banned: _Banned) -> int:
     family, width = _FAMILIES[version]
     netlink.send(kernel, _GET, netlink.DUMP, family)
-    flows = [flow for data in _answers(kernel) for flow in _flows(data, width, banned)]
+    flows = [_named(entry) for _, entry in netlink.messages(kernel) if _is_banned(entry, width, banned)]
     return sum(_delete(kernel, family, flow) for flow in flows)
 
 
-def _answers(kernel: socket.socket) -> Iterator[bytes]:
-    """What the kernel sends up to the message that ends a dump."""
-    while True:
-        data = kernel.recv(1 << 18)
-        yield data
-        if _START.unpack_from(data, 0)[1] in (_DONE, _ERROR):
-            return
+def _is_banned(entry: bytes, width: int, banned: _Banned) -> bool:
+    source = int.from_bytes(entry[_SOURCE : _SOURCE + width], "big")
+    return any(source >> shift in networks for shift, networks in banned.items())
 
 
-def _flows(data: bytes, width: int, banned: _Banned) -> Iterator[bytes]:
-    """For each entry with a banned source: the attributes by which the kernel finds it again."""
-    at = 0
-    while at < len(data):
-        length, kind = _START.unpack_from(data, at)
-        source = int.from_bytes(data[at + _SOURCE : at + _SOURCE + width], "big")
-        for shift, networks in banned.items():
-            if source >> shift in networks and kind not in (_DONE, _ERROR):
-                yield b"".join(_named(data[at : at + length]))
-                break
-        at += aligned(length)
-
-
-def _named(entry: bytes) -> Iterator[bytes]:
-    """The original tuple, the identity and the zone of an entry, as they stand in it, padding included."""
-    at = BODY
-    while at < len(entry):
-        length, kind = ATTRIBUTE.unpack_from(entry, at)
-        if kind & TYPE_MASK in (_TUPLE_ORIG, _ID, _ZONE):
-            yield entry[at : at + aligned(length)]
-        at += aligned(length)
+def _named(entry: bytes) -> bytes:
+    """The attributes by which the kernel finds an entry again, as they stand in it: original tuple, identity, zone."""
+    return b"".join(each for kind, each in netlink.attributes(entry[BODY:]) if kind in (_TUPLE_ORIG, _ID, _ZONE))
 
 
 def _delete(kernel: socket.socket, family: int, flow: bytes) -> bool:

@@ -7,8 +7,11 @@ Fails: with OSError, as sockets do.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
+from collections.abc import Iterator
 
 TIMEOUT = 5.0
 """Seconds that the kernel may take for one answer."""
@@ -25,6 +28,8 @@ BODY = MESSAGE.size + GENERIC.size
 """Where the attributes of a message begin."""
 
 _NETLINK_NETFILTER = 12
+_ERROR, _DONE = 0x2, 0x3
+_START = struct.Struct("=IH")  # length and type of a message
 _REQUEST = 0x1
 _STATUS = struct.Struct("=i")  # of an answer: 0, or minus an errno
 
@@ -46,6 +51,35 @@ def acknowledged(kernel: socket.socket) -> int:
     """The answer to a request with ACK: 0, or an errno."""
     status: int = _STATUS.unpack_from(kernel.recv(1 << 16), MESSAGE.size)[0]
     return -status
+
+
+def messages(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """The type and all of each message that answers a dump, up to the one that ends it, wherever in a datagram it is.
+    Raises OSError where what comes is none."""
+    while True:
+        data = kernel.recv(1 << 18)
+        at = 0
+        while at < len(data):
+            length, kind = _START.unpack_from(data, at) if at + MESSAGE.size <= len(data) else (0, 0)
+            if not MESSAGE.size <= length <= len(data) - at:
+                raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+            if kind in (_ERROR, _DONE):
+                return
+            yield kind, data[at : at + length]
+            at += aligned(length)
+        if not data:
+            raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+
+
+def attributes(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The type of each attribute, and all of it, padding included. What is none ends them."""
+    at = 0
+    while at + ATTRIBUTE.size <= len(content):
+        length, kind = ATTRIBUTE.unpack_from(content, at)
+        if length < ATTRIBUTE.size:
+            return
+        yield kind & TYPE_MASK, content[at : at + aligned(length)]
+        at += aligned(length)
 
 
 def attribute(kind: int, content: bytes) -> bytes:
