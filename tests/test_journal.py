@@ -103,6 +103,14 @@ def test_entries_are_read_as_they_are_appended(write: Writer, sources: Callable[
 
 
 @needs_journal
+def test_what_is_written_after_the_start_is_read_however_soon(write: Writer, sources: Callable[..., Sink]) -> None:
+    write("history")
+    sink = sources(directories=[str(write.path.parent)])
+    write("one")
+    sink.wait_for_lines(line(1, "one"))
+
+
+@needs_journal
 def test_what_was_written_while_down_is_read_after_the_cursor(write: Writer, sources: Callable[..., Sink]) -> None:
     write("history")
     options = {"directories": [str(write.path.parent)]}

@@ -968,3 +968,10 @@ def test_of_many_files_compressed_meanwhile_each_is_opened_a_few_times(
     reader.restart()
     assert reader.poll() == [f"missed {number}".encode() for number in range(40)]
     assert len(opened) < 12 * 40
+
+
+def test_what_is_written_between_the_start_and_the_first_look_is_read(log: Path) -> None:
+    append(log, "before the start")
+    reader = Reader(log, beginning=False)
+    append(log, "after it")
+    assert reader.poll() == [b"after it"]

@@ -13,6 +13,7 @@ itself skips for being damaged is not told. A journal file that someone truncate
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
 import select
@@ -31,6 +32,8 @@ from .sdjournal import EVERYTHING, INVALIDATE, Reader, Selection, available, mod
 
 RETRY = 60.0
 """Seconds until a journal that could not be opened or is empty is opened again."""
+PATIENCE = 1.0
+"""Seconds that a start waits for the journals to be opened: one may lie on a disk that hangs."""
 _ENTRIES = 4096  # the most that a batch holds, however short they are
 _CURSOR = re.compile(r"s=(?P<sequence>\w+);i=(?P<number>[0-9a-f]+);.*\bt=(?P<time>[0-9a-f]+)")
 
@@ -226,6 +229,7 @@ class JournalSource:
         self._journals: Sequence[Journal] = ()
         self._scouts: dict[str, JournalScout] = {}
         self._next_look = 0.0  # monotonic seconds
+        self._begun = threading.Event()  # each stands where it begins: what is logged from then on is read
         self._stopping = False
         self._wake = -1
         self._thread: threading.Thread | None = None
@@ -241,6 +245,7 @@ class JournalSource:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, args=(emit, journals), name="journal", daemon=True)
         self._thread.start()
+        self._begun.wait(PATIENCE)
 
     def lag(self) -> Mapping[str, Lag]:
         """See Source. Seconds are between the last entry read and the newest."""
@@ -255,8 +260,11 @@ class JournalSource:
 
     def _run(self, emit: Emit, journals: Sequence[Journal]) -> None:
         try:
+            begins = [journal.poll(self._clock()) for journal in journals]
+            firsts = [list(itertools.islice(items, 1)) for items in begins]
+            self._begun.set()
+            polls = [itertools.chain(first, items) for first, items in zip(firsts, begins, strict=True)]
             while not self._stopping:
-                polls = [journal.poll(self._clock()) for journal in journals]
                 while polls and not self._stopping:  # a batch of each in turn
                     for items in list(polls):
                         if (item := next(items, None)) is None:
@@ -269,6 +277,7 @@ class JournalSource:
                     scout.close()
                 if not self._stopping:
                     self._wait(journals)
+                    polls = [itertools.chain((), journal.poll(self._clock())) for journal in journals]
         finally:
             for journal in journals:
                 journal.close()

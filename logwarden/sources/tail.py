@@ -52,7 +52,7 @@ class Tail:
         self._beginning = beginning
         self._since = since
         self._begun = False
-        self._end: int | None = None  # where the file ended when it was first seen
+        self._first = status(path) if cursor is None and not beginning else None  # what is written from now on is news
         self._dozing: os.stat_result | None = None  # the file at the path when it was closed for being quiet
         self._polled = 0.0
         self._trouble: str | None = None
@@ -124,9 +124,8 @@ class Tail:
         self._walk.here.before = self._walk.chain.newest(self._since)
         there = status(self.path)
         if there is not None and not self._beginning:
-            self._end = there.st_size if self._end is None else self._end  # kept where opening it fails
-            log = open_log(self.path)
-            self._walk.here.at = Reading(log, line_start(log, self._end))
+            log, first = open_log(self.path), self._first or there
+            self._walk.here.at = Reading(log, line_start(log, first.st_size if os.path.samestat(first, there) else 0))
         self._begun = True
         yield self._walk.batch()
 
