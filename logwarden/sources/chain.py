@@ -192,7 +192,8 @@ def _is_open(member: Member, reading: Reading | None) -> bool:
 
 
 def _find(chain: list[Member], known: Place | Reading) -> Reading | Place | None:
-    for member in reversed(chain):
+    """The one with the inode is asked first, see `_position`, then the newest."""
+    for member in sorted(reversed(chain), key=lambda member: not known.same_inode(member.device, member.inode)):
         try:
             log = open_if_there(member.path)
         except OSError:
