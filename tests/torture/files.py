@@ -39,8 +39,8 @@ MODES = {
 """What logrotate is told of each log. `trace` holds events of several lines; what `twin` holds, journald too."""
 HOST = socket.gethostname()
 KEPT = 100
-"""Rotated files that are kept: more than come while the daemon is dead, or comes to nothing on a busy machine. And no more:
-logrotate renames each of them each time, which is what a machine that rotates thrice a second is busy with."""
+"""Rotated files that are kept: more than come while the daemon is dead, or comes to nothing on a busy machine.
+And no more: logrotate renames each of them each time, and thrice a second that is what keeps a machine busy."""
 
 
 @dataclass
