@@ -27,7 +27,7 @@ _CANDIDATE = re.compile(
     rb"|Login: user=<[^>\n]+>,[^\n]*? rip=[0-9A-Fa-f:.]+"
 )
 _MESSAGES = {
-    "sshd": re.compile(r"Accepted [a-z/-]+ for (\S+) from (\S+) port [0-9]+( ssh2(: [A-Z0-9-]+ \S+)?)?"),
+    "sshd": re.compile(r"Accepted [a-z/-]+ for (\S+) from (\S+) port [0-9]+( ssh2(: .*)?)?"),
     "dovecot": re.compile(
         r"(?:imap|pop3|submission|managesieve)-login: Login: user=<([^<>\s]+)>, .*?\brip=([0-9A-Fa-f:.]+), .*"
     ),

@@ -22,11 +22,11 @@ from .errors import StateError
 from .firewall import Firewall
 from .logins import Logins
 from .matcher import Matcher
-from .model import Ahead, Ban, Batch, Classified, Location, Notice, NoticeKind, Outcome, Refusal
+from .model import Ahead, Ban, Batch, Classified, Location, Notice, NoticeKind, Outcome, Refusal, Verdict
 from .sighting import Sighting
 from .silence import Roll, found, speakers
 from .state import State, Transaction
-from .tracker import Hit, Spared, Tracker, counts
+from .tracker import Hit, Spared, Tracker
 
 HELD = 16_777_216
 """Bytes, as `Judged.weight` estimates them, that may wait for the database."""
@@ -50,7 +50,15 @@ class Judged:
     classified: Classified
     bans: tuple[Ban, ...]
     notices: tuple[Notice, ...]
+    counted: tuple[bool, ...]
+    """Of each attack line in order, whether it counts against its address."""
     sightings: tuple[Sighting, ...] = ()
+
+    @property
+    def hits(self) -> Iterator[tuple[Verdict, bool]]:
+        """The attack lines, and whether they count."""
+        attacks = (verdict for verdict in self.classified.verdicts if verdict.outcome is Outcome.ATTACK)
+        return zip(attacks, self.counted, strict=True)
 
     @property
     def weight(self) -> int:
@@ -171,8 +179,8 @@ class Pipeline:
         return [
             Hit(now if event.time is None else min(event.time, now), rule.file, address, rule.score, event.host or "")
             for judged in self.uncommitted
-            for verdict in judged.classified.verdicts
-            if counts(verdict)
+            for verdict, counted in judged.hits
+            if counted
             for event, rule, address in [(verdict.event, verdict.attack_by, verdict.address)]
             if rule and address
         ]
@@ -222,12 +230,14 @@ class Pipeline:
             classified, sightings = self.echoes.sift(batch.source, classified)
         if self.logins:
             self.logins.hear(batch, now)
+        attacks = (verdict for verdict in classified.verdicts if verdict.outcome is Outcome.ATTACK)
+        counted = tuple(self.tracker.counts(verdict, now) for verdict in attacks)
         bans, notices = self._decide(classified, now)
         notices = (*batch.notices, *classified.notices, *notices)
         read = self._look_closer(batch, classified, now)
         if read:
             self.latest[batch.source] = (_last_line(batch.block), batch.program, now)
-        return Judged(batch.source, batch.cursor, read, classified, bans, notices, sightings)
+        return Judged(batch.source, batch.cursor, read, classified, bans, notices, counted, sightings)
 
     def _foresee(self, ahead: Ahead, now: float) -> tuple[Ban, ...]:
         """Whom it convicts. A rule that ran out of time is told of, and who has logged in is remembered."""
@@ -275,8 +285,7 @@ def _write(tx: Transaction, period: int, judged: Judged, now: float) -> None:
         tx.count(period, judged.source, judged.read, judged.classified, now)
     verdicts = judged.classified.verdicts
     tx.add_entries(period, (verdict for verdict in verdicts if verdict.reported), now)
-    attacks = (verdict for verdict in verdicts if verdict.outcome is Outcome.ATTACK)
-    tx.add_attacks(((verdict, counts(verdict)) for verdict in attacks), now)
+    tx.add_attacks(judged.hits, now)
     for ban in judged.bans:
         tx.add_ban(period, ban)
     for notice in judged.notices:

@@ -7,6 +7,7 @@ last line it printed.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from typing import IO
@@ -20,20 +21,38 @@ TIMEOUT = 30.0
 def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT) -> bytes:
     """Run `argv` with `stdin`, in the C locale, and return what it wrote to standard output.
 
-    Raises CommandError where it cannot be started, exits other than 0, or outlives `timeout` seconds.
+    Raises CommandError where it cannot be started, exits other than 0, or outlives `timeout` seconds; then whatever it
+    has started ends with it. Where it has exited by then, and only what it left behind holds on to its output, that is
+    left alone, and what it wrote is lost.
     """
     environment = {**os.environ, "LC_ALL": "C", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
     try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, timeout=timeout, env=environment, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise CommandError(f"{argv[0]}: no answer within {timeout:g} s") from error
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
     except OSError as error:
         raise CommandError(f"{argv[0]}: {error.strerror}") from error
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines() or ["no message"]
+    with child:
+        try:
+            output, errors = child.communicate(stdin, timeout)
+        except BaseException as error:
+            output = errors = b""
+            if not isinstance(error, subprocess.TimeoutExpired) or child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)  # its own group: it is the leader of a session
+                child.wait()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise CommandError(f"{argv[0]}: no answer within {timeout:g} s") from error
+                raise
+    if child.returncode != 0:
+        said = errors.decode("utf-8", "backslashreplace").strip().splitlines() or ["no message"]
         cause = next((line for line in said if "error" in line.lower()), said[-1])
-        raise CommandError(f"{' '.join(argv)}: exit {done.returncode}: {cause}")
-    return done.stdout
+        raise CommandError(f"{' '.join(argv)}: exit {child.returncode}: {cause}")
+    return output
 
 
 class Output:

@@ -54,6 +54,24 @@ def test_a_ban_by_hand_is_refused_where_it_would_lock_its_author_out(
         assert "127.0.0.1/32 is" in host.run("ban", "127.0.0.1", status=1)
 
 
+def test_what_was_forgiven_stays_forgiven_over_a_reload_and_a_restart(host: Host) -> None:
+    """Whoever has logged in mistypes twice; that somebody else's failure there comes to a ban by it must not be."""
+    with daemon(host.config):
+        accept(host, "alice", EVIL)
+        attack(host, EVIL, 2, user="alice")
+        until(lambda: host.read() == 3)
+        host.run("reload")
+        attack(host, EVIL, 1, user="root")
+        until(lambda: host.read() == 4)
+        assert banned(host) == []
+    with daemon(host.config):
+        attack(host, EVIL, 1, user="root")
+        until(lambda: host.read() == 5)
+        assert banned(host) == []
+        attack(host, EVIL, 1, user="root")
+        until(lambda: banned(host) == [f"{EVIL}/32"])
+
+
 def test_why_tells_every_line_the_policy_and_the_timeline(host: Host) -> None:
     with daemon(host.config):
         attack(host, EVIL, 3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,22 @@ def test_or_by_the_last_line_or_by_its_silence() -> None:
         run(python("import sys; sys.stderr.write('first\\nsecond\\n'); sys.exit(1)"))
     with pytest.raises(CommandError, match=r"false: exit 1: no message$"):
         run(["false"])
+
+
+def test_what_a_command_has_started_ends_with_it_where_it_takes_too_long(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    with pytest.raises(CommandError, match="no answer"):
+        run(["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"], timeout=0.5)
+    state = Path(f"/proc/{pid.read_text().strip()}/stat")
+    deadline = time.monotonic() + 10
+    while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline
+
+
+def test_a_command_that_has_ended_has_not_failed_for_what_it_left_behind() -> None:
+    run(["sh", "-c", "sleep 2 & exit 0"], timeout=0.2)
+    with pytest.raises(CommandError, match="exit 3"):
+        run(["sh", "-c", "sleep 2 & exit 3"], timeout=0.2)
 
 
 def test_a_program_that_is_not_there_or_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -349,6 +349,16 @@ def test_too_many_neighbours_are_banned_as_one_prefix() -> None:
     assert strike(subject, 99, NOW + 9, "203.0.113.200") == []
 
 
+def test_who_came_last_into_an_aggregate_is_free_when_it_ends_and_banned_when_he_comes_again() -> None:
+    """His own ban is nowhere but in the aggregate, however long it would have been."""
+    subject = tracker(Policy(3, 600, 86_400), aggregation=CROWD)
+    for n in range(1, 5):
+        one_ban(subject, NOW + n, f"203.0.113.{n}")
+    later = NOW + 2 * 7200
+    assert one_ban(subject, later, "203.0.113.4").prefix == "203.0.113.4/32"
+    assert strike(subject, 99, later, "203.0.113.3") == [], "banned by himself, for a day"
+
+
 def test_aggregation_is_off_by_default() -> None:
     subject = tracker()
     assert all(one_ban(subject, address=f"203.0.113.{n}").prefix.endswith("/32") for n in range(1, 100))

@@ -48,8 +48,11 @@ def send(kernel: socket.socket, kind: int, flags: int, family: int, attributes: 
 
 
 def acknowledged(kernel: socket.socket) -> int:
-    """The answer to a request with ACK: 0, or an errno."""
-    status: int = _STATUS.unpack_from(kernel.recv(1 << 16), MESSAGE.size)[0]
+    """The answer to a request with ACK: 0, or an errno. Raises OSError where what comes is none."""
+    data = kernel.recv(1 << 16)
+    if len(data) < MESSAGE.size + _STATUS.size or _START.unpack_from(data)[1] != _ERROR:
+        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+    status: int = _STATUS.unpack_from(data, MESSAGE.size)[0]
     return -status
 
 

@@ -193,7 +193,8 @@ def _is_open(member: Member, reading: Reading | None) -> bool:
 
 def _find(chain: list[Member], known: Place | Reading) -> Reading | Place | None:
     """The one with the inode is asked first, see `_position`, then the newest."""
-    for member in sorted(chain[::-1], key=lambda member: not known.same_inode(member.device, member.inode)):
+    newest_first = list(reversed(chain))
+    for member in sorted(newest_first, key=lambda member: not known.same_inode(member.device, member.inode)):
         try:
             log = open_if_there(member.path)
         except OSError:

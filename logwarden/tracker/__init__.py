@@ -118,6 +118,18 @@ class Tracker:
         self._known = known
         self._leap = (0.0, 0.0)  # when the clock leapt forward, by itself as it stood before, and how far
 
+    def counts(self, verdict: Verdict, now: float) -> bool:
+        """Whether this line counts: as `counts` says, and nobody's who logged in lately as the user that it names."""
+        accused = _accused(verdict) if counts(verdict) else None
+        return accused is not None and not self._lately(accused[1], verdict, now)
+
+    def _lately(self, address: str, verdict: Verdict, now: float) -> str | None:
+        """Why it is forgiven as one's who has logged in as the same user."""
+        try:
+            return self._known.as_same_user(parse(address), verdict.event.message, now) if self._known else None
+        except ValueError:
+            return None
+
     # --- a hit ----------------------------------------------------------------------------------------------
 
     def record(self, verdict: Verdict, now: float, ahead: str | None = None) -> Ban | Spared | None:
@@ -143,7 +155,7 @@ class Tracker:
         time = now if verdict.event.time is None else min(self._as_of_now(verdict.event.time, policy), now)
         if is_over(time, policy.window, now) or (ahead and not _is_known_again(verdict, policy, now)):
             return None
-        if self._known and (lately := self._known.as_same_user(address, verdict.event.message, now)):
+        if lately := self._lately(text, verdict, now):
             return self._spare(text, Spared(str(host_prefix(address)), rule.file, lately), policy, now)
         windows = self._ahead.setdefault(ahead, Windows(AHEAD)) if ahead else self._windows
         return self._count(windows, address, self._place(rule.file, verdict.event.host), rule, policy, time, now)
@@ -210,6 +222,9 @@ class Tracker:
             return ban
         why = f"{crowd[1]} prefixes in it banned within {rule.window:g} s, the last by {ban.why}"
         aggregate = Ban(str(crowd[0]), ban.since, ban.since + rule.ban, ban.attack, why, ban.hits)
+        self._bans.drop(
+            prefix(ban.prefix)
+        )  # it is in the aggregate for as long as that lasts, and by itself in nothing
         self.note_ban(aggregate)
         return aggregate
 
