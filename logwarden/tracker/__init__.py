@@ -222,9 +222,8 @@ class Tracker:
             return ban
         why = f"{crowd[1]} prefixes in it banned within {rule.window:g} s, the last by {ban.why}"
         aggregate = Ban(str(crowd[0]), ban.since, ban.since + rule.ban, ban.attack, why, ban.hits)
-        self._bans.drop(
-            prefix(ban.prefix)
-        )  # it is in the aggregate for as long as that lasts, and by itself in nothing
+        self._bans.drop(prefix(ban.prefix))  # only the aggregate is in force, and only as long as it lasts
+        self._history.lift(ban.prefix, aggregate.until)
         self.note_ban(aggregate)
         return aggregate
 
