@@ -21,6 +21,7 @@ from .reading import Reading
 from .rotation import Member, Stamp, members, status
 
 _TICK = 0.02  # seconds that a file's time may be behind the clock: the kernel's own stands still between two ticks
+_SAME_TIME = 1_000_000_000  # ns within which a compressed file's time is the original's: some tools keep whole seconds
 Answer = TypeVar("Answer")
 _LOOKS = 20  # a rotation with compression takes this many only where it is one of hundreds
 
@@ -192,9 +193,7 @@ def _is_open(member: Member, reading: Reading | None) -> bool:
 
 
 def _find(chain: list[Member], known: Place | Reading) -> Reading | Place | None:
-    """The one with the inode is asked first, see `_position`, then the newest."""
-    newest_first = list(reversed(chain))
-    for member in sorted(newest_first, key=lambda member: not known.same_inode(member.device, member.inode)):
+    for member in (chain[index] for index in _likeliest_first(chain, known)):
         try:
             log = open_if_there(member.path)
         except OSError:
@@ -214,28 +213,39 @@ def _find(chain: list[Member], known: Place | Reading) -> Reading | Place | None
 def _position(chain: list[Member], place: Place, *, held: bool) -> int | None:
     """Which of the chain is the file of `place`.
 
-    Of compressed files the beginning tells, and only where that leaves a choice what comes before the place: to see
-    that, all of it must be decompressed. The one with the inode is asked first: in a chain of hundreds it is most
-    often the one, and to open all that are newer each time would take their number squared.
+    Of compressed files the beginning tells, together with inode or time, which compression keeps. Only where that
+    leaves a choice it is what comes before the place: to see that, all of it must be decompressed.
     """
     alike = [index for index, member in enumerate(chain) if place.same_inode(member.device, member.inode)]
     if alike and (held or not place.offset):
         return alike[-1]
     likely: list[int] = []
-    for index in (*alike, *reversed(range(len(chain)))):
+    for index in _likeliest_first(chain, place):
         with _opened(chain[index].path) as log:
             if log is None or not place.begins(log):
                 continue
             if not log.packed:
                 if place.fits(log):
                     return index
-            elif index in alike:
+            elif index in alike or abs(chain[index].modified - place.modified) < _SAME_TIME:
                 return index
             else:
                 likely.append(index)
     if len(likely) > 1:
         likely = [index for index in likely if _fits(chain[index], place)]
     return likely[0] if likely else None
+
+
+def _likeliest_first(chain: list[Member], known: Place | Reading) -> list[int]:
+    """The order in which to look for a file: the one with its inode, then by how near to its last modification others
+    were modified. It is one of the first as a rule; to open all that are newer, for each file of a chain of hundreds,
+    would take their number squared."""
+
+    def unlike(index: int) -> tuple[bool, int, int]:
+        member = chain[index]
+        return not known.same_inode(member.device, member.inode), abs(member.modified - known.modified), -index
+
+    return sorted(range(len(chain)), key=unlike)
 
 
 def _fits(member: Member, place: Place) -> bool:

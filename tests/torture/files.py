@@ -38,7 +38,7 @@ MODES = {
 }
 """What logrotate is told of each log. `trace` holds events of several lines; what `twin` holds, journald too."""
 HOST = socket.gethostname()
-KEPT = 100
+KEPT = 200
 """Rotated files that are kept: more than come while the daemon is dead, or comes to nothing on a busy machine.
 And no more: logrotate renames each of them each time, and thrice a second that is what keeps a machine busy."""
 
