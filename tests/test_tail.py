@@ -975,3 +975,24 @@ def test_what_is_written_between_the_start_and_the_first_look_is_read(log: Path)
     reader = Reader(log, beginning=False)
     append(log, "after it")
     assert reader.poll() == [b"after it"]
+
+
+@pytest.mark.parametrize("name", ["app.log.bak", "app.log.old", "app.log.20261124"])
+@pytest.mark.parametrize("down", [False, True])
+def test_a_copy_made_by_hand_of_what_was_read_is_not_read(log: Path, name: str, down: bool) -> None:
+    append(log, "one", "two")
+    reader = Reader(log)
+    reader.poll()
+    copy = log.with_name(name)
+    shutil.copyfile(log, copy)
+    later = log.stat().st_mtime_ns + 1_000_000
+    os.utime(copy, ns=(later, later))
+    if not down:
+        reader.poll()
+    rotate(log)
+    append(log, "three")
+    if down:
+        reader.restart()
+    reader.poll()
+    assert reader.lines == [b"one", b"two", b"three"]
+    assert not reader.gaps

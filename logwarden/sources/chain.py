@@ -18,7 +18,7 @@ from .lines import Skip
 from .logfile import HEAD, LogFile, open_log
 from .place import Place
 from .reading import Reading
-from .rotation import Member, Stamp, members, status
+from .rotation import Member, Stamp, is_packed, members, status
 
 _TICK = 0.02  # seconds that a file's time may be behind the clock: the kernel's own stands still between two ticks
 _SAME_TIME = 1_000_000_000  # ns within which a compressed file's time is the original's: some tools keep whole seconds
@@ -211,10 +211,21 @@ def _find(chain: list[Member], known: Place | Reading) -> Reading | Place | None
 
 
 def _position(chain: list[Member], place: Place, *, held: bool) -> int | None:
+    """Which of the chain is the file of `place`, or the last copy of it that someone has made by hand, and not
+    compressed: many compressed logs are of one size, and to open them all is what this is not to do."""
+    found = _located(chain, place, held=held)
+    if found is None:
+        return None
+    size, later = chain[found].size, range(found + 1, len(chain))
+    copies = (index for index in later if chain[index].size == size and not is_packed(chain[index].path))
+    return max((index for index in copies if _fits(chain[index], place)), default=found)
+
+
+def _located(chain: list[Member], place: Place, *, held: bool) -> int | None:
     """Which of the chain is the file of `place`.
 
-    Of compressed files the beginning tells, together with inode or time, which compression keeps. Only where that
-    leaves a choice it is what comes before the place: to see that, all of it must be decompressed.
+    Of compressed files the beginning tells, together with the time, which compression keeps. Only where that leaves a
+    choice it is what comes before the place: to see that, all of it must be decompressed.
     """
     alike = [index for index, member in enumerate(chain) if place.same_inode(member.device, member.inode)]
     if alike and (held or not place.offset):
@@ -227,7 +238,7 @@ def _position(chain: list[Member], place: Place, *, held: bool) -> int | None:
             if not log.packed:
                 if place.fits(log):
                     return index
-            elif index in alike or abs(chain[index].modified - place.modified) < _SAME_TIME:
+            elif abs(chain[index].modified - place.modified) < _SAME_TIME:
                 return index
             else:
                 likely.append(index)
