@@ -996,3 +996,23 @@ def test_a_copy_made_by_hand_of_what_was_read_is_not_read(log: Path, name: str, 
     reader.poll()
     assert reader.lines == [b"one", b"two", b"three"]
     assert not reader.gaps
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_new_file_that_begins_as_the_old_one_did_is_not_taken_for_it(log: Path, down: bool) -> None:
+    """All that was read is a header, which each of them has; the inode tells them apart."""
+    append(log, "#Fields: date time ip")
+    reader = Reader(log)
+    reader.poll()
+    if not down:
+        reader.now += DOZE + 10
+        os.utime(log, (reader.now - DOZE - 5,) * 2)
+        reader.poll()
+    append(log, "one", "two")
+    rotate(log)
+    append(log, "#Fields: date time ip", "three")
+    if down:
+        reader.restart()
+    reader.now += 1
+    reader.poll()
+    assert reader.lines == [b"#Fields: date time ip", b"one", b"two", b"#Fields: date time ip", b"three"]

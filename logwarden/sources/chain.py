@@ -57,12 +57,16 @@ class Chain:
         return self._settled(lambda chain: _find(chain, known))
 
     def find_inode(self, known: Place | Reading) -> Reading | None:
-        """The rotated file of which nothing was read yet: only its inode tells."""
+        """The rotated file with its inode, open where what was read ends; where nothing was, only the inode tells."""
 
         def look(chain: list[Member]) -> Reading | None:
-            paths = [member.path for member in chain if known.same_inode(member.device, member.inode)]
-            log = open_if_there(paths[0]) if paths else None
-            return Reading(log) if log else None
+            for member in chain:
+                log = open_if_there(member.path) if known.same_inode(member.device, member.inode) else None
+                if log is not None and (not known.offset or known.fits(log)):
+                    return Reading(log, known.offset, Skip(known.skip))
+                if log is not None:
+                    log.close()
+            return None
 
         return self._settled(look)
 

@@ -132,7 +132,17 @@ class Walk:
         """Stand where `known` says: in the file at the path, or the rotated one, that holds what was read."""
         live = self.chain.live()
         if live is not None and (known.fits(live) if known.offset else known.same_inode(live.device, live.inode)):
-            self.here.at = Reading(live, known.offset, Skip(known.skip))
+            # A new file may begin as the old one did, with a header: the inode tells whether it is the same.
+            same = known.same_inode(live.device, live.inode)
+            try:
+                self.here.at = None if same else self.chain.find_inode(known)
+            except OSError:
+                live.close()
+                raise
+            if self.here.at is None:
+                self.here.at = Reading(live, known.offset, Skip(known.skip))
+            else:
+                live.close()
             return
         try:
             found = self.chain.find(known) if known.offset else self.chain.find_inode(known)
