@@ -57,8 +57,7 @@ class Judged:
     @property
     def hits(self) -> Iterator[tuple[Verdict, bool]]:
         """The attack lines, and whether they count."""
-        attacks = (verdict for verdict in self.classified.verdicts if verdict.outcome is Outcome.ATTACK)
-        return zip(attacks, self.counted, strict=True)
+        return zip(_attacks(self.classified), self.counted, strict=True)
 
     @property
     def weight(self) -> int:
@@ -230,8 +229,7 @@ class Pipeline:
             classified, sightings = self.echoes.sift(batch.source, classified)
         if self.logins:
             self.logins.hear(batch, now)
-        attacks = (verdict for verdict in classified.verdicts if verdict.outcome is Outcome.ATTACK)
-        counted = tuple(self.tracker.counts(verdict, now) for verdict in attacks)
+        counted = tuple(self.tracker.counts(verdict, now) for verdict in _attacks(classified))
         bans, notices = self._decide(classified, now)
         notices = (*batch.notices, *classified.notices, *notices)
         read = self._look_closer(batch, classified, now)
@@ -265,11 +263,14 @@ class Pipeline:
     def _decide(
         self, classified: Classified, now: float, ahead: str | None = None
     ) -> tuple[tuple[Ban, ...], tuple[Notice, ...]]:
-        attacks = (verdict for verdict in classified.verdicts if verdict.outcome is Outcome.ATTACK)
-        decisions = [self.tracker.record(verdict, now, ahead) for verdict in attacks]
+        decisions = [self.tracker.record(verdict, now, ahead) for verdict in _attacks(classified)]
         bans = tuple(each for each in decisions if isinstance(each, Ban))
         spared = (each for each in decisions if isinstance(each, Spared))
         return bans, tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
+
+
+def _attacks(classified: Classified) -> Iterator[Verdict]:
+    return (verdict for verdict in classified.verdicts if verdict.outcome is Outcome.ATTACK)
 
 
 def _suspensions(notices: Iterable[Notice]) -> Iterator[Refusal]:
@@ -283,8 +284,7 @@ def _suspensions(notices: Iterable[Notice]) -> Iterator[Refusal]:
 def _write(tx: Transaction, period: int, judged: Judged, now: float) -> None:
     if judged.read or judged.classified.counts:
         tx.count(period, judged.source, judged.read, judged.classified, now)
-    verdicts = judged.classified.verdicts
-    tx.add_entries(period, (verdict for verdict in verdicts if verdict.reported), now)
+    tx.add_entries(period, (verdict for verdict in judged.classified.verdicts if verdict.reported), now)
     tx.add_attacks(judged.hits, now)
     for ban in judged.bans:
         tx.add_ban(period, ban)

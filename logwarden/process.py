@@ -40,19 +40,26 @@ def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT) ->
     with child:
         try:
             output, errors = child.communicate(stdin, timeout)
-        except BaseException as error:
+        except subprocess.TimeoutExpired as error:
+            if child.poll() is None:
+                _kill(child)
+                raise CommandError(f"{argv[0]}: no answer within {timeout:g} s") from error
             output = errors = b""
-            if not isinstance(error, subprocess.TimeoutExpired) or child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)  # its own group: it is the leader of a session
-                child.wait()
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise CommandError(f"{argv[0]}: no answer within {timeout:g} s") from error
-                raise
+        except BaseException:
+            _kill(child)
+            raise
     if child.returncode != 0:
         said = errors.decode("utf-8", "backslashreplace").strip().splitlines() or ["no message"]
         cause = next((line for line in said if "error" in line.lower()), said[-1])
         raise CommandError(f"{' '.join(argv)}: exit {child.returncode}: {cause}")
     return output
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End it with all that it has started: it is the leader of a session, and so of a group of its own."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 class Output:
