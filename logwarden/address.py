@@ -11,7 +11,7 @@ import functools
 import socket
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 Address = IPv4Address | IPv6Address
 Prefix = IPv4Network | IPv6Network
@@ -124,9 +124,9 @@ class Ranges:
             kept = self._members[network.version]
             if not (kept and kept[-1][0].overlaps(network)):
                 kept.append((network, label))
-        self._starts = {
-            version: [int(network.network_address) for network, _ in kept] for version, kept in self._members.items()
-        }
+        each = {version: self.members(version) for version in self._members}
+        self._starts = {version: [int(one.network_address) for one in kept] for version, kept in each.items()}
+        self._ends = {version: [int(one.broadcast_address) for one in kept] for version, kept in each.items()}
 
     def members(self, version: int) -> list[Prefix]:
         """The prefixes of one family, in order."""
@@ -134,11 +134,16 @@ class Ranges:
 
     def overlapping(self, network: Prefix) -> tuple[Prefix, str] | None:
         """Return a member, with its label, that covers `network` or part of it."""
-        at = bisect_right(self._starts[network.version], int(network.broadcast_address)) - 1
-        if at < 0:
-            return None
-        found = self._members[network.version][at]
-        return found if found[0].broadcast_address >= network.network_address else None  # type: ignore[operator] # one family
+        at = self._find(network.version, int(network.network_address), int(network.broadcast_address))
+        return None if at is None else self._members[network.version][at]
+
+    def holds(self, version: int, number: int) -> bool:
+        """Whether a member holds the address of this family that is this number."""
+        return self._find(version, number, number) is not None
+
+    def _find(self, version: int, first: int, last: int) -> int | None:
+        at = bisect_right(self._starts[version], last) - 1
+        return at if at >= 0 and self._ends[version][at] >= first else None
 
     def covers(self, network: Prefix) -> bool:
         """Whether one member holds all of `network`."""
@@ -189,7 +194,7 @@ class Guard:
         self._widest = {4: widest_ipv4, 6: widest_ipv6}
         closed = [each for each in _SPECIAL.members(4) if not self._permitted(each)]
         closed += [*self._own.members(4), *self._allowlist.members(4)]
-        self._closed_to_hosts = _spans(closed)
+        self._closed_to_hosts = Ranges(dict.fromkeys(closed, ""))
 
     def refusal(self, network: Prefix) -> str | None:
         """Return why `network` must not be banned, for a person to read, or None where it may."""
@@ -204,26 +209,18 @@ class Guard:
     def refused_of(self, prefixes: Iterable[str]) -> list[str]:
         """Those of `prefixes`, spelt as `str` spells them, that must not be banned: as `refusal` says of each, in a
         tenth of the time for IPv4 addresses, of which there are 100,000 at a start."""
-        starts, ends = self._closed_to_hosts
         found = []
         for text in prefixes:
             if text.endswith("/32") and ":" not in text:
                 number = int.from_bytes(socket.inet_pton(socket.AF_INET, text[:-3]))
-                at = bisect_right(starts, number) - 1
-                if at < 0 or ends[at] < number:
+                if not self._closed_to_hosts.holds(4, number):
                     continue
-            if self.refusal(prefix(text)):
+            if self.refusal(ip_network(text)):
                 found.append(text)
         return found
 
     def _permitted(self, network: Prefix) -> bool:
         return self._permit.covers(network) or (self._permit_documentation and is_documentation(network))
-
-
-def _spans(networks: Iterable[Prefix]) -> tuple[list[int], list[int]]:
-    """Where networks of one family begin and end, as numbers; none within another."""
-    kept = list(collapse_addresses(networks))  # type: ignore[type-var] # one family
-    return [int(each.network_address) for each in kept], [int(each.broadcast_address) for each in kept]
 
 
 def _say(network: Prefix, member: Prefix, label: str) -> str:

@@ -6,7 +6,7 @@ import time
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from logwarden.address import Guard, Ranges, host_prefix, parse, prefix, source_prefix, special_purpose
@@ -193,6 +193,9 @@ def test_ten_thousand_prefixes_are_tested_in_microseconds() -> None:
     assert time.perf_counter() - start < 1.0
 
 
+@example([], {}, [], False, [IPv6Network("::ffff:8.8.8.8/128"), IPv6Network("::ffff:8.8.0.0/112")])
+@example([IPv4Network("8.8.8.0/25")], {IPv4Network("8.8.8.128/25"): "its own"}, [], False, [IPv4Network("8.8.0.0/16")])
+@example([ip_network("::/0")], {}, [ip_network("0.0.0.0/0"), ip_network("10.0.0.0/9")], True, [])
 @given(
     st.lists(PREFIXES),
     st.dictionaries(PREFIXES, st.just("its own")),
@@ -208,6 +211,6 @@ def test_of_many_prefixes_those_are_refused_that_are_refused_alone(
     asked: list[IPv4Network | IPv6Network],
 ) -> None:
     guard = Guard(allowlist, own, permit=permit, permit_documentation=documentation)
-    asked += [host_prefix(network.network_address) for network in (*asked, *allowlist, *own, *permit)]
+    asked = [*asked, *(host_prefix(network.network_address) for network in (*asked, *allowlist, *own, *permit))]
     asked += [host_prefix(network.broadcast_address) for network in (*asked, *allowlist, *own, *permit)]
     assert guard.refused_of(map(str, asked)) == [str(each) for each in asked if guard.refusal(each)]
