@@ -55,7 +55,8 @@ class Inotify:
     def remove(self, watch: int) -> None:
         """Watch a directory no more. That it is gone is as good."""
         with suppress(OSError):
-            _checked(inotify_c.inotify_rm_watch(self._fd, watch))
+            # To some versions of watchdog a watch has a type of its own, which is made of int.
+            _checked(inotify_c.inotify_rm_watch(self._fd, watch))  # type: ignore[arg-type, unused-ignore]
 
     def events(self) -> Iterator[Event]:
         """What happens, as it happens, until `stop`."""
