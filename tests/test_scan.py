@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -69,6 +70,26 @@ def test_two_processes_say_what_one_says(config: Path, tmp_path: Path, options: 
     assert said(config, str(file), "--jobs", "2", *options) == one
     if options:
         assert [json.loads(line)["n"] for line in one.splitlines()] == list(range(1, 2_001))
+
+
+@pytest.mark.parametrize(("cores", "size", "workers"), [({0, 5, 6}, 1, 3), ({5}, 1, 1), ({0, 5, 6}, 1 << 30, 1)])
+def test_a_large_file_is_for_all_cores_that_the_process_may_use(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: set[int], size: int, workers: int
+) -> None:
+    """Which in a container, or behind taskset, are fewer than the machine has."""
+    asked: list[int] = []
+
+    class Pool(module.ProcessPoolExecutor):
+        def __init__(self, workers: int, *arguments: Any, **more: Any) -> None:
+            asked.append(workers)
+            super().__init__(workers, *arguments, **more)
+
+    monkeypatch.setattr(module, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(module, "LARGE", size)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: cores)
+    said(config, str(log(tmp_path / "app.log")))
+    assert (asked or [1]) == [workers]
 
 
 def test_what_has_no_size_is_spread_too(config: Path, tmp_path: Path) -> None:

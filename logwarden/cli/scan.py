@@ -78,7 +78,10 @@ class Done(NamedTuple):
     help="The lines whose group --json names. None of them: each line is printed as it comes.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; all cores for large files if left out."
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Processes; for large files all cores that may be used if left out.",
 )
 def scan(
     files: tuple[str, ...], config_file: str, program: str | None, groups: str, jobs: int | None, *, as_json: bool
@@ -97,7 +100,7 @@ def scan(
     for file in files:
         with _open(file) as stream:
             size = _size(stream)
-            workers = jobs or (os.cpu_count() or 1 if size >= LARGE else 1)
+            workers = jobs or (len(os.sched_getaffinity(0)) if size >= LARGE else 1)
             numbers = itertools.count(1)
             with _progress(file, size) as advance:
                 for done in _judged(judge, file, stream, program, workers):
