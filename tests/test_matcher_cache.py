@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from logwarden.model import AttackRule, Batch, Dialect, IgnoreRule, Location, Ru
 
 pytestmark = pytest.mark.slow
 
+NEEDS_HYPERSCAN = pytest.mark.skipif(cache.hyperscan_version() is None, reason="logwarden was built without Hyperscan")
 NOW = 1_795_366_800.0
 
 
@@ -139,15 +141,42 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str | int, monkeyp
     assert len(child.asked) == 1
 
 
+@NEEDS_HYPERSCAN
+def test_a_cache_of_another_version_of_hyperscan_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    from logwarden.matcher import _hyperscan
+
+    library = ctypes.CDLL("libhs_runtime.so.5")
+    library.hs_version.restype = ctypes.c_char_p
+    spoken = library.hs_version().decode()
+    assert (cache.hyperscan_version(), cache.version().split(maxsplit=2)[2]) == (spoken, spoken)
+    matcher.compile(ruleset(*BASE), tmp_path)
+    (old,) = files(tmp_path)
+    assert json.dumps(cache.version()).encode() in old.read_bytes()
+    request.addfinalizer(cache.version.cache_clear)
+    child = Child()
+    with monkeypatch.context() as patch:
+        patch.setattr(_hyperscan, "VERSION", f"{spoken} and a day")
+        cache.version.cache_clear()
+        for _ in range(2):
+            assert ignored(matcher.compile(ruleset(*BASE), tmp_path, run=child), "rule 7") == "local.rules:8"
+    assert len(child.asked) == 1
+    assert old not in files(tmp_path)
+
+
+@NEEDS_HYPERSCAN
 @pytest.mark.parametrize("name", ["0", "f"])
-def test_a_database_of_another_processor_is_made_again_once(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("other", ["processor", "version"])
+def test_a_database_that_hyperscan_does_not_take_is_made_again_once(tmp_path: Path, name: str, other: str) -> None:
     matcher.compile(ruleset(*BASE), tmp_path)
     (path,) = files(tmp_path)
     path = path.rename(path.with_name(f"{name * 32}.rules"))  # before and after all that this processor's may be called
     with path.open("rb") as file:
         built = cache.load(file)
     assert built is not None
-    path.write_bytes(cache.dump(built._replace(database=b"\xff" * len(built.database))))
+    start = {"processor": b"\xff" * 64, "version": built.database[:4] + b"\xff" * 4}[other]
+    path.write_bytes(cache.dump(built._replace(database=start + built.database[len(start) :])))
     child = Child()
     for _ in range(2):
         assert ignored(matcher.compile(ruleset(*BASE), tmp_path, run=child), "rule 7") == "local.rules:8"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from forgeries import FORGED, forgeries, places
@@ -63,6 +65,13 @@ def test_no_shipped_rule_is_refused() -> None:
 def test_no_shipped_rule_is_refused_as_most_people_use_them() -> None:
     ruleset = rules.load(ignore=[str(ROOT / "ignore.d")], attack=[str(ROOT / "attack.d")])
     assert [str(refusal) for refusal in ruleset.refused] == []
+
+
+@pytest.mark.parametrize("file", ATTACK_FILES, ids=lambda file: file.stem)
+def test_each_attack_file_is_as_the_schema_has_it(file: Path) -> None:
+    """Asked of jsonschema itself, of what PyYAML itself reads."""
+    schema = json.loads((ROOT / "logwarden" / "rules" / "attack.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(file.read_text()))
 
 
 def samples_are_recognised(made: Matcher) -> None:
