@@ -59,7 +59,6 @@ def _change_firewall(daemon: Daemon, old: Config, new: Config) -> None:
         daemon.actions.stop()
         daemon.actions = daemon.pipeline.actions = daemon.make_actions(new)
     backends = [(each.bans.effective_backend, each.bans.firewall) for each in (old, new)]
-    if backends[0] != backends[1]:
-        daemon.edge(NoticeKind.FIREWALL, daemon.firewall.fini)
+    if backends[0] != backends[1]:  # what the old one has left is taken out by the round
         daemon.firewall = daemon.pipeline.firewall = watch.firewall(new)
     upkeep.reconcile(daemon, daemon.clock(), expected=True)

@@ -39,6 +39,7 @@ from .rulewatch import RuleWatch
 from .silence import Roll
 from .sources import Source
 from .state import State
+from .traces import Traces
 
 log = logging.getLogger("logwarden")
 
@@ -76,6 +77,7 @@ class Daemon:
         self._edits = self._listen(settings)
         self.watch = watch.build(settings)
         self.firewall = watch.firewall(settings)
+        self.traces = Traces(settings.state)
         self.pipeline: Pipeline  # made by `start`, once the bans are in force
         self.inbox = Inbox()
         self.courier = Courier(self.inbox.put)

@@ -15,6 +15,7 @@ from .inbox import CROWD
 from .model import Ban, Notice, NoticeKind, Outcome
 from .silence import Expected, Roll
 from .state import PENDING
+from .traces import Trace
 
 if TYPE_CHECKING:
     from .config import Config
@@ -266,7 +267,7 @@ def _recovered(daemon: Daemon, now: float) -> list[Ban]:
         return []
     try:
         daemon.firewall.init()
-        held = daemon.firewall.list(now)
+        held = {**daemon.traces.held(now), **daemon.firewall.list(now)}
     except EdgeError as error:
         daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(error), now))
         text = f"{repaired}. The kernel's bans could not be read yet: none is lifted until they are"
@@ -293,6 +294,9 @@ def reconcile(daemon: Daemon, now: float, *, expected: bool = False) -> None:
     """
     if not settle_clock(daemon):  # until state has moved with the clock, it does not know when a ban ends
         return
+
+    bans = daemon.watch.config.bans
+    daemon.edge(NoticeKind.FIREWALL, lambda: daemon.traces.settle(Trace.of(bans.effective_backend, bans.firewall)))
 
     def act() -> None:
         wanted = [*daemon.state.bans(now), *daemon.unwritten()]

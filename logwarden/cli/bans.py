@@ -9,10 +9,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import address as addresses
-from .. import config, control, duration, ssh_session, watch
+from .. import config, control, duration, ssh_session
 from ..errors import EdgeError, LogwardenError
 from .ask import put, say
 from .options import Duration, clock, config_option, console, json_option, print_json, safe, table
+from .withdraw import clear
 
 SOON = 1.0
 """Seconds that whoever pressed the tabulator key waits at most."""
@@ -193,5 +194,5 @@ def _flush_alone(settings: config.Config) -> dict[str, Any]:
                     tx.lift_ban(str(addresses.prefix(prefix)), now)
         finally:
             state.close()
-    watch.firewall(settings).fini()
+    clear(settings, settings.bans.effective_backend)
     return {"lifted": prefixes, "trouble": None}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from .. import config
-from ..firewall import BACKENDS
+from ..config import Config
+from ..traces import Trace, Traces
 from .options import config_option
 
 
@@ -19,6 +20,11 @@ def withdraw(config_file: str) -> None:
     \b
     systemctl stop logwarden && logwarden withdraw
     """
-    bans = config.load(config_file).bans
-    BACKENDS[bans.backend](bans.firewall).fini()
-    click.echo(f"No rule or set of ours is left in {bans.backend}.")
+    settings = config.load(config_file)
+    clear(settings, settings.bans.backend)
+    click.echo("No rule or set of ours is left in the kernel.")
+
+
+def clear(settings: Config, backend: str) -> None:
+    """Take out what `backend` puts into the kernel, and what former configs have put there. Raises FirewallError."""
+    Traces(settings.state).clear(Trace.of(backend, settings.bans.firewall))

@@ -44,6 +44,9 @@ class DryRun:
         """Nothing was."""
         return {}
 
+    def unhook(self) -> None:
+        """There is no rule."""
+
     def fini(self) -> None:
         """Forget all."""
         self._until.clear()

@@ -71,10 +71,14 @@ class Ipset:
         """Packets dropped, by prefix."""
         return {prefix: int(packets or 0) for prefix, _, packets, _ in self._entries()}
 
-    def fini(self) -> None:
-        """Remove the rules, then the sets."""
+    def unhook(self) -> None:
+        """Remove the rules."""
         if self._rules:
             self._rules.remove()
+
+    def fini(self) -> None:
+        """Remove the rules, then the sets."""
+        self.unhook()
         present = command(("ipset", "list", "-name")).split()
         for name in SETS.values():
             for each in {name, _growing(name)} & set(present):
@@ -118,15 +122,14 @@ class Ipset:
             command(("ipset", *self._create(name, family, self._settings.maxelem).split()))
             return [f"set {name} created"]
         count, room = _fill(name)
-        if 2 * count < room:
+        if 2 * count < room and room >= self._settings.maxelem:
             return []
         self._grow(family, count)
         return [f"set {name} enlarged"]
 
     def _clear_for_another(self, name: str) -> None:
         """Remove a set that has our name but another type: some other version's, or somebody else's."""
-        if self._rules:
-            self._rules.remove()
+        self.unhook()
         _destroy(name)
 
     def _grow(self, family: int, count: int) -> None:

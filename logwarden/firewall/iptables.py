@@ -37,9 +37,9 @@ class DropRules:
         return repaired
 
     def remove(self) -> None:
-        """Take the rules out of their chains."""
+        """Take the rules out of their chains. Where somebody has removed the chain, no rule is left in it."""
         for family in self._families():
-            if count := self._listed(family).count(self._spec(family)):
+            if count := self._listed(family, everywhere=True).count(self._spec(family)):
                 self._rewrite(family, count, insert=False)
 
     def _families(self) -> list[int]:
@@ -49,9 +49,10 @@ class DropRules:
     def _spec(self, family: int) -> str:
         return f"{self._hook.chain} -m set --match-set {self._sets[family]} src -j DROP"
 
-    def _listed(self, family: int) -> list[str]:
-        """The rules of the chain, in order, as `iptables -S` writes them but for the leading -A."""
-        argv = (_COMMANDS[family], "-w", LOCK_WAIT, "-t", self._hook.table, "-S", self._hook.chain)
+    def _listed(self, family: int, *, everywhere: bool = False) -> list[str]:
+        """The rules of the chain, or of all in its table, as `iptables -S` writes them but for the leading -A."""
+        chains = () if everywhere else (self._hook.chain,)
+        argv = (_COMMANDS[family], "-w", LOCK_WAIT, "-t", self._hook.table, "-S", *chains)
         return [line.removeprefix("-A ") for line in command(argv).splitlines() if line.startswith("-A ")]
 
     def _rewrite(self, family: int, present: int, *, insert: bool) -> None:

@@ -25,6 +25,7 @@ TABLE = "inet logwarden"
 CEILING = 365 * 86_400
 """A year: nft(8) reads no number of more than eight digits as seconds."""
 _CHAIN = "banned"
+_CHAIN_GONE = (f"flush chain {TABLE} {_CHAIN}", f"delete chain {TABLE} {_CHAIN}")
 _NFT = ("nft", "-f", "-")
 _HOOKS = {
     Hook("raw", "PREROUTING"): "type filter hook prerouting priority raw",
@@ -70,13 +71,12 @@ class Nftables:
     def init(self) -> Sequence[str]:
         """Make table, sets, chain and rules where something of them is missing or foreign."""
         found = _sets()
-        chains = [each for each in _ours("chain", "list", "chains") if each["name"] == _CHAIN]
+        chains = _banned_chains()
         self._sets = found | _ALWAYS
         if found == self._sets and self._stands(chains):
             return []
         # The chain is made anew: one on another hook cannot be changed in place.
-        removal = [f"flush chain {TABLE} {_CHAIN}", f"delete chain {TABLE} {_CHAIN}"] if chains else []
-        command(_NFT, [*removal, *self._structure()])
+        command(_NFT, [*(_CHAIN_GONE if chains else ()), *self._structure()])
         return [f"nftables table {TABLE} {'repaired' if found else 'created'}"]
 
     def apply(self, bans: Iterable[Ban], now: float) -> None:
@@ -101,6 +101,11 @@ class Nftables:
     def dropped(self) -> Mapping[str, int]:
         """Packets dropped, by prefix."""
         return {prefix: int(element.get("counter", {}).get("packets", 0)) for prefix, element in _elements()}
+
+    def unhook(self) -> None:
+        """Remove the chain, and with it the rules."""
+        if _banned_chains():
+            command(_NFT, _CHAIN_GONE)
 
     def fini(self) -> None:
         """Remove the table, and all with it."""
@@ -164,6 +169,10 @@ def _ours(kind: str, *arguments: str) -> list[dict[str, Any]]:
     listed = json.loads(command(("nft", "-j", "-t", *arguments)))["nftables"]
     found = [each[kind] for each in listed if kind in each]
     return [each for each in found if f"{each['family']} {each['table']}" == TABLE]
+
+
+def _banned_chains() -> list[dict[str, Any]]:
+    return [each for each in _ours("chain", "list", "chains") if each["name"] == _CHAIN]
 
 
 def _sets() -> set[_Set]:

@@ -46,6 +46,9 @@ class Firewall(Protocol):
     def dropped(self) -> Mapping[str, int]:
         """Return each banned prefix and the packets dropped from it, where the backend counts them."""
 
+    def unhook(self) -> None:
+        """Remove the rule that drops. The sets stay, with what is in them."""
+
     def fini(self) -> None:
         """Remove every trace: rules, then sets."""
 
@@ -70,6 +73,9 @@ class Hook:
             raise ValueError(f"{text!r} is not PREROUTING, INPUT, none, or a chain such as DOCKER-USER or mangle/CHAIN")
         table, chain = matched.groups()
         return cls(table or _TABLE_OF.get(chain, "filter"), chain)
+
+    def __str__(self) -> str:
+        return f"{self.table}/{self.chain}"
 
 
 @dataclass(frozen=True, slots=True)
