@@ -144,7 +144,9 @@ class State:
         for number in range(version, len(MIGRATIONS)):
             db.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;")
         if not db.execute("PRAGMA auto_vacuum").fetchone()[0]:  # made before files were ever made shorter
-            db.execute("VACUUM")
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            with suppress(sqlite3.OperationalError):  # a full disk: the next start tries again
+                db.execute("VACUUM")
 
     def close(self) -> None:
         """Fold the write-ahead log into the database and let go of it."""
