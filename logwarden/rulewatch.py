@@ -2,6 +2,7 @@
 
 Owns: the wait for the end of an edit: an editor writes, renames and removes within milliseconds, a copy of many files
 within tenths of a second, and a file that somebody still writes to is half a file, however long he pauses.
+Where so much happened that inotify could not tell it all, everything counts as edited.
 Never: reads a rule, or reloads (the daemon does, in a thread, and keeps what was in force).
 Fails: a directory that cannot be watched is told to `deaf`, unless it may not even be read, which is the loader's to
 say; `reload` and SIGHUP remain.
@@ -51,7 +52,7 @@ class RuleWatch:
         self._seen = _stamps(self._paths)
         self._heard = threading.Event()
         self._stopping = threading.Event()
-        self._watch = DirectoryWatch(self._hear, self._close)
+        self._watch = DirectoryWatch(self._hear, self._heard.set, self._close)
         self._thread = threading.Thread(target=self._run, name="rulewatch", daemon=True)
 
     def start(self) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from logwarden.sources import directories
 from logwarden.sources.directories import DirectoryWatch
 
+QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 Told = queue.SimpleQueue[tuple[str, bool]]
 
 
@@ -24,7 +25,7 @@ def told() -> Told:
 
 @pytest.fixture
 def watch(told: Told) -> Iterator[DirectoryWatch]:
-    watch = DirectoryWatch(lambda path, names: told.put((path, names)))
+    watch = DirectoryWatch(lambda path, names: told.put((path, names)), lambda: None)
     yield watch
     watch.stop()
 
@@ -80,7 +81,7 @@ def test_what_is_written_and_what_gets_a_name_is_told_and_who_reads_is_not(
 
 def test_that_a_writer_is_done_is_told_to_who_asks(tmp_path: Path) -> None:
     closed: queue.SimpleQueue[str] = queue.SimpleQueue()
-    watch = DirectoryWatch(lambda path, names: None, closed.put)
+    watch = DirectoryWatch(lambda path, names: None, lambda: None, closed.put)
     watch.watch([str(tmp_path)])
     (tmp_path / "a.rules").write_text("app: x\n")
     assert closed.get(timeout=5) == f"{tmp_path}/a.rules"
@@ -161,3 +162,41 @@ def test_where_there_is_no_descriptor_each_is_named_and_tried_again(
 def test_after_its_end_nothing_is_watched(tmp_path: Path, watch: DirectoryWatch) -> None:
     watch.stop()
     assert watch.watch([str(tmp_path)]) == (False, {})
+
+
+def swap_files(directory: Path) -> list[Path]:
+    """Two files that are nobody's log or rule."""
+    files = [directory / name for name in (".one.swp", ".other.swp")]
+    for file in files:
+        file.touch()
+    return files
+
+
+def overflow(watch: DirectoryWatch, files: list[Path], meanwhile: Callable[[], object]) -> None:
+    """Let more happen to two files than the kernel keeps for who does not read, and then `meanwhile`, which is lost."""
+    with watch._lock:  # the thread that listens waits for it at the first event
+        for _ in range(int(QUEUE.read_text()) // 2 + 1_000):
+            for file in files:  # two in turn: what is the same again is not kept again
+                os.utime(file)
+        meanwhile()
+
+
+def test_what_was_lost_in_a_storm_is_told_to_be_lost_and_all_is_watched_anew(tmp_path: Path) -> None:
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    watch = DirectoryWatch(lambda path, names: told.put(path), lambda: told.put("lost"))
+    places = made(tmp_path, "storm", "gone", "stays")
+
+    def make_anew() -> None:
+        os.rmdir(places[1])
+        os.mkdir(places[1])  # perhaps with the same inode
+
+    storm = swap_files(Path(places[0]))
+    watch.watch(places)
+    overflow(watch, storm, make_anew)
+    while told.get(timeout=5) != "lost":
+        pass
+    assert watch.watch(places) == (True, {})
+    for place in places:
+        Path(place, "a").touch()
+        assert told.get(timeout=5) == f"{place}/a"
+    watch.stop()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sink import DEADLINE, Sink
+from test_directories import overflow, swap_files
 
 from logwarden.model import Batch, Notice
 from logwarden.sources import Source, polling
@@ -235,6 +236,21 @@ def test_where_inotify_tells_nothing_a_sweep_finds_it(tmp_path: Path, sources: C
 
 
 @pytest.mark.slow
+def test_what_inotify_lost_in_a_storm_is_read_at_once_and_not_after_a_minute(tmp_path: Path) -> None:
+    (tmp_path / "app.log").touch()
+    storm = swap_files(tmp_path)
+    source, sink = FileSource([FileSpec(str(tmp_path / "*.log"))]), Sink()
+    source.start(sink, {})
+    sink.wait_until_begun()
+    watch = source._groups[None].poller._watch
+    assert watch is not None
+    overflow(watch, storm, lambda: append(tmp_path / "new.log", "one"))
+    sink.wait_for_lines("one")
+    append(tmp_path / "app.log", "two")
+    sink.wait_for_lines("one", "two")
+    source.stop()
+
+
 def test_a_held_back_event_is_let_go_by_the_clock(tmp_path: Path, sources: Callable[..., Sink]) -> None:
     log = tmp_path / "app.log"
     sink = sources(FileSpec(str(log), continues=r"\s"))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from test_directories import overflow, swap_files
 
 from logwarden.rulewatch import RuleWatch
 
@@ -157,3 +158,16 @@ def test_whatever_ends_an_edit_is_heard_of_at_once(
 ) -> None:
     edit(tmp_path / "ignore.d" / "server" / "a.rules")
     assert heard.acquire(timeout=5)
+
+
+def test_after_a_storm_in_which_events_were_lost_all_rules_count_as_edited_and_are_listened_to(tmp_path: Path) -> None:
+    (tmp_path / "ignore.d").mkdir()
+    storm = swap_files(tmp_path / "ignore.d")
+    heard = threading.Semaphore(0)
+    watch = RuleWatch([str(tmp_path / "ignore.d")], heard.release, quiet=0.02)
+    watch.start()
+    overflow(watch._watch, storm, (tmp_path / "ignore.d" / "server").mkdir)
+    assert heard.acquire(timeout=5)
+    write(tmp_path / "ignore.d" / "server" / "a.rules")
+    assert heard.acquire(timeout=5)
+    watch.stop()

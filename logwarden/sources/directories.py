@@ -3,8 +3,8 @@
 Owns: the thread that listens, and which directories a pattern depends on. Directories are watched, not files, so that
 what is renamed, made anew or appears later is heard of. One that does not exist yet is heard of through the nearest
 one above it that does.
-Never: reads a file. Never promises to tell all: a network file system tells nothing, a full inotify queue drops
-events. Whoever listens looks for himself once in a while.
+Never: reads a file. Never promises to tell all: a network file system tells nothing, so whoever listens looks for
+himself once in a while; the kernel's full queue drops events, and then it is told that some were lost.
 Fails: a directory that cannot be watched is named by `watch`, with the reason.
 """
 
@@ -24,6 +24,9 @@ Heard = Callable[[str, bool], None]
 
 Closed = Callable[[str], None]
 """Called in the listening thread with the path of a file that was open for writing and is not any more."""
+
+Lost = Callable[[], None]
+"""Called in the listening thread when events were dropped. Nothing is watched from then on until the next `watch`."""
 
 _NAMES = Kind.IN_MOVE | Kind.IN_CREATE | Kind.IN_DELETE | Kind.IN_DELETE_SELF | Kind.IN_MOVE_SELF | Kind.IN_IGNORED
 """What tells of names. Of who only reads, ourselves among them, nothing is asked."""
@@ -48,8 +51,9 @@ def directories(pattern: str) -> set[str]:
 class DirectoryWatch:
     """Watches a changing set of directories: the first `watch` starts the thread that listens, `stop` ends it."""
 
-    def __init__(self, heard: Heard, closed: Closed | None = None) -> None:
+    def __init__(self, heard: Heard, lost: Lost, closed: Closed | None = None) -> None:
         self._heard = heard
+        self._lost = lost
         self._closed = closed
         self._mask = _NAMES | _WRITTEN | (Kind.IN_CLOSE_WRITE if closed else 0)
         self._lock = threading.Lock()  # for all that follows
@@ -109,7 +113,19 @@ class DirectoryWatch:
 
     def _run(self, opened: Inotify) -> None:
         for event in opened.events():
-            self._tell(event)
+            if event.mask & Kind.IN_Q_OVERFLOW:
+                self._forget_all(opened)
+                self._lost()
+            else:
+                self._tell(event)
+
+    def _forget_all(self, opened: Inotify) -> None:
+        """Which of them were deleted, and perhaps made anew with the same inode, may be among what was not told."""
+        with self._lock:
+            for watch in self._paths:
+                opened.remove(watch)
+            self._paths.clear()
+            self._watches.clear()
 
     def _tell(self, event: Event) -> None:
         with self._lock:

@@ -1,8 +1,9 @@
 """Files that are read together: a thread that polls tails when inotify says so.
 
 Owns: which files there are (globs, files that appear later), and when each is polled: after an event, when a tail
-says it is due, and all of them once a minute, for file systems that tell nothing. Several tails with a backlog take
-turns, a batch at a time; where it is long, the newest lines are shown ahead of it (`ahead`).
+says it is due, and all of them once a minute, for file systems that tell nothing, and when inotify has lost events.
+Several tails with a backlog take turns, a batch at a time; where it is long, the newest lines are shown ahead of it
+(`ahead`).
 Never: reads a file itself; see `tail`.
 Fails: a directory that cannot be watched is one Notice, and its files are read once a minute.
 """
@@ -35,7 +36,6 @@ lines a second take 27% of a core, with 10 ms 24, and with 3 ms 33. A ban may ha
 _AT_ONCE = 64  # files with a backlog that take turns; more would only be more open files
 _RESCAN = 20  # times as long as a look for new files took, until the next: a directory in turmoil costs 5% of a core
 _GRACE = 0.1  # seconds that a thread gets to end that probably hangs
-_STORM = 4096  # events after which some may have been dropped: the kernel queues 16,384 (inotify(7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,6 @@ class Poller:
         self._stop = threading.Event()
         self._rescan = True
         self._written: set[str] = set()  # paths as inotify names them
-        self._events = 0
         self._by_path: dict[str, set[str]] = {}  # path as inotify names it -> path of the tail
         self._unwatched: Mapping[str, str] = {}
         self._notices: list[Notice] = []
@@ -97,7 +96,7 @@ class Poller:
     def start(self, emit: Emit, cursors: Mapping[str, str]) -> None:
         """Begin to read; see Source. Raises ConfigError for a `continues` that does not compile."""
         if self._inotify:
-            self._watch = DirectoryWatch(self._heard)
+            self._watch = DirectoryWatch(self._heard, self._lost)
         if not self._apart:
             self._find_files(cursors)
         self._next_sweep = time.monotonic() + self._sweep
@@ -140,13 +139,18 @@ class Poller:
         """Note what inotify tells of: a log, or a rotated part of one that someone still writes to."""
         directory, name = os.path.split(path)
         with self._changed:
-            self._events += 1
             self._rescan |= names
             if path not in self._by_path:
                 self._written.update(os.path.join(directory, stem) for stem, _ in bases(name))
             elif path in self._written:
                 return
             self._written.add(path)
+            self._changed.notify()
+
+    def _lost(self) -> None:
+        """Look at all of them now."""
+        with self._changed:
+            self._next_sweep = 0.0
             self._changed.notify()
 
     # --- the source's thread --------------------------------------------------------------------------------
@@ -234,7 +238,7 @@ class Poller:
         """Seconds until there is something to do though nothing is heard of; 0 where there is now."""
         until = [self._next_sweep] + [self._next_rescan] * self._rescan
         waits = [when - time.monotonic() for when in until] + [when - self._clock() for when in self._due.values()]
-        return 0.0 if self._events > _STORM else max(0.0, min(waits))
+        return max(0.0, min(waits))
 
     def _note_due(self, path: str) -> None:
         """Remember when the tail that was just polled wants to be polled again."""
@@ -246,10 +250,10 @@ class Poller:
         """The tails to poll now, without those that are `busy`; what is heard of these stays heard of."""
         now, time_is = time.monotonic(), self._clock()
         with self._changed:
-            sweep = now >= self._next_sweep or self._events > _STORM
+            sweep = now >= self._next_sweep
             rescan = sweep or (self._rescan and now >= self._next_rescan)
             if sweep:
-                self._events, self._next_sweep = 0, now + self._sweep
+                self._next_sweep = now + self._sweep
             if rescan:
                 self._rescan = False
             heard = {path: self._by_path.get(path, set()) for path in self._written}
