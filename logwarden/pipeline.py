@@ -252,13 +252,16 @@ class Pipeline:
 
     def _look_closer(self, batch: Batch, classified: Classified, now: float) -> int:
         """Hear who speaks, and count the lines again: of every batch, or of some while a backlog is read."""
-        if not self._looked <= now < self._looked + CLOSER:
+        if not batch.block:
+            return 0
+        closely = not self._looked <= now < self._looked + CLOSER
+        if closely:
             self._looked = now
-            self.roll.hear(batch.source, speakers(batch, classified.verdicts, self.roll.wanted, now), now)
-            return batch.block.count(b"\n")
-        if self.roll.wanted:
-            self.roll.hear(batch.source, found(batch, self.roll.wanted, now), now)
-        return batch.count
+            heard = speakers(batch, classified.verdicts, self.roll.wanted, now)
+        else:
+            heard = found(batch, self.roll.wanted, now)
+        self.roll.hear(batch.source, heard, now)
+        return batch.block.count(b"\n") if closely else batch.count
 
     def _decide(
         self, classified: Classified, now: float, ahead: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,19 @@ import pytest
 from small import NOW, Small
 from small_disk import PageLimit
 
-from logwarden import answers, upkeep
+from logwarden import answers, config, upkeep
 from logwarden.echo import Echoes
+from logwarden.errors import StateError
 from logwarden.inbox import SLOTS
 from logwarden.model import Notice, NoticeKind, Outcome
+from logwarden.period import SHAPES
 from logwarden.pipeline import RETRY
+from logwarden.state import Transaction
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
 
 HOUR, DAY = 3_600.0, 86_400.0
+EXPECTING = "files: [{path: /none/*.log, expect: {every: 1h}}]"
 
 
 @pytest.fixture
@@ -31,6 +36,11 @@ def host(tmp_path: Path) -> Iterator[Small]:
 def digest(host: Small) -> str:
     """The digest's text, its lines as one."""
     return " ".join(host.preview().split())
+
+
+def silences(host: Small) -> dict[str, str]:
+    """Who is missed in the digest, and what is said of it."""
+    return dict(re.findall(r"SILENCE (\S+) +[\d:]+ (.*?)(?= SILENCE| EVERY LINE)", digest(host)))
 
 
 def test_books_that_add_up_raise_no_fault(host: Small) -> None:
@@ -140,6 +150,41 @@ def test_status_says_how_far_behind_we_are_and_what_is_not_written_down(host: Sm
     assert "full" in answer["uncommitted"]["why"]
 
 
+# --- one transaction ------------------------------------------------------------------------------------------------
+
+
+class FaultError(Exception):
+    """What happens between two things."""
+
+
+@pytest.mark.parametrize("step", ["close_period", "remember", "post", "commit"])
+def test_a_failure_while_a_period_closes_leaves_neither_its_end_nor_its_digest(
+    step: str, host: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = host.daemon.state
+    host.write("never seen before")
+    before, known = state.period(), state.recall(SHAPES)
+    disk = PageLimit(state)
+    with monkeypatch.context() as patch:
+        if step == "commit":
+            disk.fill()
+        else:
+            done = getattr(Transaction, step)
+
+            def done_and_dead(*arguments: object) -> None:
+                done(*arguments)
+                raise FaultError
+
+            patch.setattr(Transaction, step, done_and_dead)
+        with pytest.raises((FaultError, StateError)):
+            host.daemon.close_period(host.hands.wall)
+    disk.free()
+    assert (state.period(), state.recall(SHAPES), state.undelivered()) == (before, known, [])
+    host.daemon.close_period(host.hands.wall)
+    assert state.period() == (2, host.hands.wall)
+    assert len(state.undelivered()) == 1
+
+
 # --- silence --------------------------------------------------------------------------------------------------------
 
 
@@ -176,6 +221,72 @@ def test_a_rhythm_survives_a_restart_and_the_silence_is_in_the_digest(tmp_path: 
         assert "app on web1" not in digest(host)
 
 
+def say(host: Small, source: str, *messages: str) -> None:
+    """Let lines of a source come in, and the daemon do what is due."""
+    host.daemon.inbox.put_batch(replace(host.batch(*messages), source=source), lambda: False)
+    host.daemon.step()
+
+
+def test_a_source_whose_rhythm_was_learned_line_by_line_is_missed_in_the_digest_when_it_stops(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running():
+        for _ in range(24 * 9):
+            host.hands.pass_by(HOUR)
+            say(host, "file:/x", "normal 1")
+            say(host, "file:/y", "normal 1")  # at the same moment: the busy one leaves it no less heard
+        host.daemon.close_period(host.hands.wall)
+        pass_by(host, HOUR)
+        pass_by(host, 0.5 * HOUR)
+        assert silences(host) == {}
+        pass_by(host, 61)
+        assert silences(host) == {"file:/y": "has been silent for 91m; it used to be for 1h at most"}
+        say(host, "file:/y", "normal 1")
+        host.daemon.close_period(host.hands.wall)
+        pass_by(host, 61)
+        assert silences(host) == {}, "it speaks again"
+
+
+def test_a_place_that_moves_is_no_word_of_the_source(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    host.config.write_text(host.config.read_text().replace("files: []", EXPECTING))
+    with host.running():
+        say(host, "file:/none/app.log", "normal 1")
+        for _ in range(3):
+            pass_by(host, HOUR / 2)
+            say(host, "file:/none/app.log")  # rotated, and nothing is written any more
+        assert list(silences(host)) == ["file:/none/app.log"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "source"),
+    [
+        ("files: [{path: /none/app.log, expect: {every: 1h}}]", "file:/none/app.log"),
+        (EXPECTING, "file:/none/app.log"),
+        ("files: [], journal: {directories: [/none], expect: {every: 1h}}", "journal:/none"),
+    ],
+)
+def test_a_source_that_the_config_expects_is_missed_in_the_digest(sources: str, source: str, tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    host.config.write_text(host.config.read_text().replace("files: []", sources))
+    with host.running():
+        say(host, "file:/x", "normal 1")
+        say(host, source, "normal 1")
+        pass_by(host, HOUR)
+        assert silences(host) == {}
+        pass_by(host, 121)
+        assert silences(host) == {source: "has been silent for 62m; it is expected every 1h"}
+
+
+@pytest.mark.parametrize("sources", [EXPECTING, "files: []"])
+def test_a_source_that_was_expected_and_never_spoke_is_missed_too(sources: str, tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    host.config.write_text(host.config.read_text().replace("files: []", sources))
+    with host.running():
+        pass_by(host, HOUR + 61)
+        said = {"file:/none/*.log": "was expected every 1h and has not been heard of yet"}
+        assert silences(host) == (said if sources == EXPECTING else {})
+
+
 def test_nobody_is_missed_while_a_backlog_waits_to_be_read(tmp_path: Path) -> None:
     host = learned(tmp_path, "app", "heart")
     with host.running() as daemon:
@@ -200,6 +311,26 @@ def test_an_attack_file_that_never_matched_is_in_the_digest_where_its_program_sp
 
 
 # --- room -----------------------------------------------------------------------------------------------------------
+
+
+def test_raw_lines_are_kept_for_thirty_days_and_in_512_megabytes_where_the_config_says_nothing(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running() as daemon:
+        assert daemon.watch.config.retention == config.RetentionConfig(age=30 * DAY, size=512_000_000)
+        assert answers.status(daemon, {})["database"]["limit"] == 512_000_000
+        host.write("never seen before")
+        host.attack("203.0.113.9", 2)
+        daemon.close_period(host.hands.wall)
+        pass_by(host, 30 * DAY - HOUR)
+        assert len(list(daemon.state.entries(1))) == 3
+        assert len(daemon.state.attacks(0)) == 2
+        pass_by(host, HOUR + 61)
+        pass_by(host, HOUR + 61)
+        assert list(daemon.state.entries(1)) == daemon.state.attacks(0) == []
+        counts = daemon.state.tallies()["file:/x"]
+        assert (counts[Outcome.UNEXPLAINED], counts[Outcome.ATTACK]) == (1, 2)
+        assert daemon.state.read()["file:/x"] == sum(counts.values())
+        assert daemon.state.rule_totals()["sshd.yaml#failed"][0] == 2
 
 
 def test_raw_lines_go_when_they_are_old_and_counts_stay(tmp_path: Path) -> None:

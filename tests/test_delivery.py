@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import email
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -153,6 +156,32 @@ def test_attempts_back_off_to_an_hour_and_end_with_the_messages_lifetime(tmp_pat
         post.answers = {}
         send(host, "another line")
         assert len(post.taken) == 1, "what was given up is not tried again, and the next digest goes out"
+
+
+def test_status_shows_an_undeliverable_digest_and_where_it_is_on_disk(tmp_path: Path, post: Post) -> None:
+    with host_with(tmp_path, post, "lifetime: 1h") as host:
+        post.answers = {"DATA": "554 no"}
+        send(host)
+        assert "not delivered yet: " in status(host)
+        while host.daemon.state.next_delivery() is not None:
+            retry(host)
+        (lost,) = host.daemon.state.undelivered()
+        (kept,) = (tmp_path / "state" / "undeliverable").glob("*.eml")
+        shown = status(host)
+        assert f"undeliverable: {lost['subject']} ({lost['attempts']} attempts): " in shown
+        assert f"kept as {kept}" in shown
+        assert "554" in shown
+
+
+def status(host: Small) -> str:
+    """What the command prints, its lines as one."""
+    argv = [sys.executable, "-m", "logwarden", "status", "--config", str(host.config)]
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(subprocess.run, argv, capture_output=True, text=True, check=False)
+        woken = Notice(NoticeKind.STATE, "x", "wakes the daemon", host.hands.wall)
+        asking.add_done_callback(lambda _: host.daemon.inbox.put(woken))
+        host.step_until(asking.done)
+        return " ".join(asking.result().stdout.split())
 
 
 def test_a_week_is_how_long_a_message_is_tried_by_default(tmp_path: Path) -> None:

@@ -179,6 +179,25 @@ def test_whoever_is_wanted_is_heard_in_the_middle_of_a_big_batch() -> None:
     assert set(speakers(batch(lines), (), [("web1", "cron")], NOW)) == {("web1", "app")}
 
 
+def test_an_expected_program_that_was_never_heard_of_is_searched_for_on_whatever_host() -> None:
+    roll = Roll(NOW)
+    roll.expected = (Expected(DAY, program="backup"), Expected(DAY, source="file:/none"))
+    roll.call(NOW + MINUTE)
+    lines = [line("app")] * 2_000
+    lines[1_111] = line("backup", host="web7")
+    roll.hear("file:/x", speakers(batch(lines), (), roll.wanted, NOW + HOUR), NOW + HOUR)
+    assert [notice.about for notice in roll.call(NOW + DAY + 1)] == ["file:/none"]
+
+
+def test_what_the_config_expects_is_searched_for_before_all_others_that_are_late() -> None:
+    roll = Roll(NOW)
+    for time in every(HOUR, 10):
+        roll.hear("file:/x", [("web1", f"program{number}") for number in range(9)], time)
+    roll.expected = (Expected(HOUR, program="program8"),)
+    roll.call(NOW + 10 * DAY + HOUR)
+    assert roll.wanted[0] == ("web1", "program8")
+
+
 def test_lines_that_are_not_simply_ignored_are_all_heard() -> None:
     event = Event(NOW, "web1", "rare", 1, "m", "raw")
     verdict = Verdict("file:/x", event, Outcome.UNEXPLAINED)

@@ -59,7 +59,7 @@ def _end(block: bytes, at: int) -> int:
 
 def _search(block: bytes, pair: tuple[str, str]) -> list[int]:
     """Where lines end in which host and program stand as a header has them."""
-    needle = f" {pair[0]} {pair[1]}".encode("utf-8", "surrogateescape")
+    needle = f" {' '.join(filter(None, pair))}".encode("utf-8", "surrogateescape")
     ends, at = [], -1
     for _ in range(TRIES):
         at = block.find(needle, at + 1)

@@ -59,7 +59,7 @@ class Roll:
     def __init__(self, now: float) -> None:
         self.expected: Sequence[Expected] = ()
         self.wanted: list[tuple[str, str]] = []
-        """Who is late and must be heard if it speaks at all: (host, program)."""
+        """Who is late and must be heard if it speaks at all: (host, program), without a host where none is known."""
         self._since = now
         self._known: dict[Subject, Rhythm] = {}
         self._new: OrderedDict[Subject, Rhythm] = OrderedDict()
@@ -97,7 +97,9 @@ class Roll:
         for subject in [each for each, rhythm in self._known.items() if now - rhythm.last > FORGOTTEN]:
             del self._known[subject]
         late = [subject for subject, rhythm in self._known.items() if self._is_late(subject, rhythm, now)]
-        self.wanted = [(subject.host, subject.program) for subject in late if not subject.source]
+        late.sort(key=lambda subject: self._every(subject) is None)  # only the first few are searched for
+        self.wanted = [("", each.program) for each in self._unheard() if each.program]
+        self.wanted += [(subject.host, subject.program) for subject in late if not subject.source]
         notices = [*self._missed(late, now), *self._never_heard(now)]
         if len(notices) > NAMED_MOST:
             text = f"and {len(notices) - NAMED_MOST} others have fallen silent at the same time"
@@ -125,12 +127,15 @@ class Roll:
                 yield _notice(str(subject), now - rhythm.last, every, max(rhythm.longest), now)
             rhythm.named = True
 
+    def _unheard(self) -> list[Expected]:
+        return [each for each in self.expected if not any(map(each.covers, self._known))]
+
     def _never_heard(self, now: float) -> Iterator[Notice]:
-        for each in self.expected:
+        unheard = self._unheard()
+        self._named -= {each.program or each.source for each in self.expected if each not in unheard}
+        for each in unheard:
             name = each.program or each.source
-            if any(map(each.covers, self._known)):
-                self._named.discard(name)
-            elif now - self._since > each.every and name not in self._named:
+            if now - self._since > each.every and name not in self._named:
                 self._named.add(name)
                 text = f"was expected every {_length(each.every)} and has not been heard of yet"
                 yield Notice(NoticeKind.SILENCE, name, text, now)
