@@ -16,7 +16,8 @@ from typing import Any
 
 from . import header
 from .address import Address, parse
-from .model import Batch
+from .matcher import users
+from .model import AttackRule, Batch
 from .tracker.provenance import doubt
 
 ADDRESSES, USERS = 1_000, 16
@@ -78,39 +79,40 @@ class Logins:
             text = str(parse(text))
         except ValueError:
             return
-        users = self._last.pop(text, {})
-        users[user] = max(time, users.pop(user, 0.0))
-        self._last[text] = dict(list(users.items())[-USERS:])
+        there = self._last.pop(text, {})
+        there[user] = max(time, there.pop(user, 0.0))
+        self._last[text] = dict(list(there.items())[-USERS:])
         if len(self._last) > ADDRESSES:
             self._last.popitem(last=False)
         self.changed = True
 
-    def as_same_user(self, address: Address, message: str, now: float) -> str | None:
-        """Why a failed login is not counted: a user whom `message` names has logged in from this address lately."""
-        if not self._last:
-            return None
-        for user, time in self._last.get(str(address), {}).items():
-            if time > now - self.known_for and re.search(rf"(?<![\w.@-]){re.escape(user)}(?![\w@-])", message):
-                return f"{user} has logged in from {address} lately"
+    def as_same_user(self, address: Address, rule: AttackRule, message: str, now: float) -> str | None:
+        """Why a failed login is not counted: the user whom it was for has logged in from this address lately.
+
+        That is the one who stands where `rule` has its <USER>, whatever else is said in the message that it matches.
+        """
+        known = {user for user, time in self._last.get(str(address), {}).items() if time > now - self.known_for}
+        for user in known and known & users(rule, message):
+            return f"{user} has logged in from {address} lately"
         return None
 
     def dump(self, now: float) -> Any:
         """As JSON, for state."""
         self.changed = False
         fresh = {
-            text: {u: t for u, t in users.items() if t > now - self.known_for} for text, users in self._last.items()
+            text: {u: t for u, t in there.items() if t > now - self.known_for} for text, there in self._last.items()
         }
-        return {text: users for text, users in fresh.items() if users}
+        return {text: there for text, there in fresh.items() if there}
 
     def load(self, dumped: Any) -> None:
         """What was known before."""
-        for text, users in (dumped or {}).items():
-            for user, time in users.items():
+        for text, there in (dumped or {}).items():
+            for user, time in there.items():
                 self.note(user, text, time)
         self.changed = False
 
     def shift(self, by: float) -> None:
         """The clock has jumped."""
-        for users in self._last.values():
-            users.update({user: time + by for user, time in users.items()})
+        for there in self._last.values():
+            there.update({user: time + by for user, time in there.items()})
         self._heard.clear()

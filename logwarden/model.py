@@ -128,11 +128,13 @@ class Notice:
 
 class Dialect(enum.StrEnum):
     """How `ere` reads a rule's text: as GNU `grep -E` alone, or with placeholders and `\\d`, whose <USER> is one
-    word in an ignore rule and anything at all in an attack rule."""
+    word in an ignore rule and anything at all in an attack rule. USERS is an attack rule of which is asked whom it
+    names, not from where."""
 
     GREP = "grep"
     IGNORE = "ignore"
     ATTACK = "attack"
+    USERS = "users"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class Sample:
 class AttackRule:
     """A line that this matches is an attack.
 
-    `regex` matches the whole message; its placeholder <ADDR> names the source.
+    `regex` matches the whole message; its placeholder <ADDR> names the source, <USER> whom it tried to be.
     logcheck's (`programs` empty, from cracking.d and violations.d): `regex` is searched in the whole line; no address.
     """
 

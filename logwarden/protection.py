@@ -16,6 +16,7 @@ from .address import Address, Guard, Prefix
 from .allowlist import Protected, Refresher
 from .config import Config
 from .logins import Logins
+from .model import AttackRule
 from .rulewatch import RuleWatch
 from .sessions import Sessions
 from .state import State, Transaction
@@ -95,9 +96,9 @@ class Protection:
         self.allowances = {text: until + by for text, until in self.allowances.items()}
         self.logins.shift(by)
 
-    def as_same_user(self, source: Address, message: str, now: float) -> str | None:
-        """Whether a user whom `message` names has logged in from this address lately."""
-        return self.logins.as_same_user(source, message, now)
+    def as_same_user(self, source: Address, rule: AttackRule, message: str, now: float) -> str | None:
+        """Whether the user whom a message is about has logged in from this address lately."""
+        return self.logins.as_same_user(source, rule, message, now)
 
     def logged_in(self, network: Prefix, now: float) -> str | None:
         """Whether somebody who came from there is logged in."""

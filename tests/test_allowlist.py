@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,24 @@ from logwarden import sessions, ssh_session
 from logwarden.address import parse, prefix
 from logwarden.allowlist import Allowlist, Protected, Refresher
 from logwarden.logins import ADDRESSES, Logins
-from logwarden.model import Batch, Provenance
+from logwarden.matcher import users
+from logwarden.matcher.patterns import Analysis, Pattern, text_of
+from logwarden.model import AttackRule, Batch, Location, Provenance
+from logwarden.rules import attack
 from logwarden.sessions import Sessions
 
 NOW = 1_700_000_000.0
 STAMP = "2023-11-14T22:13:20+00:00 web1"
 ACCEPTED = "Accepted publickey for alice from 203.0.113.7 port 4242 ssh2: ED25519 SHA256:abc"
 FAILED = "Failed password for alice from 203.0.113.7 port 4242 ssh2"
+RULE = AttackRule(
+    Location("sshd.yaml", 1),
+    "sshd.yaml",
+    "failed",
+    ("sshd",),
+    "Failed password for (invalid user )?<USER> from <ADDR> port <PORT> ssh2",
+)
+ATTACK_D = Path(__file__).parent.parent / "attack.d"
 
 
 def batch(*lines: str, provenance: tuple[Provenance, ...] = ()) -> Batch:
@@ -108,11 +120,11 @@ def test_what_has_not_changed_is_not_told_again() -> None:
 )
 def test_who_mistypes_his_password_where_he_has_logged_in_is_known(line: str) -> None:
     logins = heard("cron[1]: nothing", line)
-    assert logins.as_same_user(parse("203.0.113.7"), FAILED, NOW) == "alice has logged in from 203.0.113.7 lately"
-    assert logins.as_same_user(parse("203.0.113.7"), FAILED.replace("alice", "bob"), NOW) is None
-    assert logins.as_same_user(parse("203.0.113.7"), FAILED.replace("alice", "alice-2"), NOW) is None
-    assert logins.as_same_user(parse("203.0.113.8"), FAILED, NOW) is None
-    assert logins.as_same_user(parse("203.0.113.7"), FAILED, NOW + 8 * 86400) is None
+    assert logins.as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW) == "alice has logged in from 203.0.113.7 lately"
+    assert logins.as_same_user(parse("203.0.113.7"), RULE, FAILED.replace("alice", "bob"), NOW) is None
+    assert logins.as_same_user(parse("203.0.113.7"), RULE, FAILED.replace("alice", "alice-2"), NOW) is None
+    assert logins.as_same_user(parse("203.0.113.8"), RULE, FAILED, NOW) is None
+    assert logins.as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW + 8 * 86400) is None
 
 
 @pytest.mark.parametrize(
@@ -126,7 +138,7 @@ def test_who_mistypes_his_password_where_he_has_logged_in_is_known(line: str) ->
     ],
 )
 def test_what_a_stranger_writes_is_no_login(line: str) -> None:
-    assert heard(line).as_same_user(parse("203.0.113.7"), FAILED, NOW) is None
+    assert heard(line).as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW) is None
 
 
 def test_a_login_that_somebody_else_wrote_into_the_journal_is_none() -> None:
@@ -135,19 +147,69 @@ def test_a_login_that_somebody_else_wrote_into_the_journal_is_none() -> None:
         Provenance(0, "ssh.service", "sshd", "syslog"),
     )
     lines = ["cron[1]: nothing", f"sshd[1]: {ACCEPTED}"]
-    assert heard(*lines, provenance=(root, nobody)).as_same_user(parse("203.0.113.7"), FAILED, NOW) is None
-    assert heard(*lines, provenance=(nobody, root)).as_same_user(parse("203.0.113.7"), FAILED, NOW)
+    assert heard(*lines, provenance=(root, nobody)).as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW) is None
+    assert heard(*lines, provenance=(nobody, root)).as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW)
 
 
 def test_logins_outlive_the_process_and_are_bounded() -> None:
     logins = heard(f"sshd[1]: {ACCEPTED}")
     again = Logins(7 * 86400)
     again.load(logins.dump(NOW))
-    assert again.as_same_user(parse("203.0.113.7"), FAILED, NOW)
+    assert again.as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW)
     for number in range(ADDRESSES):
         again.note("bob", f"198.51.{number >> 8}.{number & 255}", NOW)
-    assert again.as_same_user(parse("203.0.113.7"), FAILED, NOW) is None
+    assert again.as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW) is None
     assert Logins(0).dump(NOW) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "message", "forgiven"),
+    [
+        ("sshd", "Failed password for invalid user alice from 203.0.113.7 port 4242 ssh2", True),
+        ("sshd", "Failed password for alice's from 203.0.113.7 port 4242 ssh2", False),
+        ("sshd", "Failed password for root alice from 203.0.113.7 port 4242 ssh2", False),
+        ("sshd", "Failed password for alice from 203.0.113.7 from 203.0.113.7 port 4242 ssh2", False),
+        (
+            "nginx-probe",
+            '[error] 4711#4711: *8 open() "/var/www/html/cgi-bin/alice" failed (2: No such file or directory), client:'
+            ' 203.0.113.7, server: example.net, request: "GET /cgi-bin/alice?user=alice HTTP/1.1", host: "192.0.2.1"',
+            False,
+        ),
+        (
+            "dovecot",
+            "imap-login: Disconnected (auth failed, 3 attempts): user=<alice>, method=PLAIN, rip=203.0.113.7",
+            True,
+        ),
+        ("dovecot", "imap-login: Disconnected (auth failed, 3 attempts): user=<bob alice>, rip=203.0.113.7", False),
+        ("dovecot", "auth: sql(alice,203.0.113.7): Password mismatch (given password: x)", True),
+        ("dovecot", "auth: sql(bob,203.0.113.7): Password mismatch (given password: alice)", False),
+        (
+            "pam",
+            "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.7"
+            "  user=alice",
+            True,
+        ),
+        ("postfix", "warning: unknown[203.0.113.7]: SASL LOGIN authentication failed: alice", False),
+    ],
+)
+def test_the_same_user_is_whom_the_rule_names_and_no_word_of_the_message(
+    file: str, message: str, forgiven: bool
+) -> None:
+    """A stranger beside alice writes her name where he may write what he likes; only whom he tries to be counts."""
+    logins = heard(f"sshd[1]: {ACCEPTED}")
+    rules, refused = attack.parse((ATTACK_D / f"{file}.yaml").read_bytes(), f"{file}.yaml")
+    assert not refused
+    matching = [
+        rule for rule in rules if Pattern(rule, 0, Analysis(text_of(rule)).facts)._regex.fullmatch(message.encode())
+    ]
+    assert matching, "no rule matches: the test shows nothing"
+    said = {logins.as_same_user(parse("203.0.113.7"), rule, message, NOW) for rule in matching}
+    assert said == {"alice has logged in from 203.0.113.7 lately" if forgiven else None}
+
+
+def test_a_rule_that_takes_too_long_to_say_whom_it_names_names_nobody() -> None:
+    slow = replace(RULE, regex="(a|a)*<USER>(b|b)*(a|a)*(b|b)*c from <ADDR>")
+    assert users(slow, "a" * 5_000 + "b" * 5_000 + " from 203.0.113.7") == frozenset()
 
 
 # --- sessions -----------------------------------------------------------------------------------------------------

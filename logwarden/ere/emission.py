@@ -4,8 +4,8 @@ r"""A tree as each engine writes it. Both are compiled with their MULTILINE flag
 - 'hyperscan': no captures. `\<` and `\>` exist only where a neighbour settles what they mean; that, and
   backreferences, are UnsupportedError: such a rule goes to the other engine. What is emitted may still be more than
   Hyperscan compiles (anchors behind what may be empty, huge repetitions).
-- 'regex': bytes patterns of the `regex` package. Placeholders of an attack rule are captured as `addr`; groups
-  that a backreference names are called `g1`, `g2`, ... Everything else does not capture. Where free text stands
+- 'regex': bytes patterns of the `regex` package. Placeholders of an attack rule are captured as `addr` or `user`;
+  groups that a backreference names are called `g1`, `g2`, ... Everything else does not capture. Where free text stands
   beside it, a captured address must be a whole one, so that `.*<ADDR>` cannot take 2.0.2.1 for 192.0.2.1: there
   Hyperscan, which cannot look around, proposes a match and this engine decides.
 """
@@ -38,8 +38,8 @@ from .nodes import (
     possible,
 )
 
-Engine: TypeAlias = OneOf["hyperscan", "regex", "capture"]
-"""`capture` is for the `regex` package as well: where a rule matches, which address it names."""
+Engine: TypeAlias = OneOf["hyperscan", "regex", "capture", "users"]
+"""`capture` and `users` are for the `regex` package as well: where a rule matches, which address or whom it names."""
 
 
 class UnsupportedError(RuleError):
@@ -73,8 +73,7 @@ def emit(node: Node, engine: Engine) -> bytes:
     """The pattern of `node` for an engine. Raises UnsupportedError where that engine has no equivalent."""
     if engine != "hyperscan":
         referenced = _numbers(node, Backref)
-        writer = _Capturing if engine == "capture" else _Regex
-        return writer(referenced and referenced & _numbers(node, Group)).write(node).encode("ascii")
+        return _WRITERS[engine](referenced and referenced & _numbers(node, Group)).write(node).encode("ascii")
     if (left := possible(node)) is None:
         raise UnsupportedError("can never match")
     return _Hyperscan().write(left).encode("ascii")
@@ -187,6 +186,16 @@ class _Capturing(_Regex):
 
     def capture(self, inner: Node) -> str:
         return f"{_NOT_IN_ADDRESS}(?P<addr>{self.write(inner)}){_ADDRESS_ENDS}"
+
+
+class _Naming(_Regex):
+    """Whom a rule of Dialect.USERS names, in each place where it does."""
+
+    def capture(self, inner: Node) -> str:
+        return f"(?P<user>{self.write(inner)})"
+
+
+_WRITERS = {"regex": _Regex, "capture": _Capturing, "users": _Naming}
 
 
 class _Hyperscan(_Writer):

@@ -58,6 +58,7 @@ _RUN = {
     Dialect.GREP: re.compile(rb"[^\\\[(){.*+?^$|]+"),
     Dialect.IGNORE: re.compile(rb"[^\\\[(){.*+?^$|<]+"),
     Dialect.ATTACK: re.compile(rb"[^\\\[(){.*+?^$|<]+"),
+    Dialect.USERS: re.compile(rb"[^\\\[(){.*+?^$|<]+"),
 }
 _INTERVAL = re.compile(rb"\{([0-9]*)(,?)([0-9]*)\}")
 _LIKE_INTERVAL = re.compile(rb"\{(?:\}|((?:[0-9]|\\0)*)\\?,((?:[0-9]|\\0)*)(\\?,|\}))")
@@ -324,10 +325,10 @@ class _Parser:
 @functools.cache
 def _placeholder(name: bytes, dialect: Dialect) -> Node:
     text = placeholders.TEXT[name]
-    if dialect is Dialect.ATTACK:
+    if dialect in placeholders.CAPTURED:
         text = placeholders.FILLED_BY_A_STRANGER.get(name, text)
     node = _ungrouped(parse(text.encode()))
-    return Capture(name.decode(), node) if dialect is Dialect.ATTACK and name in placeholders.CAPTURED else node
+    return Capture(name.decode(), node) if name in placeholders.CAPTURED.get(dialect, ()) else node
 
 
 def _ungrouped(node: Node) -> Node:

@@ -1,10 +1,12 @@
 """What stands for a value in a rule: <ADDR>, <USER> and the others, each written as an ERE.
 
 Owns: the one table of placeholders. In an attack rule <USER> is what a stranger typed: anything at all, nothing
-included; in an ignore rule it is one word.
+included; in an ignore rule it is one word. <LOGIN> is a user's name in a list, as in `pam(alice,192.0.2.1)`.
 """
 
 from __future__ import annotations
+
+from ..model import Dialect
 
 _HEX = "[[:xdigit:]]{1,4}"
 _IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
@@ -18,6 +20,7 @@ TEXT = {
     b"ADDR": ADDR,
     b"HOST": "[._[:alnum:]:%-]+",
     b"USER": "[^[:space:]]+",
+    b"LOGIN": "[^,()[:space:]]+",
     b"PORT": "[0-9]{1,5}",
     b"NUM": "[0-9]+",
     b"HEX": "(0[xX])?[[:xdigit:]]+",
@@ -27,8 +30,8 @@ TEXT = {
     b"TEXT": ".*",
 }
 
-CAPTURED = {b"ADDR", b"HOST"}
-"""Those that name the source of an attack."""
+CAPTURED = {Dialect.ATTACK: {b"ADDR", b"HOST"}, Dialect.USERS: {b"USER", b"LOGIN"}}
+"""Those that name the source of an attack, and those that name whom it was on."""
 
 FILLED_BY_A_STRANGER = {b"USER": ".*"}
 """What differs in an attack rule."""

@@ -33,7 +33,7 @@ DIGEST = 16
 TIMEOUT = 0.1
 """Seconds that a rule may take for one line in the `regex` engine."""
 
-_CAPTURED = tuple(f"<{name.decode()}>" for name in ere.CAPTURED)
+_CAPTURED = tuple(f"<{name.decode()}>" for name in ere.CAPTURED[Dialect.ATTACK])
 
 Rule = IgnoreRule | AttackRule
 
@@ -108,6 +108,10 @@ class Analysis:
     def capturing(self) -> regex.Pattern[bytes]:
         """What finds the address that it names in a message which it matches. Raises RuleError."""
         return _compiled(ere.emit(self.tree, "capture"))
+
+    def naming(self) -> regex.Pattern[bytes]:
+        """What finds whom a message names that it matches: of a text of Dialect.USERS. Raises RuleError."""
+        return _compiled(ere.emit(self.tree, "users"))
 
     def regex(self) -> regex.Pattern[bytes]:
         """The rule for the `regex` package. Raises RuleError."""

@@ -56,8 +56,8 @@ class Spared:
 class Known(Protocol):
     """Who logs in from where, as far as it is known: the reason why somebody is not to be locked out, or None."""
 
-    def as_same_user(self, address: Address, message: str, now: float) -> str | None:
-        """Whether a user whom `message` names has logged in from this address lately."""
+    def as_same_user(self, address: Address, rule: AttackRule, message: str, now: float) -> str | None:
+        """Whether the user whom a message that `rule` matches is about has logged in from this address lately."""
 
     def logged_in(self, network: Prefix, now: float) -> str | None:
         """Whether somebody who came from there is logged in."""
@@ -121,12 +121,12 @@ class Tracker:
     def counts(self, verdict: Verdict, now: float) -> bool:
         """Whether this line counts: as `counts` says, and nobody's who logged in lately as the user that it names."""
         accused = _accused(verdict) if counts(verdict) else None
-        return accused is not None and not self._lately(accused[1], verdict, now)
+        return accused is not None and not self._lately(*accused, verdict, now)
 
-    def _lately(self, address: str, verdict: Verdict, now: float) -> str | None:
+    def _lately(self, rule: AttackRule, address: str, verdict: Verdict, now: float) -> str | None:
         """Why it is forgiven as one's who has logged in as the same user."""
         try:
-            return self._known.as_same_user(parse(address), verdict.event.message, now) if self._known else None
+            return self._known.as_same_user(parse(address), rule, verdict.event.message, now) if self._known else None
         except ValueError:
             return None
 
@@ -155,7 +155,7 @@ class Tracker:
         time = now if verdict.event.time is None else min(self._as_of_now(verdict.event.time, policy), now)
         if is_over(time, policy.window, now) or (ahead and not _is_known_again(verdict, policy, now)):
             return None
-        if lately := self._lately(text, verdict, now):
+        if lately := self._lately(rule, text, verdict, now):
             return self._spare(text, Spared(str(host_prefix(address)), rule.file, lately), policy, now)
         windows = self._ahead.setdefault(ahead, Windows(AHEAD)) if ahead else self._windows
         return self._count(windows, address, self._place(rule.file, verdict.event.host), rule, policy, time, now)

@@ -1,0 +1,35 @@
+"""Whom an attack was on: what the <USER> and <LOGIN> of an attack rule stand for in a line that it matches.
+
+Asked of a line where it matters, which is seldom: an address that somebody known has logged in from. A rule that names
+nobody, and one that takes too long, has no word for whatever else stands in the line.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import regex
+
+from ..errors import RuleError
+from ..model import AttackRule, Dialect
+from .patterns import TIMEOUT, Analysis, Text, text_of
+
+
+def users(rule: AttackRule, message: str) -> frozenset[str]:
+    """The users that a message which `rule` matches names."""
+    naming = _naming(text_of(rule)._replace(dialect=Dialect.USERS)) if rule.programs else None
+    try:
+        found = naming.fullmatch(message.encode(), timeout=TIMEOUT, concurrent=False) if naming else None
+    except TimeoutError:
+        return frozenset()
+    return frozenset(name.decode() for name in found.captures("user")) if found else frozenset()
+
+
+@functools.lru_cache(maxsize=256)
+def _naming(text: Text) -> regex.Pattern[bytes] | None:
+    """None where the rule names nobody."""
+    try:
+        naming = Analysis(text).naming()
+    except RuleError:
+        return None
+    return naming if "user" in naming.groupindex else None
