@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,12 +18,12 @@ from torture.journald import Journald, lacking
 from logwarden import config, watch
 from logwarden.errors import EdgeError
 from logwarden.model import MAX_LINE, Ahead, Batch, Lag, Notice, NoticeKind, Provenance
-from logwarden.sources import Source, journal_ahead, sdjournal
+from logwarden.sources import Source, journal, journal_ahead, sdjournal
 from logwarden.sources.entry import Renderer
 from logwarden.sources.journal import Journal, JournalSource
 from logwarden.sources.journal_ahead import JournalScout
 from logwarden.sources.lines import BLOCK
-from logwarden.sources.sdjournal import Selection
+from logwarden.sources.sdjournal import Reader, Selection, open_reader
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
 
@@ -247,6 +247,29 @@ def test_a_journal_that_is_far_behind_shows_its_newest_entries_before_its_backlo
     assert sink.items.index(ahead) == 1
 
 
+# --- sd_journal_process(3) says that files came or went ------------------------------------------------------------
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What sd_journal_process(3) has answered."""
+    answers: list[int] = []
+
+    def opened(where: Mapping[str, object], selection: Selection) -> Reader:
+        reader = open_reader(where, selection)
+        process = reader.process
+
+        def heard() -> int:
+            answers.append(process())
+            return answers[-1]
+
+        reader.process = heard  # type: ignore[method-assign]
+        return reader
+
+    monkeypatch.setattr(journal, "open_reader", opened)
+    return answers
+
+
 # --- a journald of our own -----------------------------------------------------------------------------------------
 
 
@@ -273,7 +296,7 @@ def numbered(journald: Journald, start: int, end: int) -> list[str]:
 
 @pytest.mark.slow
 def test_a_journal_that_is_rotated_and_vacuumed_while_it_is_read_loses_and_repeats_nothing(
-    journald: Journald, sources: Callable[..., Sink]
+    journald: Journald, sources: Callable[..., Sink], said: list[int]
 ) -> None:
     sink = sources(directories=[str(journald.directory)])
     sink.wait(lambda: sink.cursors)
@@ -286,6 +309,28 @@ def test_a_journal_that_is_rotated_and_vacuumed_while_it_is_read_loses_and_repea
         journald.vacuum()
     assert written(sink) == expected
     assert not sink.notices
+    assert sdjournal.INVALIDATE in said
+
+
+def test_what_journald_vacuumed_before_an_open_reader_came_to_it_is_a_gap(journald: Journald, said: list[int]) -> None:
+    def app(items: list[Batch | Notice]) -> list[str]:
+        return [text for text in texts(items) if "xxx" in text]
+
+    numbered(journald, 0, 10)
+    reader = Journal("journal", {"path": str(journald.directory)}, ALL, cursor=None, from_start=True)
+    before = list(reader.poll(0.0))
+    numbered(journald, 10, 20)
+    journald.rotate()
+    journald.vacuum()
+    kept = numbered(journald, 20, 30)
+    after = list(reader.poll(0.0))
+    numbered_later = numbered(journald, 30, 40)
+    after += list(reader.poll(0.0))
+    reader.close()
+    assert sdjournal.INVALIDATE in said
+    assert (len(app(before)), app(after)) == (10, kept + numbered_later)
+    (gap,) = gaps(after)
+    assert re.fullmatch(r"1\d entries between \S+ and \S+ were deleted before they were read", gap)
 
 
 @pytest.mark.slow
