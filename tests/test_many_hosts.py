@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 CONFIG = """
-global(workDirectory="{place}" preserveFQDN="on")
+global(workDirectory="{place}" preserveFQDN="on" net.enableDNS="off")
 module(load="imtcp")
 template(name="hosts" type="string" string="{place}/hosts/%HOSTNAME%.log")
 input(type="imtcp" address="127.0.0.1" port="0" listenPortFileName="{place}/port")
@@ -62,7 +62,7 @@ class Relay:
 
 
 def messages(port: int) -> list[str]:
-    """What five hosts and routers send of one moment, each in its own manner."""
+    """What hosts and routers send of one moment, each in its own manner; the last ones do not say who they are."""
     now = datetime.now(UTC)
     old = now.astimezone().strftime("%b %e %H:%M:%S")
     iso = now.isoformat(timespec="microseconds")
@@ -75,24 +75,37 @@ def messages(port: int) -> list[str]:
         f"<189>{old} 192.0.2.2 %ASA-6-302013: Built inbound TCP connection {port}",
         f"<189>{old} router1 firewall,info input: in:ether1 out:(none) {port}",
         f"<38>{old} web1 app: normal {port}",
+        f"<38>{old} sshd[47]: {attack}",
+        f"<189>48: *{old}.123: %SYS-5-CONFIG_I: Configured from console {port}",
+        f"<189>{old} %LINK-3-UPDOWN: Interface Vlan{port}, changed state to up",
+        f"<30>dnsmasq-dhcp[49]: DHCPACK(br0) 192.0.2.9 {port}",
     ]
 
 
-HOSTS = {"web1", "web2.example.com", "web3", "192.0.2.1", "192.0.2.2", "router1"}
+SENDER = "127.0.0.1"
+HOSTS = {"web1", "web2.example.com", "web3", "192.0.2.1", "192.0.2.2", "router1", SENDER}
+COUNT = len(messages(1))
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_the_host_the_program_and_the_message_come_from_the_line(template: str, tmp_path: Path) -> None:
     relay = Relay(tmp_path / "relay", template)
+    sent = messages(1)
     with relay.running():
-        relay.send(*messages(1))
-        until(lambda: len(relay.lines("all.log")) == sum(len(relay.lines(f"hosts/{name}.log")) for name in HOSTS) == 7)
+        relay.send(*sent)
+        until(lambda: len(relay.lines("all.log")) == sum(len(relay.lines(f"hosts/{name}.log")) for name in HOSTS) == COUNT)
     now = datetime.now(UTC).timestamp()
     events = [header.parse(line, None, now) for line in relay.lines("all.log")]
     assert {event.host for event in events} == HOSTS
     assert all(event.time is not None and abs(event.time - now) < 60 for event in events)
     attacks = [(event.program, event.pid, event.message) for event in events[:3]]
     assert attacks == [("sshd", pid, "Failed password for root from 203.0.113.9 port 1 ssh2") for pid in (42, 43, 44)]
+    assert [(event.host, event.program, event.pid, event.message) for event in events[7:]] == [
+        (SENDER, "sshd", 47, "Failed password for root from 203.0.113.9 port 1 ssh2"),
+        (SENDER, "48", None, f"*{sent[8].split('*')[1]}"),
+        (SENDER, "%LINK-3-UPDOWN", None, "Interface Vlan1, changed state to up"),
+        (SENDER, "dnsmasq-dhcp", 49, "DHCPACK(br0) 192.0.2.9 1"),
+    ]
     for name in HOSTS:
         (path,) = (relay.place / "hosts").glob(f"{name}.log")
         assert {header.parse(line, None, now).host for line in path.read_bytes().splitlines()} == {name}
@@ -111,14 +124,16 @@ def test_a_central_log_is_accounted_for_host_by_host_and_what_two_files_hold_cou
     host.config.write_text(config.replace(f"[{{path: {host.place}/log/*.log, from_start: true}}]", files))
     with daemon(host.config), relay.running():
         relay.send(*messages(1))
-        until(lambda: host.read() == 14)
+        until(lambda: host.read() == 2 * COUNT)
         relay.send(*messages(2))
-        until(lambda: host.read() == 28)
+        until(lambda: host.read() == 4 * COUNT)
         host.run("digest", "--now")
         told = mailbox.next().get_body(("plain",)).get_content()  # type: ignore[union-attr]
     with sqlite3.connect(f"file:{host.place}/state/state.db?mode=ro", uri=True) as db:
-        kept = db.execute("SELECT host, outcome, count(*) FROM entry GROUP BY 1, 2 ORDER BY 1").fetchall()
+        kept = db.execute("SELECT host, outcome, count(*) FROM entry GROUP BY 1, 2 ORDER BY 1, 2").fetchall()
     assert kept == [
+        (SENDER, "attack", 2),
+        (SENDER, "unexplained", 6),
         ("192.0.2.1", "unexplained", 2),
         ("192.0.2.2", "unexplained", 2),
         ("router1", "unexplained", 2 if "23" in template else 4),  # 4: naming no program, it says too little
