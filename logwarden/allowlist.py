@@ -1,7 +1,7 @@
 """Who is never banned, as far as it has to be looked up: DNS names, files, and this host's own addresses.
 
-Owns: reading an allowlist's entries, and a thread that looks everything up again every REFRESH seconds, or when told.
-Never: has a ban wait for a look-up: until a name is known for the first time it protects nobody; then what it covers is
+Owns: reading an allowlist's entries, and threads that look everything up again every REFRESH seconds, or when told.
+Never: has a ban, or what a file says, wait for a look-up: until a name is known for the first time it protects nobody; then what it covers is
 lifted. A name that cannot be looked up any more keeps the addresses it had.
 Fails: into `Protected.troubles`, a sentence for each name or file that cannot be used.
 """
@@ -124,9 +124,10 @@ def look_up(name: str) -> tuple[str, ...]:
 
 
 class Refresher:
-    """Looks up what an allowlist names, in a thread, and hands each change to `changed`.
+    """Looks up what an allowlist names, in threads, and hands each change to `changed`.
 
-    `names` is what was known before. `refresh` has it done at once; a file that was edited, say.
+    One thread reads what is at hand, files and this host; another asks the resolver, for which no file ever waits.
+    `names` is what was known before. `refresh` has both done at once; a file that was edited, say.
     """
 
     def __init__(
@@ -138,46 +139,70 @@ class Refresher:
     ) -> None:
         self._wanted, self._changed, self._look_up = wanted, changed, look_up
         self._names = dict(names)
+        self._troubles: dict[str, str] = {}  # by name
+        self._here: AtHand | None = None  # nothing is told before the first time that it was read
         self._last: Protected | None = None
-        self._told = threading.Event()
+        self._lock = threading.Lock()
+        self._told = {self.read: threading.Event(), self.resolve: threading.Event()}
         self._stopping = False
 
     def start(self) -> None:
         """Begin, with a look-up at once."""
-        threading.Thread(target=self._run, name="allowlist", daemon=True).start()
+        for round_ in self._told:
+            threading.Thread(target=self._run, args=(round_,), name="allowlist", daemon=True).start()
 
     def stop(self) -> None:
         """End; a look-up that is under way is not waited for, and not told."""
         self._stopping = True
-        self._told.set()
+        self.refresh()
 
     def refresh(self) -> None:
         """Look everything up again now."""
-        self._told.set()
+        for told in self._told.values():
+            told.set()
 
-    def _run(self) -> None:
+    def _run(self, round_: Callable[[], None]) -> None:
+        told = self._told[round_]
         while not self._stopping:
-            self._told.clear()
-            self.once()
-            self._told.wait(REFRESH)
+            told.clear()
+            round_()
+            told.wait(REFRESH)
 
-    def once(self) -> None:
-        """One round: first what is at hand, then what takes a resolver."""
+    def read(self) -> None:
+        """Read what is at hand. A name that is new there is looked up next."""
+        known = self._here.whole.names if self._here else ()
         here = AtHand.read(self._wanted)
-        self._tell(here.protected(self._names))
-        troubles = [trouble for name in here.whole.names if (trouble := self._learn(name))]
-        if here.whole.names:
-            self._tell(here.protected(self._names, troubles))
+        with self._lock:
+            self._here = here
+            self._tell(here)
+        if set(here.whole.names) - set(known):
+            self._told[self.resolve].set()
 
-    def _learn(self, name: str) -> str | None:
+    def resolve(self) -> None:
+        """Ask for each name, and tell what came of it before the next one is asked for."""
+        if (here := self._here) is None:
+            return
+        for name in here.whole.names:
+            found, trouble = self._asked(name)
+            with self._lock:
+                self._names.update(found)
+                self._troubles.pop(name, None)
+                self._troubles.update(trouble)
+                self._tell(self._here or here)
+            if self._stopping:
+                return
+
+    def _asked(self, name: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+        """What is known of a name now, and what is wrong with it."""
         try:
-            self._names[name] = self._look_up(name)
+            return {name: self._look_up(name)}, {}
         except (OSError, UnicodeError) as error:
             kept = "it keeps its last addresses" if self._names.get(name) else "it protects nobody"
-            return f"allowlist: {name}: {getattr(error, 'strerror', None) or error}; {kept}"
-        return None
+            return {}, {name: f"allowlist: {name}: {getattr(error, 'strerror', None) or error}; {kept}"}
 
-    def _tell(self, found: Protected) -> None:
+    def _tell(self, here: AtHand) -> None:
+        troubles = [self._troubles[name] for name in here.whole.names if name in self._troubles]
+        found = here.protected(self._names, troubles)
         if found != self._last and not self._stopping:
             self._last = found
             self._changed(found)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden import sessions, ssh_session
+from logwarden import allowlist, sessions, ssh_session
 from logwarden.address import parse, prefix
 from logwarden.allowlist import Allowlist, Protected, Refresher
 from logwarden.logins import ADDRESSES, Logins
@@ -24,6 +27,7 @@ from logwarden.rules import attack
 from logwarden.sessions import Sessions
 
 NOW = 1_700_000_000.0
+PATIENCE = 20.0
 STAMP = "2023-11-14T22:13:20+00:00 web1"
 ACCEPTED = "Accepted publickey for alice from 203.0.113.7 port 4242 ssh2: ED25519 SHA256:abc"
 FAILED = "Failed password for alice from 203.0.113.7 port 4242 ssh2"
@@ -86,12 +90,14 @@ def test_a_name_protects_what_it_resolves_to_and_keeps_that_when_it_does_not_res
         return answer
 
     refresher = Refresher(Allowlist(names=("home.example.org",)), told.append, {}, look_up)
-    refresher.once()
+    refresher.read()
+    refresher.resolve()
     assert prefix("192.0.2.7") in told[-1].allowed
-    refresher.once()
+    refresher.resolve()
     assert prefix("192.0.2.7") in told[-1].allowed
     assert "it keeps its last addresses" in told[-1].troubles[-1]
-    refresher.once()
+    refresher.resolve()
+    assert not told[-1].troubles
     assert set(told[-1].allowed) == {prefix("192.0.2.8")}
     assert "192.0.2.8" in told[-1].names["home.example.org"]
 
@@ -99,9 +105,49 @@ def test_a_name_protects_what_it_resolves_to_and_keeps_that_when_it_does_not_res
 def test_what_has_not_changed_is_not_told_again() -> None:
     told: list[Protected] = []
     refresher = Refresher(Allowlist.sorted(["192.0.2.1"]), told.append, {})
-    refresher.once()
-    refresher.once()
+    refresher.read()
+    refresher.read()
     assert len(told) == 1
+
+
+def test_what_a_file_says_is_known_while_a_name_is_still_being_looked_up(tmp_path: Path) -> None:
+    """A resolver that does not answer takes half a minute a name; who is added to the file is let in meanwhile."""
+    told: SimpleQueue[Protected] = SimpleQueue()
+    asked, answer = threading.Event(), threading.Event()
+
+    def look_up(_: str) -> tuple[str, ...]:
+        asked.set()
+        assert answer.wait(PATIENCE)
+        return ("192.0.2.8",)
+
+    file = tmp_path / "allow"
+    file.write_text("slow.example.org\n")
+    refresher = Refresher(Allowlist.sorted([str(file)]), told.put, {}, look_up)
+    refresher.start()
+    try:
+        assert not told.get(timeout=PATIENCE).allowed
+        assert asked.wait(PATIENCE), "a name in a file is looked up at once"
+        file.write_text("slow.example.org\n192.0.2.7\n")
+        refresher.refresh()
+        assert told.get(timeout=PATIENCE).allowed == {prefix("192.0.2.7")}
+        answer.set()
+        assert told.get(timeout=PATIENCE).allowed == {prefix("192.0.2.7"), prefix("192.0.2.8")}
+    finally:
+        answer.set()
+        refresher.stop()
+
+
+def test_names_are_looked_up_again_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowlist, "REFRESH", 0.01)
+    told: SimpleQueue[Protected] = SimpleQueue()
+    addresses = (f"192.0.2.{number}" for number in itertools.count(1))
+    refresher = Refresher(Allowlist(names=("home.example.org",)), told.put, {}, lambda _: (next(addresses),))
+    refresher.start()
+    try:
+        seen = [told.get(timeout=PATIENCE).names.get("home.example.org", ()) for _ in range(5)]
+    finally:
+        refresher.stop()
+    assert seen[-3:] == [("192.0.2.2",), ("192.0.2.3",), ("192.0.2.4",)]
 
 
 # --- logins -------------------------------------------------------------------------------------------------------
