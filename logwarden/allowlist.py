@@ -1,8 +1,8 @@
 """Who is never banned, as far as it has to be looked up: DNS names, files, and this host's own addresses.
 
 Owns: reading an allowlist's entries, and threads that look everything up again every REFRESH seconds, or when told.
-Never: has a ban, or what a file says, wait for a look-up: until a name is known for the first time it protects nobody; then what it covers is
-lifted. A name that cannot be looked up any more keeps the addresses it had.
+Never: has a ban, or what a file says, wait for a look-up: until a name is known for the first time it protects nobody;
+then what it covers is lifted. A name that cannot be looked up any more keeps the addresses it had.
 Fails: into `Protected.troubles`, a sentence for each name or file that cannot be used.
 """
 

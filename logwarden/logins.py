@@ -3,7 +3,7 @@
 Owns: the lines in which sshd and Dovecot say that somebody logged in, taken as strictly as an attack: the whole
 message, from a process that can be that program (`provenance`). What a stranger writes into a name is no such line. In
 a file, which has no provenance, whoever may write as sshd can have one user's failures forgiven at one address.
-Bounded: ADDRESSES addresses with USERS users each; the longest unheard of is forgotten first.
+Bounded: ADDRESSES addresses, or prefixes of IPv6, with USERS users each; the longest unheard of is forgotten first.
 Never: asks a clock.
 """
 
@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
+from ipaddress import IPv6Network
 from typing import Any
 
 from . import header
-from .address import Address, parse
+from .address import Address, Prefix, prefix, source_prefix
 from .matcher import users
 from .model import AttackRule, Batch
 from .tracker.provenance import doubt
@@ -37,11 +38,14 @@ _PROGRAMS = {"sshd": "sshd", "sshd-session": "sshd", "dovecot": "dovecot"}
 
 
 class Logins:
-    """Who logged in from where, and when last. `known_for`: the seconds for which that counts; 0: it never does."""
+    """Who logged in from where, and when last. `known_for`: the seconds for which that counts; 0: it never does.
 
-    def __init__(self, known_for: float) -> None:
-        self.known_for = known_for
-        self._last: OrderedDict[str, dict[str, float]] = OrderedDict()
+    Where is what one party holds: for IPv6 the prefix of `ipv6_length`, in which its addresses change by themselves.
+    """
+
+    def __init__(self, known_for: float, ipv6_length: int = 64) -> None:
+        self.known_for, self.ipv6_length = known_for, ipv6_length
+        self._last: OrderedDict[Prefix, dict[str, float]] = OrderedDict()
         self._heard: dict[bytes, float] = {}
         self.changed = False
 
@@ -74,14 +78,14 @@ class Logins:
                 self._heard[found[0]] = now
 
     def note(self, user: str, text: str, time: float) -> None:
-        """`user` has logged in from this address."""
+        """`user` has logged in from this address, or from where a former process has known him."""
         try:
-            text = str(parse(text))
+            place = self._place(prefix(text).network_address)
         except ValueError:
             return
-        there = self._last.pop(text, {})
+        there = self._last.pop(place, {})
         there[user] = max(time, there.pop(user, 0.0))
-        self._last[text] = dict(list(there.items())[-USERS:])
+        self._last[place] = dict(list(there.items())[-USERS:])
         if len(self._last) > ADDRESSES:
             self._last.popitem(last=False)
         self.changed = True
@@ -91,16 +95,40 @@ class Logins:
 
         That is the one who stands where `rule` has its <USER>, whatever else is said in the message that it matches.
         """
-        known = {user for user, time in self._last.get(str(address), {}).items() if time > now - self.known_for}
+        place = self._place(address)
+        known = self._known(place, now)
         for user in known and known & users(rule, message):
-            return f"{user} has logged in from {address} lately"
+            return _say(user, place)
         return None
+
+    def within(self, network: Prefix, now: float) -> str | None:
+        """Why a prefix of many addresses is not to be banned whole: somebody has logged in from there lately.
+
+        None for a single address: what others do from there counts against it.
+        """
+        if network.prefixlen == network.max_prefixlen:
+            return None
+        narrow = isinstance(network, IPv6Network) and network.prefixlen >= self.ipv6_length
+        inside = [self._place(network.network_address)] if narrow else list(self._last)
+        for place in inside:
+            if place.version == network.version and place.overlaps(network):
+                for user in self._known(place, now):
+                    return _say(user, place)
+        return None
+
+    def _place(self, address: Address) -> Prefix:
+        return source_prefix(address, self.ipv6_length)
+
+    def _known(self, place: Prefix, now: float) -> set[str]:
+        """Who has logged in from there lately."""
+        return {user for user, time in self._last.get(place, {}).items() if time > now - self.known_for}
 
     def dump(self, now: float) -> Any:
         """As JSON, for state."""
         self.changed = False
         fresh = {
-            text: {u: t for u, t in there.items() if t > now - self.known_for} for text, there in self._last.items()
+            str(place): {u: t for u, t in there.items() if t > now - self.known_for}
+            for place, there in self._last.items()
         }
         return {text: there for text, there in fresh.items() if there}
 
@@ -116,3 +144,7 @@ class Logins:
         for there in self._last.values():
             there.update({user: time + by for user, time in there.items()})
         self._heard.clear()
+
+
+def _say(user: str, place: Prefix) -> str:
+    return f"{user} has logged in from {str(place).removesuffix(f'/{place.max_prefixlen}')} lately"

@@ -32,13 +32,13 @@ class Protection:
         self._changed = changed
         self.allowances: dict[str, float] = {}
         self.protected = Protected()
-        self.logins = Logins(settings.bans.known_for)
+        self.logins = Logins(settings.bans.known_for, settings.bans.ipv6_prefix)
         self.sessions = Sessions()
         self._begin(settings, {})
 
     def _begin(self, settings: Config, names: Mapping[str, tuple[str, ...]]) -> None:
         wanted = settings.bans.allowlist
-        self.logins.known_for = settings.bans.known_for
+        self.logins.known_for, self.logins.ipv6_length = settings.bans.known_for, settings.bans.ipv6_prefix
         self._refresher = Refresher(wanted, self._changed, names)
         self._files = wanted.files
         self._edits: RuleWatch | None = None
@@ -101,8 +101,8 @@ class Protection:
         return self.logins.as_same_user(source, rule, message, now)
 
     def logged_in(self, network: Prefix, now: float) -> str | None:
-        """Whether somebody who came from there is logged in."""
-        return self.sessions.of(network, now)
+        """Whether somebody who came from there is logged in, or has been lately where it is more than one address."""
+        return self.sessions.of(network, now) or self.logins.within(network, now)
 
     def listed(self) -> list[dict[str, Any]]:
         """The allowances, for a person to see."""

@@ -126,7 +126,7 @@ def tracker(
     longest = max(policy.window for policy in (default, *own.values()))
     rows = state.attacks(now - 2 * longest)
     written = [Hit(row["time"], row["file"], row["address"], row["score"], row["host"]) for row in rows]
-    made.restore([*written, *hits], [*state.bans_since(now - remembered), *bans])
+    made.restore([*written, *hits], [*state.bans_since(now - remembered), *bans], now)
     return made
 
 

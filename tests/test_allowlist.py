@@ -205,6 +205,8 @@ def test_logins_outlive_the_process_and_are_bounded() -> None:
     for number in range(ADDRESSES):
         again.note("bob", f"198.51.{number >> 8}.{number & 255}", NOW)
     assert again.as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW) is None
+    again.load({"2001:db8::7": {"alice": NOW}})  # as it was written down before there were prefixes
+    assert again.within(prefix("2001:db8::/64"), NOW) == "alice has logged in from 2001:db8::/64 lately"
     assert Logins(0).dump(NOW) == {}
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden.address import Guard, prefix
+from logwarden.address import Address, Guard, Prefix, parse, prefix
+from logwarden.logins import Logins
 from logwarden.model import AttackRule, Ban, Event, Location, Outcome, Policy, Provenance, Severity, Verdict
 from logwarden.tracker import PLACES, Aggregation, Growth, Hit, Spared, Tracker, counts
 from logwarden.tracker.window import Windows
@@ -19,6 +20,7 @@ NOW = 1_700_000_000.0
 POLICY = Policy(threshold=3, window=600, ban=3600)
 GUARD = Guard(permit_documentation=True)
 ATTACKER = "203.0.113.9"
+CROWD = Aggregation(threshold=4, window=3600, ban=7200)
 
 
 def rule(file: str = "sshd.yaml", **changes: object) -> AttackRule:
@@ -335,9 +337,71 @@ def test_a_repeat_offender_over_all_files_is_banned_for_longer() -> None:
     assert made.why.endswith("a repeat offender")
 
 
-# --- neighbours ---------------------------------------------------------------------------------------------------
+# --- who logs in there ----------------------------------------------------------------------------------------------
 
-CROWD = Aggregation(threshold=4, window=3600, ban=7200)
+
+class Household:
+    """Who has logged in, and from where somebody is logged in now, as the daemon knows it."""
+
+    def __init__(self, login: str | None = None, session: str | None = None) -> None:
+        self.logins = Logins(7 * 86_400)
+        if login:
+            self.logins.note("alice", login, NOW)
+        self.session = parse(session) if session else None
+
+    def as_same_user(self, address: Address, by: AttackRule, message: str, now: float) -> str | None:
+        return self.logins.as_same_user(address, by, message, now)
+
+    def logged_in(self, network: Prefix, now: float) -> str | None:
+        there = self.session and self.session.version == network.version and self.session in network
+        return "alice is logged in" if there else self.logins.within(network, now)
+
+
+def failed(user: str, address: str) -> Verdict:
+    message = f"Failed password for {user} from {address}"
+    event = Event(NOW, "host", "sshd", 1, message, message)
+    by = AttackRule(
+        Location("sshd.yaml", 1), "sshd.yaml", "failed", ("sshd",), "Failed password for <USER> from <ADDR>"
+    )
+    return Verdict("auth.log", event, Outcome.ATTACK, attack_by=by, address=address)
+
+
+@pytest.mark.parametrize("known", [Household(login="2001:db8::7"), Household(session="2001:db8::7")])
+def test_a_prefix_from_which_somebody_logs_in_is_banned_address_by_address(known: Household) -> None:
+    subject = tracker(known=known)
+    made = [subject.record(failed("root", "2001:db8::9"), NOW) for _ in range(3)][-1]
+    assert isinstance(made, Ban)
+    assert made.prefix == "2001:db8::9/128"
+    assert [subject.record(failed("root", f"2001:db8::a{n}"), NOW) for n in range(3)] == [None] * 3
+    elsewhere = [subject.record(failed("root", f"2001:db8:1::{n}"), NOW) for n in range(3)][-1]
+    assert isinstance(elsewhere, Ban)
+    assert elsewhere.prefix == "2001:db8:1::/64"
+
+
+def test_who_is_logged_in_is_reported_and_not_banned_with_his_prefix_or_without_it() -> None:
+    subject = tracker(known=Household(session="2001:db8::7"))
+    made = [subject.record(failed("root", "2001:db8::7"), NOW) for _ in range(9)]
+    assert [each for each in made if each] == [Spared("2001:db8::7/128", "sshd.yaml", "alice is logged in")]
+
+
+def test_who_mistypes_from_another_address_of_the_prefix_he_logs_in_from_is_forgiven() -> None:
+    """An IPv6 host takes a new address each day (RFC 8981)."""
+    subject = tracker(known=Household(login="2001:db8::7"))
+    made = [subject.record(failed("alice", f"2001:db8::{n}"), NOW) for n in range(1, 10)]
+    assert {each.why for each in made if isinstance(each, Spared)} == {"alice has logged in from 2001:db8::/64 lately"}
+    assert not any(isinstance(each, Ban) for each in made)
+
+
+@pytest.mark.parametrize(
+    ("login", "crowd"), [("203.0.113.77", "203.0.113.{}"), ("2001:db8:0:77::1", "2001:db8:0:{}::1")]
+)
+def test_neighbours_are_not_banned_as_one_prefix_where_somebody_logs_in(login: str, crowd: str) -> None:
+    subject = tracker(aggregation=CROWD, known=Household(login=login))
+    bans = [one_ban(subject, NOW + n, crowd.format(n)) for n in range(1, 9)]
+    assert {prefix(ban.prefix).prefixlen for ban in bans} <= {32, 64}
+
+
+# --- neighbours ---------------------------------------------------------------------------------------------------
 
 
 def test_too_many_neighbours_are_banned_as_one_prefix() -> None:

@@ -60,7 +60,7 @@ class Known(Protocol):
         """Whether the user whom a message that `rule` matches is about has logged in from this address lately."""
 
     def logged_in(self, network: Prefix, now: float) -> str | None:
-        """Whether somebody who came from there is logged in."""
+        """Whether somebody who came from there is logged in, or has been lately where it is more than one address."""
 
 
 class Hit(NamedTuple):
@@ -175,7 +175,7 @@ class Tracker:
         time: float,
         now: float,
     ) -> Ban | Spared | None:
-        text = self._counted_as(address)
+        text = self._counted_as(address, now)
         if self._bans.covers(address, text, now) or time < self._history.spent(text):
             return None
         times = windows.push((*place, text), time, rule.score, policy.window, policy.threshold)
@@ -186,7 +186,7 @@ class Tracker:
         return self._convict(text, rule, policy, times, now)
 
     def _refusal(self, network: Prefix, now: float) -> str | None:
-        """Why it must not be banned: the guard's reason, or that somebody is logged in from there."""
+        """Why it must not be banned: the guard's reason, or that somebody logs in from there."""
         return self.guard.refusal(network) or (self._known.logged_in(network, now) if self._known else None)
 
     def _place(self, file: str, host: str | None) -> tuple[str, str]:
@@ -197,12 +197,12 @@ class Tracker:
         self._places.add(place)
         return place
 
-    def _counted_as(self, address: Address) -> str:
+    def _counted_as(self, address: Address, now: float) -> str:
         """The prefix that the source holds, or its address alone where that prefix holds somebody to protect."""
         if isinstance(address, IPv4Address):
             return f"{address}/32"
         network = source_prefix(address, self._ipv6_length)
-        return str(host_prefix(address) if self.guard.refusal(network) else network)
+        return str(host_prefix(address) if self._refusal(network, now) else network)
 
     def _convict(self, text: str, rule: AttackRule, policy: Policy, times: Times, now: float) -> Ban | None:
         length, remark = self._history.next_ban(text, policy.ban, now)
@@ -270,8 +270,8 @@ class Tracker:
 
     # --- upkeep ---------------------------------------------------------------------------------------------
 
-    def restore(self, hits: Iterable[Hit] = (), bans: Iterable[Ban] = ()) -> None:
-        """Take up where a former process stood.
+    def restore(self, hits: Iterable[Hit] = (), bans: Iterable[Ban] = (), now: float = 0.0) -> None:
+        """Take up at `now` where a former process stood.
 
         `bans`, past ones too, in the order in which they began; of `hits`, in any order, only those that counted. Hits
         from before the end of their prefix's last ban are spent.
@@ -281,7 +281,7 @@ class Tracker:
             self.note_ban(ban)
             spent[ban.prefix] = ban.until
         for hit in hits:
-            text = self._counted_as(parse(hit.address))
+            text = self._counted_as(parse(hit.address), now)
             if hit.time > spent.get(text, 0.0):
                 place = self._place(hit.file, hit.host)
                 self._windows.push((*place, text), hit.time, hit.score, RESTORED_WINDOW, RESTORED_HITS)
