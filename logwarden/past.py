@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import address, watch
 from .address import Prefix
+from .tracker import NO_RULE
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -38,7 +39,7 @@ def why(daemon: Daemon, arguments: Mapping[str, Any]) -> dict[str, Any]:
         "bans": bans,
         "policies": {
             file: {"threshold": policy.threshold, "window": policy.window, "ban": policy.ban}
-            for file in sorted(files - {"manual", "recovered"})
+            for file in sorted(files.difference(NO_RULE))
             for policy in [policies.get(file, default)]
         },
     }

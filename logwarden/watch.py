@@ -30,7 +30,7 @@ from .state import State
 from .tracker import Hit, Known, Tracker
 
 REMEMBERED = 7 * 86400.0
-"""Seconds of past bans that a new tracker hears of, so that bans go on growing over a restart."""
+"""Seconds of past bans that a new tracker hears of at least, so that bans go on growing over a restart."""
 
 SYSLOG_FILES = tuple(
     f"/var/log/{name}" for name in ("syslog", "messages", "auth.log", "secure", "mail.log", "maillog", "kern.log")
@@ -122,7 +122,9 @@ def tracker(
         ipv6_length=bans_.ipv6_prefix,
         known=known,
     )
-    remembered = max(REMEMBERED, *(policy.window for policy in [bans_.repeat] if policy), bans_.growth.ceiling)
+    shortest = min(policy.ban for policy in (default, *own.values()))
+    repeat = bans_.repeat.window if bans_.repeat else 0.0
+    remembered = max(REMEMBERED, repeat, bans_.growth.ceiling, bans_.growth.memory(shortest))
     longest = max(policy.window for policy in (default, *own.values()))
     rows = state.attacks(now - 2 * longest)
     written = [Hit(row["time"], row["file"], row["address"], row["score"], row["host"]) for row in rows]

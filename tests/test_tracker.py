@@ -444,6 +444,20 @@ def test_a_prefix_that_holds_somebody_to_protect_is_not_aggregated() -> None:
     assert all(one_ban(subject, address=f"203.0.113.{n}").prefix.endswith("/32") for n in range(1, 9))
 
 
+def test_bans_of_prefixes_by_hand_do_not_count_towards_the_cap_of_aggregates() -> None:
+    subject = tracker(aggregation=Aggregation(threshold=1, window=3600, ban=7200, cap=1))
+    for network, attack in (("192.0.2.0/25", "manual"), ("2001:db8:5::/48", "manual"), ("192.0.2.0/24", "recovered")):
+        subject.note_ban(Ban(network, NOW, NOW + 86_400, attack, ""))
+    assert one_ban(subject, address="203.0.113.1").prefix == "203.0.113.0/24"
+    assert one_ban(subject, address="198.51.100.1").prefix == "198.51.100.1/32"
+
+
+def test_an_aggregate_that_has_ended_makes_room_for_another_at_once() -> None:
+    subject = tracker(aggregation=Aggregation(threshold=1, window=3600, ban=7200, cap=1))
+    one_ban(subject, address="203.0.113.1")
+    assert one_ban(subject, NOW + 7200, address="198.51.100.1").prefix == "198.51.100.0/24"
+
+
 def test_aggregates_are_capped() -> None:
     subject = tracker(aggregation=Aggregation(threshold=1, window=3600, ban=7200, cap=1))
     first, second = one_ban(subject, address="192.0.2.1"), one_ban(subject, address="198.51.100.1")
@@ -485,6 +499,21 @@ def test_restored_hits_outside_the_window_ban_nobody() -> None:
     assert strike(subject, 2) == []
 
 
+def test_restored_hits_of_a_window_longer_than_a_day_are_all_there() -> None:
+    week = Policy(threshold=2_000, window=7 * 86_400, ban=3600)
+    subject = tracker(policies={"sshd.yaml": week})
+    subject.restore([Hit(NOW - 6 * 86_400 + n, "sshd.yaml", ATTACKER, 1, "host") for n in range(1_998)])
+    subject.restore([Hit(NOW - 60, "sshd.yaml", ATTACKER, 1, "host")])
+    assert len(strike(subject, 1)) == 1
+
+
+def test_growth_says_how_long_past_bans_matter() -> None:
+    assert Growth(factor=2, ceiling=16 * 3600, decay=10).memory(3600) == 50
+    assert Growth(factor=1, ceiling=16 * 3600, decay=10).memory(3600) == 0
+    assert Growth(factor=2, ceiling=60, decay=10).memory(3600) == 10
+    assert Growth(factor=1.001, ceiling=1e9, decay=10).memory(3600) == 650
+
+
 def test_growth_remembers_over_a_restart() -> None:
     subject = tracker(growth=Growth(factor=2))
     past = [Ban(f"{ATTACKER}/32", NOW - 9000 + n, NOW - 8000 + n, "sshd.yaml", "") for n in range(2)]
@@ -494,6 +523,27 @@ def test_growth_remembers_over_a_restart() -> None:
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
+
+
+def test_a_flood_of_single_hits_never_displaces_an_address_with_two() -> None:
+    subject = tracker(capacity=100)
+    strike(subject, 2)
+    for n in range(2_000):
+        assert subject.record(hit(f"198.51.{n >> 8}.{n & 255}"), NOW) is None
+    assert len(strike(subject, 1)) == 1
+
+
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=30, unique=True))
+def test_where_there_is_no_room_the_lightest_goes_first(counts: list[int]) -> None:
+    windows = Windows(capacity=len(counts))
+    for count in counts:
+        for _ in range(count):
+            windows.push(("file", "host", str(count)), NOW, 1, 600, 100)
+    windows.push(("file", "host", "new"), NOW, 1, 600, 100)
+    gone = [count for count in counts if not windows.forget(("file", "host", str(count)))]
+    assert len(gone) == 1
+    assert gone[0] == min(counts) or gone[0] < 2 * min(counts)
+    assert gone[0] == min(counts) or gone[0] > 7
 
 
 def test_a_flood_of_light_addresses_never_displaces_a_heavy_one() -> None:

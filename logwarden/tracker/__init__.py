@@ -25,7 +25,7 @@ from .inforce import BansInForce, Deadlines
 from .provenance import doubt
 from .window import Times, Windows, is_over
 
-__all__ = ["Aggregation", "Growth", "Hit", "Known", "Spared", "Tracker", "counts"]
+__all__ = ["NO_RULE", "Aggregation", "Growth", "Hit", "Known", "Spared", "Tracker", "counts"]
 
 CAPACITY = 100_000
 """Windows, bans and pasts kept by default."""
@@ -35,10 +35,14 @@ PLACES = 1_000
 what comes later counts together, whatever host it names."""
 
 RESTORED_WINDOW = 86_400.0
-"""Seconds that restored hits are kept until the next hit of their prefix brings its rule, and with it the policy."""
+"""Seconds that restored hits are kept until the next hit of their prefix brings its rule, and with it the policy; or as
+long as the longest window of a policy that is known."""
 
 RESTORED_HITS = 1_000
-"""Restored hits kept for one prefix until then."""
+"""Restored hits kept for one prefix until then; or as many as the highest threshold."""
+
+NO_RULE = ("manual", "recovered")
+"""What stands in the place of an attack file where no rule led to a ban."""
 
 AHEAD = 10_000
 """Windows kept of what is read ahead of one source's backlog."""
@@ -216,7 +220,7 @@ class Tracker:
     def _widened(self, ban: Ban, crowd: tuple[Prefix, int] | None) -> Ban:
         """The ban itself, or one of the prefix around it where too many are banned there."""
         rule = self._aggregation
-        if rule is None or crowd is None or self._bans.wide_count() >= rule.cap:
+        if rule is None or crowd is None or self._bans.aggregates(ban.since) >= rule.cap:
             return ban
         if self._refusal(crowd[0], ban.since):
             return ban
@@ -246,7 +250,7 @@ class Tracker:
         if _is_ipv4_host(ban.prefix) or not self._is_wide(prefix(ban.prefix)):
             self._bans.put(ban.prefix, ban.until)
         else:
-            self._bans.put_wide(prefix(ban.prefix), ban.until)
+            self._bans.put_wide(prefix(ban.prefix), ban.until, aggregate=ban.attack not in NO_RULE)
         return self._neighbours.note(ban) if self._neighbours else None
 
     def _is_wide(self, network: Prefix) -> bool:
@@ -276,6 +280,9 @@ class Tracker:
         `bans`, past ones too, in the order in which they began; of `hits`, in any order, only those that counted. Hits
         from before the end of their prefix's last ban are spent.
         """
+        known = (self._default, *self._policies.values())
+        window = max(RESTORED_WINDOW, *(policy.window for policy in known))
+        keep = max(RESTORED_HITS, *(policy.threshold for policy in known))
         spent: dict[str, float] = {}
         for ban in bans:
             self.note_ban(ban)
@@ -284,7 +291,7 @@ class Tracker:
             text = self._counted_as(parse(hit.address), now)
             if hit.time > spent.get(text, 0.0):
                 place = self._place(hit.file, hit.host)
-                self._windows.push((*place, text), hit.time, hit.score, RESTORED_WINDOW, RESTORED_HITS)
+                self._windows.push((*place, text), hit.time, hit.score, window, keep)
 
     def expire(self, now: float) -> None:
         """Forget what is over. Due each minute or so; takes time in proportion to what is remembered."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from ..address import Prefix, prefix
 from ..model import Ban, Policy
 
+MOST = 64
+"""Earlier bans that may make one longer; 2 to this power times a second is for ever."""
 SPENT = 86_400.0
 """Seconds after its end for which a ban is known at least, and with it which hits it has spent."""
 
@@ -30,7 +32,15 @@ class Growth:
 
     def length(self, ban: float, times: int) -> float:
         """The seconds that a ban of `ban` seconds takes after `times` earlier ones."""
-        return max(ban, min(ban * self.factor ** min(times, 64), self.ceiling))
+        return max(ban, min(ban * self.factor ** min(times, MOST), self.ceiling))
+
+    def memory(self, ban: float) -> float:
+        """The seconds for which past bans matter that led from `ban` seconds up to the ceiling: until all are forgiven.
+
+        Those of somebody who was banned oftener yet are forgiven sooner after a restart than without one.
+        """
+        steps = (times for times in range(MOST) if self.length(ban, times) == self.length(ban, MOST))
+        return self.decay * (1 + next(steps, MOST)) if self.factor > 1 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

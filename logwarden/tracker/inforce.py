@@ -57,14 +57,17 @@ class BansInForce:
         self._exact: Deadlines[str] = Deadlines(capacity)
         self._wide: Deadlines[Prefix] = Deadlines(capacity)
         self._wide_lengths: dict[int, set[int]] = {4: set(), 6: set()}
+        self._aggregates: Deadlines[Prefix] = Deadlines(capacity)
 
     def put(self, text: str, until: float) -> None:
         """One party's prefix, as it is counted, is banned until `until`."""
         self._exact.put(text, until)
 
-    def put_wide(self, network: Prefix, until: float) -> None:
-        """A prefix that more than one party is counted in is banned until `until`."""
+    def put_wide(self, network: Prefix, until: float, *, aggregate: bool) -> None:
+        """A prefix that more than one party is counted in is banned until `until`: by hand, or as an aggregate."""
         self._wide.put(network, until)
+        if aggregate:
+            self._aggregates.put(network, until)
         self._wide_lengths[network.version].add(network.prefixlen)
 
     def covers(self, address: Address, counted_as: str, now: float) -> bool:
@@ -78,17 +81,21 @@ class BansInForce:
         """`network` is banned no longer."""
         self._exact.drop(str(network))
         self._wide.drop(network)
+        self._aggregates.drop(network)
 
     def expire(self, now: float) -> None:
         """Forget what is over."""
         self._exact.expire(now)
         self._wide.expire(now)
+        self._aggregates.expire(now)
 
     def shift(self, by: float) -> None:
         """Move every end by so many seconds."""
         self._exact.shift(by)
         self._wide.shift(by)
+        self._aggregates.shift(by)
 
-    def wide_count(self) -> int:
-        """How many wide prefixes are banned, those that ended since the last `expire` included."""
-        return len(self._wide)
+    def aggregates(self, now: float) -> int:
+        """How many wide prefixes are banned as aggregates."""
+        self._aggregates.expire(now)
+        return len(self._aggregates)

@@ -1,8 +1,13 @@
 """Sliding windows over event time, one a key, in bounded memory.
 
 Owns: who is forgotten when there is no room. The lightest go first, the longest untouched of them before the others, so
-a flood of addresses with one hit each never displaces one that has two. Exact as long as the keys fit; beyond that a
-light key may lose its hits and start anew. The error has one side: a hit may be forgotten, none is ever invented.
+a flood of addresses with one hit each never displaces one that has two: hits up to FINE are told apart one by one,
+more of them by magnitude (8-15, 16-31 ...).
+Approximated: nothing as long as the keys fit. Beyond that a key of the lightest level loses its hits and starts anew:
+one with a single hit, in a flood of single hits, unless its next comes before as many others as there is room for; and
+one with two hits where all the others have two or more. While there is none lighter, each new key displaces the one
+that was touched longest ago, and is itself the next to go. The error has one side: a hit may be forgotten, none is ever
+invented.
 Never: asks the clock.
 """
 
@@ -14,6 +19,8 @@ from itertools import repeat
 Key = tuple[str, str, str]
 """An attack file, the host, the address or prefix."""
 Times = tuple[float, ...]
+FINE = 7
+"""One less than a power of two."""
 
 
 class Windows:
@@ -21,7 +28,7 @@ class Windows:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._levels: dict[int, OrderedDict[Key, Times]] = {}  # by magnitude: 1-2, 3-6, 7-14 ... hits
+        self._levels: dict[int, OrderedDict[Key, Times]] = {}
         self._level_of: dict[Key, int] = {}
 
     def __len__(self) -> int:
@@ -63,9 +70,14 @@ class Windows:
     def _put(self, key: Key, value: Times) -> None:
         if len(self) >= self._capacity:
             self.forget(next(iter(self._levels[min(self._levels)])))
-        level = len(value).bit_length()
+        level = _level(len(value) - 1)
         self._levels.setdefault(level, OrderedDict())[key] = value  # its window's length, then its hits
         self._level_of[key] = level
+
+
+def _level(hits: int) -> int:
+    """The lighter goes first."""
+    return hits if hits <= FINE else FINE - FINE.bit_length() + hits.bit_length()
 
 
 def is_over(time: float, window: float, now: float) -> bool:

@@ -1,0 +1,56 @@
+"""What a restart must not forget: hits of long windows, bans that make the next one longer, repeat offenders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small import Small
+
+pytestmark = pytest.mark.slow  # a whole daemon
+
+EVIL = "203.0.113.9"
+HOUR, DAY = 3_600.0, 86_400.0
+
+
+def host(place: Path, settings: str) -> Small:
+    small = Small(place)
+    small.config.write_text(small.config.read_text().replace("bans: {", f"bans: {{{settings}, "))
+    return small
+
+
+def lengths(subject: Small, gap: float, times: int) -> list[float]:
+    """How long each ban is of somebody who comes again `gap` seconds after the end of the last one."""
+    found = []
+    for _ in range(times):
+        with subject.running():
+            subject.attack(EVIL, 3)
+            (left,) = subject.bans().values()
+        found.append(left)
+        subject.hands.pass_by(left + gap)
+    return found
+
+
+def test_hits_of_a_window_longer_than_a_day_outlive_a_restart(tmp_path: Path) -> None:
+    subject = host(tmp_path, "policies: {sshd.yaml: {threshold: 3, window: 3d, ban: 1h}}")
+    for wait in (1.5 * DAY, 1.2 * DAY):
+        with subject.running():
+            subject.attack(EVIL, 1)
+        subject.hands.pass_by(wait)
+    with subject.running():
+        assert not subject.bans()
+        subject.attack(EVIL, 1)
+        assert list(subject.bans()) == [f"{EVIL}/32"]
+
+
+@pytest.mark.parametrize(("decay", "second"), [("20d", 2 * HOUR), ("5d", HOUR)])
+def test_a_ban_of_ten_days_ago_makes_the_next_one_longer_where_it_is_not_forgiven_yet(
+    tmp_path: Path, decay: str, second: float
+) -> None:
+    subject = host(tmp_path, f"growth: {{factor: 2, ceiling: 6d, decay: {decay}}}")
+    assert lengths(subject, 10 * DAY, 2) == [HOUR, second]
+
+
+def test_a_repeat_offender_is_known_over_restarts(tmp_path: Path) -> None:
+    subject = host(tmp_path, "growth: {factor: 1}, repeat: {threshold: 3, window: 20d, ban: 25d}")
+    assert lengths(subject, 8 * DAY, 3) == [HOUR, HOUR, 25 * DAY]
