@@ -18,6 +18,7 @@ from logwarden.sources import chain
 from logwarden.sources.logfile import open_log
 from logwarden.sources.patience import DOZE, GRACE, LINGER
 from logwarden.sources.reading import HOLD
+from logwarden.sources.rotation import members
 from logwarden.sources.tail import Tail
 
 
@@ -968,6 +969,23 @@ def test_of_many_files_compressed_meanwhile_each_is_opened_a_few_times(
     reader.restart()
     assert reader.poll() == [f"missed {number}".encode() for number in range(40)]
     assert len(opened) < 12 * 40
+
+
+def test_of_many_files_rotated_meanwhile_none_costs_more_than_two_looks_at_the_directory(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look is a listing and a stat of every rotated file: six a file took longer than logrotate did."""
+    listed: list[str] = []
+    monkeypatch.setattr(chain, "members", lambda path: listed.append(path) or members(path))
+    append(log, "read")
+    reader = Reader(log)
+    reader.poll()
+    for number in range(40):
+        rotate(log, keep=41)
+        append(log, f"missed {number}")
+    reader.restart()
+    assert reader.poll() == [f"missed {number}".encode() for number in range(40)]
+    assert len(listed) < 2 * 40 + 10
 
 
 def test_what_is_written_between_the_start_and_the_first_look_is_read(log: Path) -> None:

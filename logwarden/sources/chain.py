@@ -31,6 +31,11 @@ class Chain:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._listed: list[Member] | None = None
+
+    def forget(self) -> None:
+        """Keep no listing for the next question: it may come much later."""
+        self._listed = None
 
     def live(self) -> LogFile | None:
         """The file at the path, open; None where there is none."""
@@ -130,11 +135,16 @@ class Chain:
             return Reading(log, size).fits(live)
 
     def _settled(self, look: Callable[[list[Member]], Answer]) -> Answer:
-        chain = members(self.path)
+        """The listing that proves one answer is what the next question begins with, so that each costs one listing.
+        It must be the same in all then: a file that was written to since may not be empty any more."""
+        kept = self._listed
+        chain = kept if kept is not None else members(self.path)
         for _ in range(_LOOKS):
             answer = look(chain)
             again = members(self.path)
-            if [member.identity for member in again] == [member.identity for member in chain]:
+            same = [member.identity for member in again] == [member.identity for member in chain]
+            if same and (chain is not kept or again == chain):
+                self._listed = again
                 return answer
             if isinstance(answer, Reading):
                 answer.log.close()

@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _PACKED = re.compile(r"\.(?:gz|xz|zst|bz2)$")
-_STAMP = re.compile(r"[-._](?P<stamp>\d[\dT:_.-]*|old|bak)(?P<extension>\.[A-Za-z]\w*)?")
+_PUT_IN = r"[-._](\d[\dT:_.-]*|old|bak)"
+_EXTENSION = r"\.[A-Za-z]\w*"
+_STAMP = re.compile(rf"{_PUT_IN}({_EXTENSION})?")
 _COUNT = 1000
 """A bare number below this counts rotations, the greater the older; other digits are a date."""
 
@@ -52,7 +54,7 @@ def bases(name: str) -> Iterator[tuple[str, str]]:
     plain = _PACKED.sub("", name)
     for at, character in enumerate(plain):
         if at and character in "-._" and (match := _STAMP.fullmatch(plain, at)):
-            yield plain[:at] + (match["extension"] or ""), match["stamp"]
+            yield plain[:at] + (match[2] or ""), match[1]
 
 
 def is_packed(name: str) -> bool:
@@ -94,20 +96,22 @@ def _candidates(path: str) -> Iterator[tuple[str, str]]:
     for base in {path, target}:
         directory, name = os.path.split(base)
         moves = base == target and os.path.islink(path)
-        variant = re.compile(re.sub(r"\d+", r"\\d+", re.escape(name)))
+        older = _older(name)
+        variant = re.compile(re.sub(r"\d+", r"\\d+", re.escape(name)) + f"(?:{_PACKED.pattern})?")
         root = os.path.splitext(name)[0]  # quick to tell, in a directory of thousands
         for other in _listing(directory, "" if moves else root):
-            stamp = _stamp_of(other, name)
-            if stamp is not None:
-                yield os.path.join(directory, other), stamp
-            elif moves and variant.fullmatch(_PACKED.sub("", other)):
-                yield os.path.join(directory, other), "v" + other
+            if match := older.fullmatch(other):
+                yield os.path.join(directory, other), match[1] or match[2]
+            elif moves and variant.fullmatch(other):
+                yield os.path.join(directory, other), "v" + _PACKED.sub("", other)
 
 
-@functools.lru_cache(maxsize=2048)
-def _stamp_of(name: str, log: str) -> str | None:
-    """What rotation put into the name `log` to make `name` of it; None where it did not."""
-    return next((stamp for stem, stamp in bases(name) if stem == log), None)
+@functools.lru_cache(maxsize=256)
+def _older(name: str) -> re.Pattern[str]:
+    """What rotation makes of the name of a log; see `bases`. What it has put in is in one of the two groups."""
+    whole, (root, extension) = re.escape(name), map(re.escape, os.path.splitext(name))
+    within = f"|{root}{_PUT_IN}{extension}" if re.fullmatch(_EXTENSION, os.path.splitext(name)[1]) else "|(?!)()"
+    return re.compile(f"(?:{whole}{_PUT_IN}{within})(?:{_PACKED.pattern})?")
 
 
 def _listing(directory: str, start: str) -> list[str]:

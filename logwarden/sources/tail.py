@@ -82,6 +82,8 @@ class Tail:
                 yield Notice(NoticeKind.SOURCE, self.source, f"cannot be read: {said}; trying again", now)
         else:
             self._trouble = None
+        finally:
+            self._walk.chain.forget()
 
     def due(self) -> float | None:
         """When to poll even if nothing was written, POSIX seconds, later than the last poll; None: no need to."""

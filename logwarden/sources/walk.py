@@ -86,10 +86,12 @@ class Walk:
             return False
         if path == self._path and not there.st_size and not self._grace_over(at, now):
             return False
+        known = at.offset
         if not (yield from self._read(at, now, final=True)):  # what was written before the writer moved on
             yield from self._relocate(at, now)
             return True
-        path = self._successor(at)  # again: now that all of `at` is known, it is told from others more surely
+        if at.offset != known:  # ask again: now that all of `at` is known, it is told from others more surely
+            path = self._successor(at)
         log = open_if_there(path) if path else None
         if log is None:
             return True
