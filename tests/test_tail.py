@@ -671,6 +671,24 @@ def test_a_quiet_file_is_closed_and_still_known(log: Path) -> None:
     assert not reader.gaps
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_writer_that_never_reopened_its_log_is_read_also_when_both_files_were_quiet(log: Path, heard: bool) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    rotate(log)
+    append(log, "two")
+    reader.poll()
+    reader.now = log.stat().st_mtime + DOZE + 1
+    reader.poll()
+    append(log.with_name("app.log.1"), "three")
+    if heard:
+        assert reader.poll() == [b"three"]
+    append(log, "four")
+    reader.poll()
+    assert reader.lines == [b"one", b"two", b"three", b"four"]
+
+
 def test_a_quiet_file_that_is_deleted_is_no_gap(log: Path) -> None:
     reader = Reader(log)
     append(log, "one")

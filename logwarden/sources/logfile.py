@@ -38,6 +38,13 @@ class LogFile:
         """What fstat says now."""
         return os.fstat(self._fd)
 
+    def name(self) -> str:
+        """The path that it has now, links followed; that of a deleted file leads nowhere. See proc_pid_fd(5)."""
+        try:
+            return os.readlink(f"/proc/self/fd/{self._fd}")
+        except OSError:
+            return self.path
+
     def data_from(self, offset: int) -> int:
         """Where the next bytes that are no hole begin, at or after `offset`; the end of the file where none do."""
         try:

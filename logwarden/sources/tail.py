@@ -53,7 +53,7 @@ class Tail:
         self._since = since
         self._begun = False
         self._first = status(path) if cursor is None and not beginning else None  # what is written from now on is news
-        self._dozing: os.stat_result | None = None  # the file at the path when it was closed for being quiet
+        self._dozing: dict[str, os.stat_result] = {}  # what was closed for being quiet, by its path
         self._polled = 0.0
         self._trouble: str | None = None
         self.behind_since: float | None = None
@@ -62,9 +62,9 @@ class Tail:
     def poll(self, now: float) -> Iterator[Batch | Notice]:
         """Whole lines written since the last poll, in batches, and what went wrong. `now` in POSIX seconds."""
         self._polled = now
-        if self._dozing is not None and unchanged(self._dozing, status(self.path)):
+        if self._dozing and all(unchanged(found, status(path)) for path, found in self._dozing.items()):
             return
-        self._dozing = None
+        self._dozing = {}
         if self.behind_since is None:
             self.behind_since = now
         try:
@@ -135,10 +135,13 @@ class Tail:
 
     def _doze(self, now: float) -> None:
         """Close the files, but stay ready to read on, where nothing has happened for long and nothing is held back."""
-        at, there = self._walk.here.at, status(self.path)
-        if at is None or there is None or not sleepy(there, now) or self.due() is not None:
+        here, there = self._walk.here, status(self.path)
+        if here.at is None or there is None or self.due() is not None:
             return
-        if at.same_inode(there.st_dev, there.st_ino) and at.offset == at.seen == there.st_size:
-            self._walk.here.drop_old()
-            self._walk.here.resume, self._dozing, self._walk.here.slept = at.place(), there, True
-            self._walk.here.release()
+        quiet = {reading.log.name(): reading.log.stat() for reading in (here.at, here.old) if reading}
+        if not all(sleepy(found, now) for found in quiet.values()):
+            return
+        if os.path.samestat(there, here.at.log.stat()) and here.at.offset == here.at.seen == there.st_size:
+            self._dozing = quiet | {self.path: there}
+            here.resume, here.slept = here.at.place(), True
+            here.release()
