@@ -12,9 +12,8 @@ import contextlib
 from dataclasses import dataclass
 
 from ..model import Ahead, Batch
-from .chain import open_if_there
 from .lines import BLOCK, Skip, cut
-from .logfile import LogFile
+from .logfile import LogFile, open_if_there
 from .place import TAIL
 
 BEHIND = 1_048_576

@@ -10,15 +10,15 @@ cannot be opened are passed over.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
+from .copies import Heads, Passed
 from .lines import Skip
-from .logfile import HEAD, LogFile, open_log
+from .logfile import HEAD, LogFile, open_if_there, opened
 from .place import Place
 from .reading import Reading
-from .rotation import Member, Stamp, is_packed, members, status
+from .rotation import Member, members, moved_to, status
 
 _TICK = 0.02  # seconds that a file's time may be behind the clock: the kernel's own stands still between two ticks
 _SAME_TIME = 1_000_000_000  # ns within which a compressed file's time is the original's: some tools keep whole seconds
@@ -31,11 +31,19 @@ class Chain:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.olddir: str | None = None
+        """Where rotated files are besides, once one was seen to go there."""
         self._listed: list[Member] | None = None
+        self._heads = Heads()
 
     def forget(self) -> None:
-        """Keep no listing for the next question: it may come much later."""
+        """Keep nothing that was found out for the next question: it may come much later."""
         self._listed = None
+        self._heads = Heads()
+
+    def watch(self, at: Reading) -> None:
+        """See where rotation has moved the file that is open."""
+        self.olddir = moved_to(at.log.name(), self.path) or self.olddir
 
     def live(self) -> LogFile | None:
         """The file at the path, open; None where there is none."""
@@ -46,12 +54,12 @@ class Chain:
 
         With `since`, POSIX seconds: the newest of those that nobody has written to later.
         """
-        chain = members(self.path)
+        chain = self.members()
         if since is not None:
             chain = [member for member in chain if member.modified <= (since - _TICK) * 1e9]
         if not chain:
             return None
-        with _opened(chain[-1].path) as log:
+        with opened(chain[-1].path) as log:
             return Reading(log, len(log.read_at(0, HEAD))).place(done=True) if log else None
 
     def find(self, known: Place | Reading) -> Reading | Place | None:
@@ -76,30 +84,41 @@ class Chain:
         return self._settled(look)
 
     def newer(
-        self, *known: tuple[Place, bool], passed: Passed | None = None, empty: Reading | None = None
+        self, *known: Place | Reading, passed: Passed, empty: Reading | None = None
     ) -> tuple[Member | None, bool]:
         """The oldest rotated file that nothing was read of yet, and whether the one that is open as `empty` comes
-        after it. No empty one, which may be a copy being made, but for `empty`; none that was `passed`.
+        after it. No empty one, which may be a copy being made, but for `empty`; none that was `passed`; no copy.
 
-        `known` are the latest files that were read, the latest first. What follows the first of them that is found
-        is newer; where none is found, what was modified later. With each goes whether it is open, so that nobody
-        else can have its inode.
+        `known` are the latest files that were read, the latest first: open ones, whose inode nobody else can have, and
+        closed ones. What follows the first of them that is found is newer; where none is, what was modified later.
         """
 
         def look(chain: list[Member]) -> tuple[Member | None, bool]:
-            for place, held in known:
-                if (index := _position(chain, place, held=held)) is not None:
-                    chain = chain[index + 1 :]
+            for each in known:
+                if (index := _position(chain, each)) is not None:
+                    newer, read = chain[index + 1 :], chain[: index + 1]
                     break
             else:
-                read = max((place.modified for place, _ in known if place.offset or place.done), default=-1)
-                chain = [member for member in chain if member.modified > read]
-            left = passed.without(chain) if passed is not None else chain
+                places = [each.place() if isinstance(each, Reading) else each for each in known]
+                last = max((place.modified for place in places if place.offset or place.done), default=-1)
+                newer, read = [member for member in chain if member.modified > last], []
+            left = passed.without(newer)
             is_empty = [_is_open(member, empty) for member in left]
             for index, member in enumerate(left):
-                if is_empty[index] or self._is_text(member):
+                older = read if read and member.modified < read[-1].modified else read[-1:]
+                if is_empty[index] or (member.size and not is_copy(member, older + left[index + 1 : index + 2])):
                     return member, any(is_empty[index + 1 :])
             return None, False
+
+        def is_copy(member: Member, others: list[Member]) -> bool:
+            with opened(self.path) as live:  # it may be truncated, and then the copy is what is left
+                if live is not None and self._heads.begins(live, member):
+                    return True
+            logs = [each.log for each in known if isinstance(each, Reading)]
+            found = any(self._heads.begins(log, member) for log in logs) or self._heads.begin(others, member)
+            if found:
+                passed.add(member.stamp)
+            return found
 
         return self._settled(look)
 
@@ -114,7 +133,7 @@ class Chain:
             return there
         if live is not None and at.same_inode(live.st_dev, live.st_ino):
             return max(0, there - at.offset)
-        chain = members(self.path)
+        chain = members(self.path, self.olddir)
         for index, member in enumerate(chain):
             if at.same_inode(member.device, member.inode):
                 return max(0, member.size - at.offset) + sum(each.size for each in chain[index + 1 :]) + there
@@ -122,26 +141,20 @@ class Chain:
 
     def has(self, place: Place) -> bool:
         """Whether the rotated file of `place` is still there."""
-        return self._settled(lambda chain: _position(chain, place, held=False)) is not None
+        return self._settled(lambda chain: _position(chain, place)) is not None
 
-    def _is_text(self, member: Member) -> bool:
-        return member.size > 0 and not self._copy_of_live(member)
-
-    def _copy_of_live(self, member: Member) -> bool:
-        """Whether copytruncate has copied and not truncated yet, or someone has made a copy: no part of the chain."""
-        with _opened(member.path) as log, _opened(self.path) as live:
-            if log is None or live is None or log.packed or not (size := log.stat().st_size):
-                return False
-            return Reading(log, size).fits(live)
+    def members(self) -> list[Member]:
+        """The rotated files, oldest first."""
+        return members(self.path, self.olddir, self._heads.when)
 
     def _settled(self, look: Callable[[list[Member]], Answer]) -> Answer:
         """The listing that proves one answer is what the next question begins with, so that each costs one listing.
         It must be the same in all then: a file that was written to since may not be empty any more."""
         kept = self._listed
-        chain = kept if kept is not None else members(self.path)
+        chain = kept if kept is not None else self.members()
         for _ in range(_LOOKS):
             answer = look(chain)
-            again = members(self.path)
+            again = self.members()
             same = [member.identity for member in again] == [member.identity for member in chain]
             if same and (chain is not kept or again == chain):
                 self._listed = again
@@ -150,56 +163,6 @@ class Chain:
                 answer.log.close()
             chain = again
         raise OSError(0, "is rotated faster than it can be followed", self.path)
-
-
-class Passed:
-    """Rotated files that are no newer than the one at hand, whatever they are called by now."""
-
-    def __init__(self) -> None:
-        self._stamps: set[Stamp] = set()
-        self._listed: tuple[Reading, set[Stamp]] | None = None  # of those that may be so
-
-    def survey(self, path: str, at: Reading) -> None:
-        """Note what rotated files there are, `at` being the last: none of them is newer.
-
-        It counts when, at the next call, all of `at` has been read: until then one may be a copy of what was not.
-        """
-        if self._listed is None or self._listed[0] is not at:
-            self._listed = at, {member.stamp for member in members(path)}
-        elif self._listed[1]:
-            self._stamps = self._listed[1]
-            self._listed = at, set()
-
-    def add(self, at: Reading) -> None:
-        """This file is left behind."""
-        found = at.log.stat()
-        self._stamps.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
-
-    def without(self, newer: list[Member]) -> list[Member]:
-        """Those of `newer` that are not among them."""
-        return [member for member in newer if member.stamp not in self._stamps]
-
-
-def open_if_there(path: str) -> LogFile | None:
-    """The file at `path`, or None where there is none. Raises OSError where there is one that cannot be opened."""
-    try:
-        return open_log(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[LogFile | None]:
-    """The file at `path` for a look at it, or None where it cannot be opened."""
-    try:
-        log = open_if_there(path)
-    except OSError:
-        log = None
-    try:
-        yield log
-    finally:
-        if log is not None:
-            log.close()
 
 
 def _is_open(member: Member, reading: Reading | None) -> bool:
@@ -224,29 +187,19 @@ def _find(chain: list[Member], known: Place | Reading) -> Reading | Place | None
     return None
 
 
-def _position(chain: list[Member], place: Place, *, held: bool) -> int | None:
-    """Which of the chain is the file of `place`, or the last copy of it that someone has made by hand, and not
-    compressed: many compressed logs are of one size, and to open them all is what this is not to do."""
-    found = _located(chain, place, held=held)
-    if found is None:
-        return None
-    size, later = chain[found].size, range(found + 1, len(chain))
-    copies = (index for index in later if chain[index].size == size and not is_packed(chain[index].path))
-    return max((index for index in copies if _fits(chain[index], place)), default=found)
-
-
-def _located(chain: list[Member], place: Place, *, held: bool) -> int | None:
-    """Which of the chain is the file of `place`.
+def _position(chain: list[Member], known: Place | Reading) -> int | None:
+    """Which of the chain is the file that is known.
 
     Of compressed files the beginning tells, together with the time, which compression keeps. Only where that leaves a
     choice it is what comes before the place: to see that, all of it must be decompressed.
     """
+    place, held = (known.place(), True) if isinstance(known, Reading) else (known, False)
     alike = [index for index, member in enumerate(chain) if place.same_inode(member.device, member.inode)]
     if alike and (held or not place.offset):
         return alike[-1]
     likely: list[int] = []
     for index in _likeliest_first(chain, place):
-        with _opened(chain[index].path) as log:
+        with opened(chain[index].path) as log:
             if log is None or not place.begins(log):
                 continue
             if not log.packed:
@@ -274,5 +227,5 @@ def _likeliest_first(chain: list[Member], known: Place | Reading) -> list[int]:
 
 
 def _fits(member: Member, place: Place) -> bool:
-    with _opened(member.path) as log:
+    with opened(member.path) as log:
         return log is not None and place.fits(log)

@@ -8,9 +8,10 @@ Fails: OSError where the file cannot be opened or read. Damage within a compress
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .packed import DAMAGE, FORMATS, Stream
 
@@ -37,6 +38,10 @@ class LogFile:
     def stat(self) -> os.stat_result:
         """What fstat says now."""
         return os.fstat(self._fd)
+
+    def end(self) -> int:
+        """How long its text is."""
+        return self.stat().st_size
 
     def name(self) -> str:
         """The path that it has now, links followed; that of a deleted file leads nowhere. See proc_pid_fd(5)."""
@@ -87,6 +92,11 @@ class PackedFile(LogFile):
             self._buffer += more
         return self._buffer[:size]
 
+    def end(self) -> int:
+        while self.read_at(self._start + len(self._buffer), 1 << 18):
+            pass
+        return self._start
+
     def data_from(self, offset: int) -> int:
         return offset
 
@@ -126,3 +136,25 @@ def open_log(path: str) -> LogFile:
         raise
     os.close(fd)
     raise OSError(0, "not a regular file", path)
+
+
+def open_if_there(path: str) -> LogFile | None:
+    """The file at `path`, or None where there is none. Raises OSError where there is one that cannot be opened."""
+    try:
+        return open_log(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[LogFile | None]:
+    """The file at `path` for a look at it, or None where it cannot be opened."""
+    try:
+        log = open_if_there(path)
+    except OSError:
+        log = None
+    try:
+        yield log
+    finally:
+        if log is not None:
+            log.close()

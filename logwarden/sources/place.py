@@ -2,7 +2,8 @@
 
 A file is its content: its first bytes, and the bytes just before the place, which together no other file has;
 device and inode only settle what content cannot (nothing read yet). The cursor of a file source is two places, as
-JSON: the one in the file being read, and the one in the file before it in the rotation chain.
+JSON: the one in the file being read, and the one in the file before it in the rotation chain; and the directory into
+which rotation moves them, if it does.
 
 Owns: the cursor's format. Never: decides where to go on; see `tail`.
 Fails: ValueError for a cursor that is none of ours.
@@ -58,23 +59,23 @@ class Place:
         return (self.device, self.inode) == (device, inode)
 
 
-def dump(before: Place | None, at: Place | None) -> str:
-    """The cursor: JSON of the two places."""
-    places = {"before": before and _plain(before), "at": at and _plain(at)}
-    return json.dumps({"v": 1} | places, separators=(",", ":"))
+def dump(before: Place | None, at: Place | None, olddir: str | None = None) -> str:
+    """The cursor: JSON of the two places, and of the directory where rotated files go, where that is another."""
+    places: dict[str, object] = {"v": 1, "before": before and _plain(before), "at": at and _plain(at)}
+    return json.dumps(places if olddir is None else places | {"olddir": olddir}, separators=(",", ":"))
 
 
 def _plain(place: Place) -> dict[str, object]:
     return {name: getattr(place, name) for name in Place.__slots__}  # asdict() copies deeply: half the cost of a batch
 
 
-def load(cursor: str) -> tuple[Place | None, Place | None]:
-    """The places of a cursor, (before, at). Raises ValueError where it is not one that `dump` wrote."""
+def load(cursor: str) -> tuple[Place | None, Place | None, str | None]:
+    """What a cursor was made of, (before, at, olddir). Raises ValueError where it is not one that `dump` wrote."""
     try:
         found = json.loads(cursor)
         if found["v"] != 1:
             raise ValueError(f"version {found['v']}")
         before, at = (found[key] and Place(**found[key]) for key in ("before", "at"))
+        return before, at, found.get("olddir")
     except (TypeError, KeyError) as error:
         raise ValueError(f"not a cursor of a file: {error}") from error
-    return before, at

@@ -384,7 +384,7 @@ def _last_life(cursors: Mapping[str, str]) -> float | None:
     times = []
     for cursor in (cursors[key] for key in cursors if key.startswith("file:")):
         with suppress(ValueError):
-            times += [place.modified / 1e9 for place in load(cursor) if place is not None]
+            times += [place.modified / 1e9 for place in load(cursor)[:2] if place is not None]
     return max(times, default=None)
 
 

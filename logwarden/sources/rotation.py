@@ -1,8 +1,9 @@
 """Which files beside a log are older parts of it, and in what order.
 
-logrotate's names in all their forms (`.1`, `.2.gz`, `-20261122`, `extension .log`), savelog's `.0`, `.old`; and where
-the log is a symlink that moves (cronolog, rotatelogs -L, kubelet), the files whose names differ from its target's in
-digits only. See logrotate(8): rotate, dateext, dateformat, extension, compressext.
+logrotate's names in all their forms (`.1`, `.2.gz`, `-20261122`, `extension .log`), also in its `olddir`, and what its
+`renamecopy` copies, `.tmp`; savelog's `.0`, `.old`; and where the log is a symlink that moves (cronolog, rotatelogs -L,
+kubelet), the files whose names differ from its target's in digits only. See logrotate(8): rotate, dateext, dateformat,
+extension, compressext, olddir, renamecopy.
 
 Owns: names and their order. Never: opens a file; whose content is whose is for `tail` to say.
 """
@@ -13,16 +14,17 @@ import functools
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _PACKED = re.compile(r"\.(?:gz|xz|zst|bz2)$")
-_PUT_IN = r"[-._](\d[\dT:_.-]*|old|bak)"
+_PUT_IN = r"[-._](\d[\dT:_.-]*|old|bak|tmp)"
 _EXTENSION = r"\.[A-Za-z]\w*"
 _STAMP = re.compile(rf"{_PUT_IN}({_EXTENSION})?")
 _COUNT = 1000
 """A bare number below this counts rotations, the greater the older; other digits are a date."""
 
+_MOVING = "tmp"
 Stamp = tuple[int, int, int, int]
 
 
@@ -49,6 +51,15 @@ class Member:
         return self.path, self.device, self.inode
 
 
+When = Callable[[Member], float | None]
+"""POSIX seconds, where a file tells."""
+
+
+def stamp(found: os.stat_result) -> Stamp:
+    """As Member.stamp, of a file that is open."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def bases(name: str) -> Iterator[tuple[str, str]]:
     """The names that a log could have had before rotation called it `name`, each with what was put in."""
     plain = _PACKED.sub("", name)
@@ -57,30 +68,37 @@ def bases(name: str) -> Iterator[tuple[str, str]]:
             yield plain[:at] + (match[2] or ""), match[1]
 
 
+def moved_to(now: str, path: str) -> str | None:
+    """The directory into which rotation has moved the log that was at `path` and is at `now`; None: it has not."""
+    directory, name = os.path.split(now)
+    rotated = _older(os.path.basename(path)).fullmatch(name) is not None
+    return directory if rotated and directory != os.path.dirname(os.path.realpath(path)) else None
+
+
 def is_packed(name: str) -> bool:
     """Whether a file is compressed, by its name."""
     return _PACKED.search(name) is not None
 
 
-def members(path: str) -> list[Member]:
-    """The older parts of the log at `path`, oldest first, without the file that is there now.
+def members(path: str, olddir: str | None = None, when: When | None = None) -> list[Member]:
+    """The older parts of the log at `path`, there and in `olddir`, oldest first, without the file that is there now.
 
     In the order that their names count or date; by modification time where the names follow several schemes, or count
-    the other way round, as log4j's do. Where a part is there both plain and compressed, logrotate is at it, and the
-    plain one stands: it is whole.
+    the other way round, as log4j's do: `when`, the time that a file's own lines begin with, outweighs times that a
+    restore has made. Where a part is there both plain and compressed, logrotate is at it, and the plain one stands: it
+    is whole. What is being copied away is the newest.
     """
     live = status(path)
-    found: dict[tuple[str, tuple[int, ...]], Member] = {}
-    for full, stamp in _candidates(path):
+    found: dict[str, Member] = {}
+    for full, stamp in _candidates(path, olddir):
         there = status(full)
         if there is None or (live and os.path.samestat(there, live)):
             continue
-        scheme, rank = _rank(stamp)
-        if (scheme, rank) not in found or not is_packed(full):
-            found[scheme, rank] = Member(
-                full, there.st_dev, there.st_ino, there.st_mtime_ns, there.st_size, scheme, rank
-            )
-    return _ordered(list(found.values()))
+        plain = _PACKED.sub("", full)
+        if plain not in found or full == plain:
+            found[plain] = Member(full, there.st_dev, there.st_ino, there.st_mtime_ns, there.st_size, *_rank(stamp))
+    newest = [found.pop(plain) for plain in list(found) if found[plain].scheme == _MOVING]
+    return _ordered(list(found.values()), when) + newest
 
 
 def status(path: str) -> os.stat_result | None:
@@ -91,9 +109,10 @@ def status(path: str) -> os.stat_result | None:
         return None
 
 
-def _candidates(path: str) -> Iterator[tuple[str, str]]:
+def _candidates(path: str, olddir: str | None) -> Iterator[tuple[str, str]]:
     target = os.path.realpath(path)
-    for base in {path, target}:
+    elsewhere = [] if olddir is None else [os.path.join(olddir, os.path.basename(path))]
+    for base in {path, target, *elsewhere}:
         directory, name = os.path.split(base)
         moves = base == target and os.path.islink(path)
         older = _older(name)
@@ -132,9 +151,10 @@ def _rank(stamp: str) -> tuple[str, tuple[int, ...]]:
     return ("date" if numbers else stamp), numbers
 
 
-def _ordered(found: list[Member]) -> list[Member]:
+def _ordered(found: list[Member], when: When | None) -> list[Member]:
     by_name = sorted(found, key=lambda member: member.rank)
-    if len({member.scheme for member in found}) > 1 or _contradicted(by_name):
+    several = len({member.scheme for member in found}) > 1 or len({member.rank for member in found}) < len(found)
+    if several or (_contradicted(by_name) and not _confirmed(by_name, when)):
         return sorted(found, key=lambda member: (member.modified, member.rank))
     return by_name
 
@@ -144,3 +164,8 @@ def _contradicted(by_name: list[Member]) -> bool:
     more than one exception."""
     steps = [later.modified - earlier.modified for earlier, later in itertools.pairwise(by_name)]
     return sum(step < 0 for step in steps) - sum(step > 0 for step in steps) > 1
+
+
+def _confirmed(by_name: list[Member], when: When | None) -> bool:
+    first, last = (when(by_name[index]) if when else None for index in (0, -1))
+    return first is not None and last is not None and first < last

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .chain import Passed
+from .copies import Passed
 from .place import Place, dump, load
 from .reading import Reading
+from .rotation import stamp
 
 
 class Standing:
@@ -29,19 +30,19 @@ class Standing:
         """All was read when the file of `resume` was closed."""
         self.passed = Passed()
 
-    def load(self, cursor: str) -> None:
-        """Stand where a cursor says. Raises ValueError where it is none of ours."""
-        self.before, self.resume = load(cursor)
+    def load(self, cursor: str) -> str | None:
+        """Stand where a cursor says; returns its olddir. Raises ValueError where it is none of ours."""
+        self.before, self.resume, olddir = load(cursor)
+        return olddir
 
-    def cursor(self) -> str:
+    def cursor(self, olddir: str | None) -> str:
         """What leads back here."""
         before = self.old.place() if self.old and self.old.offset else self.before
-        return dump(before, self.at.place() if self.at else None)
+        return dump(before, self.at.place() if self.at else None, olddir)
 
-    def reached(self) -> list[tuple[Place, bool]]:
-        """The latest files that were read before the one at hand, and whether they are open; see Chain.newer."""
-        known = [(self.old.place(), True)] if self.old is not None else []
-        return known + ([(self.before, False)] if self.before is not None else [])
+    def reached(self) -> list[Place | Reading]:
+        """The latest files that were read before the one at hand, the latest first; see Chain.newer."""
+        return [known for known in (self.old, self.before) if known is not None]
 
     def holds(self, device: int, inode: int) -> bool:
         """Whether a file is one of those that are read here, whatever it is called."""
@@ -58,7 +59,7 @@ class Standing:
         """`at` has been read to its end: stand in the one that follows, and keep `at` for what may be added to it."""
         self.at, self.old = following, at
         if not at.offset:  # it holds no text, and so cannot be known again
-            self.passed.add(at)
+            self.passed.add(stamp(at.log.stat()))
         if at.log.packed:
             self.drop_old()
 

@@ -114,7 +114,7 @@ class Tail:
     def _begin(self, now: float) -> Iterator[Batch | Notice]:
         if self._cursor is not None:
             try:
-                self._walk.here.load(self._cursor)
+                self._walk.chain.olddir = self._walk.here.load(self._cursor)
                 if self._walk.here.resume is not None:
                     self.behind_since = min(now, self._walk.here.resume.modified / 1e9)
             except ValueError as error:

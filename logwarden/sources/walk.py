@@ -18,8 +18,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from ..model import Batch, Notice, NoticeKind
-from .chain import Chain, open_if_there
+from .chain import Chain
 from .lines import NOTHING, Cut, Skip
+from .logfile import open_if_there
 from .patience import Grace, deserted, settled
 from .place import Place
 from .reading import Continues, Reading
@@ -81,7 +82,7 @@ class Walk:
         there = status(path) if path else None
         if there is None:
             self.grace.end()
-            self.here.passed.survey(self._path, at)
+            self.here.passed.survey(at, self.chain.members)
             yield from self._desert(at, now)
             return False
         if path == self._path and not there.st_size and not self._grace_over(at, now):
@@ -114,10 +115,11 @@ class Walk:
         live = status(self._path)
         if live is not None and at.same_inode(live.st_dev, live.st_ino):
             return None
-        newer, _ = self._newer((at.place(), True))
+        self.chain.watch(at)
+        newer, _ = self._newer(at)
         return newer.path if newer else live and self._path
 
-    def _newer(self, *known: tuple[Place, bool], empty: Reading | None = None) -> tuple[Member | None, bool]:
+    def _newer(self, *known: Reading, empty: Reading | None = None) -> tuple[Member | None, bool]:
         """The rotated file that follows `known`, or else the file before the one at hand; see Chain.newer."""
         return self.chain.newer(*known, *self.here.reached(), passed=self.here.passed, empty=empty)
 
@@ -201,7 +203,7 @@ class Walk:
 
     def batch(self, piece: Cut = NOTHING) -> Batch:
         """Lines, and the cursor behind them."""
-        return Batch(self._source, piece.block, piece.count, self.here.cursor(), self._program)
+        return Batch(self._source, piece.block, piece.count, self.here.cursor(self.chain.olddir), self._program)
 
     def gap(self, text: str, now: float, piece: Cut = NOTHING) -> Batch:
         """What is missing before `piece`, with the cursor that has passed it."""
