@@ -189,14 +189,22 @@ def test_an_action_that_fails_is_said_and_holds_no_ban_up(host: Host) -> None:
         until(lambda: "/nonexistent: No such file" in host.run("status"))
 
 
-def test_the_shell_completes_the_addresses_that_are_banned(host: Host) -> None:
+def completed(words: str) -> list[str]:
+    """What the shell offers for the last of these words."""
+    count = str(len(words.split()) - 1)
+    environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": count, "_LOGWARDEN_COMPLETE": "bash_complete"}
+    said = subprocess.run(LOGWARDEN, env=environment, capture_output=True, text=True, check=False).stdout
+    return [line.removeprefix("plain,") for line in said.split()]
+
+
+def test_the_shell_completes_the_addresses_that_are_banned_or_allowed(host: Host) -> None:
     with daemon(host.config):
         host.run("ban", EVIL)
         host.run("ban", "2001:db8:9::/64")
-        words = f"logwarden unban --config {host.config} 203"
-        environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": "4", "_LOGWARDEN_COMPLETE": "bash_complete"}
-        said = subprocess.run(LOGWARDEN, env=environment, capture_output=True, text=True, check=False).stdout
-        assert said.split() == [f"plain,{EVIL}"]
+        host.run("allow", "203.0.113.10")
+        assert completed(f"logwarden unban --config {host.config} 203") == [EVIL]
+        assert completed(f"logwarden allow --config {host.config} 203") == [EVIL]
+        assert completed(f"logwarden allow --config {host.config} --end 203") == ["203.0.113.10"]
         table = host.run("bans")
         assert "dropped" in table.splitlines()[0]
         assert "before" in table.splitlines()[0]

@@ -20,18 +20,16 @@ SOON = 1.0
 
 
 class Address(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.5
-    """An address or prefix. The shell completes those that are banned, or allowed by hand."""
+    """An address or prefix. The shell completes those that are banned; behind `--end`, those allowed by hand."""
 
     name = "address"
-
-    def __init__(self, command: str = "bans") -> None:
-        self._command = command
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         """What the daemon knows, where one answers."""
         file = ctx.params.get("config_file") or config.DEFAULT_PATH
+        command = "allowed" if ctx.params.get("end") else "bans"
         try:
-            known = next(iter(control.ask(config.load(file).socket, self._command, SOON).values()))
+            known = next(iter(control.ask(config.load(file).socket, command, SOON).values()))
         except LogwardenError:
             return []
         texts = [_short(each["prefix"]) for each in known]
