@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from . import __version__, adoption, answers, heap, systemd, upkeep, watch
+from . import __version__, adoption, answers, byhand, heap, systemd, upkeep, watch
 from .actions import Actions
 from .allowlist import Protected
 from .clock import Clock
@@ -291,7 +291,7 @@ class Daemon:
         """Who must not be banned has changed: a new guard, and what it covers is lifted."""
         self.watch = replace(self.watch, guard=self.protection.guard(self.watch.config))
         self.pipeline.tracker.guard = self.watch.guard
-        self.edge(NoticeKind.STATE, lambda: answers.lift_protected(self))
+        self.edge(NoticeKind.STATE, lambda: byhand.lift_protected(self))
         troubles = "; ".join(self.protection.protected.troubles)
         before = self.notices.faults.pop("allowlist", None)
         if troubles:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import Small
+from small import NOW, Small
 
-from logwarden import answers
+from logwarden import byhand
 from logwarden.errors import AddressError
+from logwarden.model import Ban
 
 pytestmark = pytest.mark.slow  # a whole daemon
 
@@ -23,7 +24,7 @@ def host(tmp_path: Path) -> Iterator[Small]:
 
 
 def ban(host: Small, address: str, hours: float = 1, **more: object) -> dict[str, Any]:
-    return answers.ban(host.daemon, {"address": address, "length": hours * 3600, **more})
+    return byhand.ban(host.daemon, {"address": address, "length": hours * 3600, **more})
 
 
 def test_a_prefix_from_which_somebody_has_logged_in_lately_is_not_banned_by_hand_without_force(host: Small) -> None:
@@ -37,6 +38,68 @@ def test_a_prefix_from_which_somebody_has_logged_in_lately_is_not_banned_by_hand
         with pytest.raises(AddressError, match=f"{why}; --force"):
             ban(host, network)
         assert ban(host, network, force=True)["prefix"] == network
-        answers.unban(host.daemon, {"address": network})
+        byhand.unban(host.daemon, {"address": network})
     for single in ("2001:db8:0:7::9", "203.0.113.7"):
         ban(host, single)
+
+
+def unban(host: Small, address: str) -> dict[str, Any]:
+    return byhand.unban(host.daemon, {"address": address})
+
+
+def others(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(other["prefix"], other["lies"]) for other in answer["others"]]
+
+
+def test_who_is_lifted_out_of_a_wide_ban_is_not_called_free(host: Small) -> None:
+    ban(host, "203.0.113.0/24", hours=2)
+    ban(host, "203.0.113.5")
+    answer = unban(host, "203.0.113.5")
+    assert answer["lifted"] == ["203.0.113.5/32"]
+    assert others(answer) == [("203.0.113.0/24", "around")]
+    assert answer["others"][0]["why"] == "banned by hand"
+    assert answer["others"][0]["until"] == host.hands.wall + 7200
+    assert unban(host, "203.0.113.5") == {"lifted": ["203.0.113.0/24"], "others": [], "trouble": None}
+
+
+def test_who_stays_banned_within_a_lifted_prefix_is_named(host: Small) -> None:
+    ban(host, "203.0.113.0/24")
+    ban(host, "203.0.113.5")
+    ban(host, "198.51.100.5")
+    assert others(unban(host, "203.0.113.0/24")) == [("203.0.113.5/32", "inside")]
+
+
+def test_a_ban_that_is_shorter_than_the_one_in_force_says_when_that_one_ends(host: Small) -> None:
+    ban(host, "203.0.113.5", hours=9)
+    shorter = ban(host, "203.0.113.5", hours=1)
+    assert (shorter["until"], others(shorter)) == (host.hands.wall + 9 * 3600, [("203.0.113.5/32", "same")])
+    assert host.bans() == {"203.0.113.5/32": 9 * 3600}, "in the kernel too"
+    assert ban(host, "203.0.113.5", hours=10)["until"] == host.hands.wall + 10 * 3600
+    assert host.bans() == {"203.0.113.5/32": 10 * 3600}
+
+
+def test_a_ban_names_those_around_it_and_inside_it_that_last_longer(host: Small) -> None:
+    ban(host, "203.0.113.0/24", hours=9)
+    ban(host, "203.0.113.5", hours=9)
+    ban(host, "203.0.113.6", hours=1)
+    ban(host, "2001:db8::/48", hours=9)
+    assert others(ban(host, "203.0.113.0/25", hours=2)) == [("203.0.113.0/24", "around"), ("203.0.113.5/32", "inside")]
+
+
+def test_an_allowance_lifts_what_a_rule_has_banned_and_names_what_somebody_has_banned_around_it(host: Small) -> None:
+    host.attack("203.0.113.5", 3)
+    ban(host, "203.0.113.0/25")
+    ban(host, "203.0.113.0/24")
+    answer = byhand.allow(host.daemon, {"address": "203.0.113.5", "length": 60})
+    assert answer["lifted"] == ["203.0.113.5/32"]
+    assert others(answer) == [("203.0.113.0/24", "around"), ("203.0.113.0/25", "around")]
+    ended = byhand.allow(host.daemon, {"address": "203.0.113.5", "end": True})
+    assert (ended["until"], ended["lifted"]) == (None, [])
+
+
+def test_an_allowance_inside_an_aggregate_lifts_it(host: Small) -> None:
+    host.daemon.pipeline.tracker.note_ban(wide := Ban("203.0.113.0/24", NOW, NOW + 3600, "sshd.yaml", "a crowd"))
+    with host.daemon.state.transaction() as tx:
+        tx.add_ban(tx.open_period(NOW), wide)
+    answer = byhand.allow(host.daemon, {"address": "203.0.113.5", "length": 60})
+    assert (answer["lifted"], answer["others"]) == (["203.0.113.0/24"], [])

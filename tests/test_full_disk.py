@@ -11,7 +11,7 @@ import pytest
 from small import ATTACKS, Small
 from small_disk import Disk, PageLimit, on_small_disk
 
-from logwarden import adoption, answers, config, pipeline, watch
+from logwarden import adoption, answers, byhand, config, pipeline, watch
 from logwarden.daemon import Daemon
 from logwarden.errors import StateError
 from logwarden.model import Outcome
@@ -178,9 +178,9 @@ def test_a_ban_that_waits_for_the_disk_is_shown_and_can_be_lifted(tmp_path: Path
         shown = {ban["prefix"]: ban["times"] for ban in answers.bans(daemon, {})["bans"]}
         assert shown == {"203.0.113.8/32": 1, "203.0.113.9/32": 1, "203.0.113.10/32": 1}
         assert answers.status(daemon, {})["bans"] == 3
-        assert answers.unban(daemon, {"address": "203.0.113.9"})["lifted"] == ["203.0.113.9/32"]
+        assert byhand.unban(daemon, {"address": "203.0.113.9"})["lifted"] == ["203.0.113.9/32"]
         with pytest.raises(StateError):
-            answers.unban(daemon, {"address": "203.0.113.8"})  # else it were back at the next start
+            byhand.unban(daemon, {"address": "203.0.113.8"})  # else it were back at the next start
         daemon.state._db.execute("PRAGMA query_only=0")
         later(host)
         host.write("normal 1")

@@ -11,7 +11,7 @@ from namespaces import namespaces, run
 from small import Small
 from test_firewall import NOW, ban, traces
 
-from logwarden import answers
+from logwarden import byhand
 from logwarden.cli.bans import flush
 from logwarden.cli.withdraw import withdraw
 from logwarden.errors import FirewallError
@@ -99,7 +99,7 @@ def test_another_backend_or_hook_leaves_nothing_of_the_one_before(
             assert_only(after)
             assert not daemon.notices.latest
             host.bans()
-            answers.flush(daemon, {})
+            byhand.flush(daemon, {})
             assert everything() == ""
 
 

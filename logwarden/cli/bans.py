@@ -73,7 +73,7 @@ def ban(address: str, config_file: str, length: float | None, *, force: bool, as
     """Ban an address or prefix now."""
     session = ssh_session.client_address()
     answer = put(config_file, "ban", address=address, length=length, force=force, session=session)
-    say(answer, f"{answer['prefix']} is banned until {clock(answer['until'])}.", as_json=as_json)
+    _say(answer, [f"{answer['prefix']} is banned until {clock(answer['until'])}."], as_json=as_json)
 
 
 @click.command()
@@ -83,7 +83,7 @@ def ban(address: str, config_file: str, length: float | None, *, force: bool, as
 def unban(address: str, config_file: str, *, as_json: bool) -> None:
     """Lift the ban of an address or prefix, or all bans, now. An address inside a banned prefix names that ban."""
     answer = put(config_file, "unban", address=address)
-    say(answer, "\n".join(f"{prefix} is free." for prefix in answer["lifted"]), as_json=as_json)
+    _say(answer, _freed(answer), as_json=as_json)
 
 
 @click.command()
@@ -101,9 +101,23 @@ def allow(address: str | None, config_file: str, length: float, *, end: bool, as
         _list_allowed(config_file, as_json=as_json)
         return
     answer = put(config_file, "allow", address=address, length=length, end=end)
-    freed = [f"{prefix} is free." for prefix in answer["lifted"]]
     told = f"until {clock(answer['until'])}" if answer["until"] else "no longer"
-    say(answer, "\n".join([*freed, f"{answer['prefix']} is allowed {told}."]), as_json=as_json)
+    _say(answer, [*_freed(answer), f"{answer['prefix']} is allowed {told}."], as_json=as_json)
+
+
+def _freed(answer: dict[str, Any]) -> list[str]:
+    """Free is what no other ban covers."""
+    state = "lifted" if any(other["lies"] == "around" for other in answer["others"]) else "free"
+    return [f"{prefix} is {state}." for prefix in answer["lifted"]]
+
+
+def _say(answer: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    """Say what was done, and what other bans are in force there."""
+    lies = {"around": ", which holds it,", "inside": ", which is in it,", "same": " itself"}
+    for other in answer["others"]:
+        why = safe(f"{clock(other['until'])}: {other['why']}")
+        lines.append(f"But {other['prefix']}{lies[other['lies']]} stays banned until {why}.")
+    say(answer, "\n".join(lines), as_json=as_json)
 
 
 def _list_allowed(config_file: str, *, as_json: bool) -> None:

@@ -1,0 +1,171 @@
+"""Bans by hand: made, lifted, and kept away for a while; what is so afterwards is part of each answer.
+
+Owns: the order of things, which is that of the pipeline: SQLite first, then the tracker, actions and firewall.
+Never: says that somebody is free, allowed or banned until a time where another ban says otherwise: `others` names it.
+Fails: with AddressError for what is refused, with StateError where the database takes nothing and nothing has changed.
+What the firewall refuses is in the answer as `trouble`, and the next round tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from . import address
+from .address import Prefix
+from .errors import AddressError, EdgeError
+from .model import Ban, Notice, NoticeKind
+from .protection import ALLOWANCES
+
+if TYPE_CHECKING:
+    from .daemon import Daemon
+
+Arguments = Mapping[str, Any]
+
+
+def in_force(daemon: Daemon) -> list[Ban]:
+    """All of them, those too that the database does not know yet; one for each prefix."""
+    now = daemon.clock()
+    unwritten = [ban for ban in daemon.unwritten() if ban.until > now]
+    return list({ban.prefix: ban for ban in [*daemon.state.bans(now), *unwritten]}.values())
+
+
+def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
+    """Ban a prefix by hand."""
+    prefix = address.prefix(str(arguments["address"]))
+    if prefix.prefixlen == 0:
+        raise AddressError(f"{prefix} is everybody")
+    now, before = daemon.clock(), in_force(daemon)
+    refusal = _own_session(prefix, arguments.get("session")) or daemon.watch.guard.refusal(prefix)
+    refusal = refusal or daemon.protection.logged_in(prefix, now)
+    if refusal and not arguments.get("force"):
+        raise AddressError(f"{refusal}; --force bans it all the same")
+    length = arguments.get("length")
+    until = now + (daemon.watch.config.bans.default.ban if length is None else float(length))
+    if not now < until < now + 100 * 366 * 86400:
+        raise AddressError("a ban must be longer than 0 and shorter than 100 years")
+    made = Ban(str(prefix), now, until, "manual", "banned by hand")
+    with daemon.state.transaction() as tx:
+        tx.add_ban(tx.open_period(now), made)
+    daemon.pipeline.tracker.note_ban(made)
+    daemon.actions.banned([made])
+    longest = max([made, *(each for each in before if each.prefix == made.prefix)], key=lambda each: each.until)
+    trouble = _enforce(daemon, daemon.firewall.apply, [longest], now)
+    others = [each for each in _overlapping(before, prefix) if each["until"] > until]
+    return {"prefix": made.prefix, "until": longest.until, "others": others, "trouble": trouble}
+
+
+def _overlapping(bans: Iterable[Ban], network: Prefix) -> list[dict[str, Any]]:
+    """Those of `bans` that ban `network` or a part of it, and how each lies to it: the widest first."""
+    found = []
+    for each in bans:
+        other = address.prefix(each.prefix)
+        if other.version == network.version and other.overlaps(network):
+            lies = "same" if other == network else "around" if other.prefixlen < network.prefixlen else "inside"
+            found.append((other.prefixlen, {"prefix": each.prefix, "until": each.until, "why": each.why, "lies": lies}))
+    return [each for _, each in sorted(found, key=itemgetter(0))]
+
+
+def _own_session(network: Prefix, session: object) -> str | None:
+    """Whether the one who asks comes from there himself: `session` is the address of his ssh client."""
+    try:
+        client = address.parse(str(session)) if session else None
+    except ValueError:
+        return None
+    inside = client is not None and client.version == network.version and client in network
+    return f"{client} is where your own ssh session comes from" if inside else None
+
+
+def allow(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
+    """Let nobody ban a prefix for a while, and lift what it covers; with `end`, no longer."""
+    network, now = address.prefix(str(arguments["address"])), daemon.clock()
+    allowances = dict(daemon.protection.allowances)
+    if arguments.get("end"):
+        if allowances.pop(str(network), None) is None:
+            raise AddressError(f"{network} is not allowed by hand")
+        until = None
+    else:
+        until = allowances[str(network)] = now + float(arguments["length"])
+    with daemon.state.transaction() as tx:
+        tx.remember(ALLOWANCES, allowances)
+    daemon.protection.allowances = allowances
+    before = _overlapping(in_force(daemon), network)
+    inside = [each["prefix"] for each in before if each["lies"] != "around"] if until else []
+    trouble = lift(daemon, inside) if inside else None
+    daemon.protect()
+    others = _overlapping(in_force(daemon), network)
+    lifted = [each["prefix"] for each in before if each not in others]
+    return {"prefix": str(network), "until": until, "lifted": lifted, "others": others, "trouble": trouble}
+
+
+def allowed(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+    """What was allowed by hand."""
+    return {"allowed": daemon.protection.listed()}
+
+
+def flush(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+    """Lift all bans, and take sets and rules out of the kernel until the next one."""
+    prefixes = [each.prefix for each in in_force(daemon)]
+    trouble = lift(daemon, prefixes) if prefixes else None
+    daemon.flushed = True
+    return {"lifted": prefixes, "trouble": _enforce(daemon, daemon.firewall.fini) or trouble}
+
+
+def unban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
+    """Lift one ban, or all."""
+    wanted = str(arguments["address"])
+    banned = [made.prefix for made in in_force(daemon)]
+    prefixes = banned if wanted == "all" else [_banned(wanted, banned)]
+    trouble = lift(daemon, prefixes)
+    others = [] if wanted == "all" else _overlapping(in_force(daemon), address.prefix(prefixes[0]))
+    return {"lifted": prefixes, "others": others, "trouble": trouble}
+
+
+def _banned(wanted: str, prefixes: list[str]) -> str:
+    """The narrowest ban that covers `wanted`: an address inside a banned prefix names it."""
+    network = address.prefix(wanted)
+    covering = [
+        banned
+        for banned in map(address.prefix, prefixes)
+        if network.version == banned.version and network.subnet_of(banned)  # type: ignore[arg-type]
+    ]
+    if not covering:
+        raise AddressError(f"{wanted} is not banned")
+    return str(max(covering, key=lambda banned: banned.prefixlen))
+
+
+def _enforce(daemon: Daemon, act: Callable[..., None], *arguments: object) -> str | None:
+    """Tell the firewall. What it refuses is in SQLite all the same, and the next round tries again; returns why."""
+    try:
+        act(*arguments)
+    except EdgeError as error:
+        daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(error), daemon.clock()))
+        return f"written down, but not in the firewall yet: {error}"
+    return None
+
+
+def lift(daemon: Daemon, prefixes: list[str]) -> str | None:
+    """End bans in SQLite, in the tracker's memory and in the kernel; returns what the firewall had against it.
+
+    Where all of them wait to be written, SQLite is not asked: they can be lifted while it takes nothing.
+    """
+    now = daemon.clock()
+    ended = [ban for ban in in_force(daemon) if ban.prefix in set(prefixes)] if daemon.actions.unbans else []
+    written = {ban.prefix for ban in daemon.state.bans(now)}.intersection(prefixes)
+    if written:
+        with daemon.state.transaction() as tx:
+            for prefix in written:
+                tx.lift_ban(prefix, now)
+    daemon.pipeline.lift(prefixes, now)
+    for prefix in prefixes:
+        daemon.pipeline.tracker.lift(address.prefix(prefix), now)
+    daemon.actions.unbanned(ended)
+    return _enforce(daemon, daemon.firewall.lift, prefixes)
+
+
+def lift_protected(daemon: Daemon) -> None:
+    """After a reload: lift what the allowlist now covers. Bans by hand stay: somebody meant them."""
+    covered = daemon.watch.guard.refused_of(ban.prefix for ban in in_force(daemon) if ban.attack != "manual")
+    if covered:
+        lift(daemon, covered)
