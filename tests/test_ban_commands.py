@@ -54,6 +54,25 @@ def test_a_ban_by_hand_is_refused_where_it_would_lock_its_author_out(
         assert "127.0.0.1/32 is" in host.run("ban", "127.0.0.1", status=1)
 
 
+def test_a_ban_by_hand_is_refused_below_sudo_and_su_too(host: Host, tmp_path: Path) -> None:
+    """sshd's child has SSH_CONNECTION in its environment; sudo takes it out for what it starts."""
+    shell = tmp_path / "as-root.sh"
+    shell.write_text('#!/bin/sh\nenv -i PATH="$PATH" HOME=/ sh -c \'"$@"; exit $?\' sh "$@"\nexit $?\n')
+    with daemon(host.config):
+        for client, network in (("2001:db8:5::7", "2001:db8:5::/64"), (EVIL, EVIL)):
+            session = {"PATH": os.environ["PATH"], "SSH_CONNECTION": f"{client} 4242 192.0.2.1 22"}
+            argv = ["sh", str(shell), *LOGWARDEN, "ban", network, "--config", str(host.config)]
+            done = subprocess.run(argv, env=session, capture_output=True, text=True, check=False)
+            assert done.returncode == 1
+            said = f"{client} is where your own ssh session comes from; --force bans it all the same"
+            assert said in " ".join(done.stderr.split())
+            assert banned(host) == []
+            argv.append("--force")
+            assert subprocess.run(argv, env=session, capture_output=True, check=False).returncode == 0
+            assert len(banned(host)) == 1
+            host.run("unban", network)
+
+
 def test_what_was_forgiven_stays_forgiven_over_a_reload_and_a_restart(host: Host) -> None:
     """Whoever has logged in mistypes twice; that somebody else's failure there comes to a ban by it must not be."""
     with daemon(host.config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import time
@@ -131,21 +132,73 @@ def test_bans_that_come_while_flows_are_being_cut_are_served_next(world: World) 
         until(lambda: flows(EVIL4) + flows(FRIEND4) == 0)
 
 
+class Published(NamedTuple):
+    """A port of the host's address `published` that is a container's, which has the host's `bridge` for its gateway."""
+
+    iptables: str
+    forwarding: str
+    published: str
+    bridge: str
+    container: str
+    evil: str
+    friend: str
+    ban: str
+
+
+PUBLISHED = [
+    Published("iptables", "net.ipv4.ip_forward", HERE4, "198.51.100.1", "198.51.100.2", EVIL4, FRIEND4, f"{EVIL4}/32"),
+    Published(
+        "ip6tables",
+        "net.ipv6.conf.all.forwarding",
+        HERE6,
+        "2001:db8:c::1",
+        "2001:db8:c::2",
+        EVIL6,
+        FRIEND6,
+        "2001:db8:9::/64",
+    ),
+]
+
+
 @pytest.mark.parametrize("name", KERNEL)
-def test_what_is_forwarded_to_a_container_is_dropped_too(name: str) -> None:
-    published, container = "192.0.2.10", "198.51.100.2"
+@pytest.mark.parametrize("port", PUBLISHED, ids=["IPv4", "IPv6"])
+def test_what_is_forwarded_to_a_container_is_dropped_too(name: str, port: Published) -> None:
     with namespaces(3) as (host, there, inner):
-        wire(host, there, [published], [EVIL4, FRIEND4])
-        wire(host, inner, ["198.51.100.1"], [container])
+        wire(host, there, [port.published], [port.evil, port.friend])
+        wire(host, inner, [port.bridge], [port.container])
         with inner.inside():
-            run("ip route add default via 198.51.100.1")
-        with inner.listen(container), host.inside():
-            run("sysctl -qw net.ipv4.ip_forward=1")
-            match = f"-d {published} -p tcp --dport {PORT}"
-            run(f"iptables -t nat -A PREROUTING {match} -j DNAT --to-destination {container}")
-            assert there.reaches(EVIL4, published)
+            run(f"ip route add default via {port.bridge}")
+        with inner.listen(port.container), host.inside():
+            run(f"sysctl -qw {port.forwarding}=1")
+            match = f"-d {port.published} -p tcp --dport {PORT}"
+            run(f"{port.iptables} -t nat -A PREROUTING {match} -j DNAT --to-destination {port.container}")
+            until(lambda: there.reaches(port.evil, port.published))
             firewall = BACKENDS[name]()
             firewall.init()
-            firewall.apply([ban(f"{EVIL4}/32")], time.time())
-            assert not there.reaches(EVIL4, published)
-            assert there.reaches(FRIEND4, published)
+            firewall.apply([ban(port.ban)], time.time())
+            assert not there.reaches(port.evil, port.published)
+            assert there.reaches(port.friend, port.published)
+            assert firewall.dropped()[port.ban] > 0
+
+
+def test_a_set_that_grows_while_it_works_lets_nobody_through(world: World) -> None:
+    """Half full it is replaced by a larger one, made and filled beside it, in one step: create, fill, swap."""
+    there, firewall = world.there, BACKENDS["ipset"](Settings(maxelem=8))
+    firewall.init()
+    now = time.time()
+    firewall.apply([ban(f"{EVIL4}/32", 600, now), ban("2001:db8:9::/64", 600, now)], now)
+    room = [8]
+    for count in range(1, 60):
+        firewall.apply([ban(f"198.51.100.{count}/32", 600, now)], now)
+        firewall.init()  # what each round does
+        (size,) = re.findall(r"maxelem (\d+)", run("ipset list -terse logwarden4"))
+        held = len(firewall.list(now))
+        assert held == count + 2
+        assert int(size) > held, "it has grown before it is full"
+        if int(size) != room[-1]:
+            room.append(int(size))
+            assert not there.reaches(EVIL4, HERE4)
+            assert not there.reaches(EVIL6, HERE6)
+            assert there.reaches(FRIEND4, HERE4)
+    assert len(room) > 2
+    assert run("ipset list -name").split() == ["logwarden4", "logwarden6"]

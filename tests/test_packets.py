@@ -18,6 +18,11 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 CLONE_NEWNET = 0x40000000
 """sched.h: what `unshare --net` asks for."""
+UNDONE = {
+    4: "ipset flush logwarden4; nft flush set inet logwarden v4_32",
+    6: "ipset flush logwarden6; nft flush set inet logwarden v6_128",
+}
+"""What takes all bans of a family out of whichever backend is there."""
 ATTACKER4, ATTACKER6, FRIEND = "203.0.113.9", "2001:db8:9::9", "203.0.113.77"
 
 
@@ -106,6 +111,37 @@ def test_another_firewall_manager_that_reloads_beside_us_lifts_no_ban_for_long(h
         host.run("reload")  # a round of reconcile, as each minute brings one
         until(lambda: not reaches(ATTACKER4) and not reaches(ATTACKER6))
         assert reaches(FRIEND)
+
+
+def test_repairs_are_counted_and_said_in_status_and_in_the_digest(host: Host) -> None:
+    with daemon(host.config):
+        host.run("ban", ATTACKER4, "--for", "1h")
+        host.run("ban", ATTACKER6, "--for", "1h")
+        for address in (ATTACKER4, ATTACKER6):
+            subprocess.run(UNDONE[network.family(address)], shell=True, check=False)
+        host.run("reload")
+        for said in (host.run("status"), host.run("digest", "--preview")):
+            assert "2 missing bans restored" in " ".join(said.split())
+        host.run("reload")
+        assert host.run("status").count("missing bans restored") == 1, "nothing was amiss the second time"
+
+
+def test_the_gateway_of_this_host_is_not_banned_by_hand(host: Host) -> None:
+    """No rule and no command cuts the way to everybody else."""
+    for gateway in (FRIEND, ATTACKER6):
+        subprocess.run(["ip", "route", "add", "default", "via", gateway], check=True)
+    with daemon(host.config):
+        for gateway in (FRIEND, ATTACKER6):
+            assert f"{gateway}/{128 if ':' in gateway else 32} is this host's gateway" in host.run(
+                "ban", gateway, status=1
+            )
+        assert "which is this host's gateway" in host.run("ban", "2001:db8:9::/64", status=1)
+        assert host.reaches(ATTACKER6)  # type: ignore[attr-defined]
+        attack(host, ATTACKER6, 9)
+        until(lambda: "2001:db8:9::9/128 is this host's gateway" in " ".join(host.run("digest", "--preview").split()))
+        assert "No bans" in host.run("bans")
+        host.run("ban", ATTACKER6, "--force")
+        assert not host.reaches(ATTACKER6)  # type: ignore[attr-defined]
 
 
 def test_a_flush_leaves_no_trace_and_the_next_ban_is_in_force(host: Host) -> None:
