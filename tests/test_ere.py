@@ -263,7 +263,7 @@ def test_a_hostile_rule_is_refused_before_it_costs_anything(name: str) -> None:
         "*" * 10_000 + "a",
         "^" + "*" * 10_000 + "a",
         "a" + "*+?" * 3_000,
-        "(a|b(" * 25 + "c" + ")*d)+" * 25,
+        "(a|b(" * 8 + "c" + ")*d)+" * 8,
     ],
 )
 def test_a_rule_of_ten_thousand_characters_is_read_and_written(rule: str) -> None:

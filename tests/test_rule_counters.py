@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from pathlib import Path
 
 import pytest
 from small import NOW, Small
 
-from logwarden import answers
+from logwarden import answers, matcher
+from logwarden.matcher.regex_engine import RegexEngine
 from logwarden.model import Outcome
 
 pytestmark = pytest.mark.slow  # a whole daemon
@@ -70,6 +73,56 @@ def test_a_rule_that_runs_away_is_suspended_named_and_its_lines_are_reported(hos
         host.step_until(lambda: said not in answers.status(daemon, {})["problems"])
         host.write("aayy")
         assert daemon.state.rule_totals()[rule] == (1, NOW), "a reload gives it another chance"
+
+
+RUNAWAYS = [
+    "(a+)+$", "(a|aa)+$", "(a|a)*b$", "(.*a){20}", "(.*a){12}$", "([a-zA-Z]+)*[0-9]$", "(a|a?)+b$", "(a*)*b$",
+    r"(\w+\s?)+$", "(([a-z])+.)+[A-Z]([a-z])+$", "(a+){10,}b",
+]  # fmt: skip
+"""Classics; each has more ways to fail on the line than there are atoms."""
+ENDLESS = "a" * 30_000 + "b!"
+
+
+@pytest.mark.parametrize("portable", [False, True], ids=["hyperscan", "regex"])
+def test_no_classic_of_its_kind_holds_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, portable: bool
+) -> None:
+    monkeypatch.setattr(matcher, "compile", functools.partial(matcher.compile, portable=portable))
+    small = Small(tmp_path)
+    (tmp_path / "ignore.d" / "redos.rules").write_text("".join(f"app: {regex}\n" for regex in RUNAWAYS))
+    rules = [
+        f"""
+  - id: r{number}
+    match: '({regex.removesuffix("$")}|good{number}) from <ADDR>'
+    samples: [{{line: 'good{number} from 203.0.113.9', address: 203.0.113.9}}]
+    near_misses: ['good{number}']"""
+        for number, regex in enumerate(RUNAWAYS)
+    ]
+    (tmp_path / "attack.d" / "redos.yaml").write_text(f"program: [ftpd]\nrules:{''.join(rules)}\n")
+    with small.running() as daemon:
+        assert daemon.refused() == ()
+        engines = daemon.watch.matcher._engines
+        assert {isinstance(each, RegexEngine) for each in engines} == {portable}
+        ignore = [f"{tmp_path}/ignore.d/redos.rules:{line}" for line in range(1, len(RUNAWAYS) + 1)]
+        attack = [f"redos.yaml#r{number}" for number in range(len(RUNAWAYS))]
+        before = time.process_time()
+        small.write(ENDLESS)
+        small.write(f"{ENDLESS} from 203.0.113.9", tag="ftpd[1]")
+        assert time.process_time() - before < 1 + 0.1 * 2 * len(RUNAWAYS) * portable
+        before = time.process_time()
+        small.write(ENDLESS, *["normal 1"] * 5)
+        small.write(f"{ENDLESS} from 203.0.113.9", *["good3 from 203.0.113.9"] * 5, tag="ftpd[1]")
+        assert time.process_time() - before < 1, "what ran away once is not asked again"
+        counts = daemon.state.tallies()["file:/x"]
+        assert (counts[Outcome.IGNORED], counts[Outcome.ATTACK]) == (5, 5), "what is beside it is judged as ever"
+        assert counts[Outcome.UNEXPLAINED] + counts[Outcome.QUARANTINED] == 4, "its lines are reported"
+        problems, digest = "\n".join(answers.status(daemon, {})["problems"]), folded(small.preview())
+        said = "took longer than 100 ms for one line and is suspended"
+        assert [rule for rule in ignore if f"{rule}: {said}" in problems] == ignore * portable
+        assert [rule for rule in (*ignore, *attack) if folded(f"{rule} {said}") in digest] == (
+            (ignore + attack) * portable
+        )
+        assert folded(ENDLESS)[:100] in digest
 
 
 def folded(text: str) -> str:

@@ -179,6 +179,18 @@ def repetitions(node: Node) -> int:
     return 0
 
 
+def nesting(node: Node) -> int:
+    """How many repetitions stand within one another."""
+    match node:
+        case Cat(items) | Alt(items):
+            return max(map(nesting, items), default=0)
+        case Repeat(inner, _, _):
+            return 1 + nesting(inner)
+        case Group(_, inner) | Capture(_, inner):
+            return nesting(inner)
+    return 0
+
+
 def height(node: Node) -> int:
     """How many nodes stand within one another. The one walk that does not recurse: it says whether others may."""
     level, below = [node], 0
