@@ -1,0 +1,22 @@
+"""A test that asks an oracle is skipped where there is none, but not in CI, whose set-up has installed it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ci", "status", "said"), [("true", 1, "must not be skipped: no grep"), ("", 0, "SKIPPED")])
+def test_where_grep_is_missing_its_tests_fail_in_ci_alone(ci: str, status: int, said: str) -> None:
+    options = ["-q", "-p", "no:cacheprovider", "-k", "grep_says"]
+    argv = [sys.executable, "-m", "pytest", *options, "tests/test_ere_oracle.py"]
+    environment = {**os.environ, "CI": ci, "PATH": "/nonexistent"}
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, said in done.stdout) == (status, True), done.stdout
