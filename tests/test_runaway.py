@@ -132,7 +132,7 @@ def test_a_rule_that_is_the_end_of_the_compiling_process_costs_itself_alone(
     """Our limits keep out all that we know of: here they do not, and Hyperscan and `regex` really explode."""
     before = time.monotonic()
     made = matcher.compile(ruleset("good", regex, "better", "best"), run=loosened)
-    assert time.monotonic() - before < 90
+    assert time.monotonic() - before < 240
     assert loosened.deaths
     assert all(death in each for each in loosened.deaths)
     assert [str(each) for each in made.refused] == refused
