@@ -9,7 +9,7 @@ What the firewall refuses is in the answer as `trouble`, and the next round trie
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from . import address
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Arguments = Mapping[str, Any]
 
+FEW = 100
+"""Prefixes that are looked for one by one among the bans: fewer milliseconds than it takes to look through 100,000."""
+
 
 def in_force(daemon: Daemon) -> list[Ban]:
     """All of them, those too that the database does not know yet; one for each prefix."""
@@ -31,12 +34,21 @@ def in_force(daemon: Daemon) -> list[Ban]:
     return list({ban.prefix: ban for ban in [*daemon.state.bans(now), *unwritten]}.values())
 
 
+def on(daemon: Daemon, network: Prefix) -> list[Ban]:
+    """Those that ban `network` or a part of it, found in a moment however many others there are."""
+    now = daemon.clock()
+    unwritten = [
+        each for each in daemon.unwritten() if each.until > now and address.prefix(each.prefix).overlaps(network)
+    ]
+    return list({each.prefix: each for each in [*daemon.state.bans_on(network, now), *unwritten]}.values())
+
+
 def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     """Ban a prefix by hand."""
     prefix = address.prefix(str(arguments["address"]))
     if prefix.prefixlen == 0:
         raise AddressError(f"{prefix} is everybody")
-    now, before = daemon.clock(), in_force(daemon)
+    now, before = daemon.clock(), on(daemon, prefix)
     refusal = _own_session(prefix, arguments.get("session")) or daemon.watch.guard.refusal(prefix)
     refusal = refusal or daemon.protection.logged_in(prefix, now)
     if refusal and not arguments.get("force"):
@@ -52,18 +64,17 @@ def ban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     daemon.actions.banned([made])
     longest = max([made, *(each for each in before if each.prefix == made.prefix)], key=lambda each: each.until)
     trouble = _enforce(daemon, daemon.firewall.apply, [longest], now)
-    others = [each for each in _overlapping(before, prefix) if each["until"] > until]
+    others = [each for each in _placed(before, prefix) if each["until"] > until]
     return {"prefix": made.prefix, "until": longest.until, "others": others, "trouble": trouble}
 
 
-def _overlapping(bans: Iterable[Ban], network: Prefix) -> list[dict[str, Any]]:
-    """Those of `bans` that ban `network` or a part of it, and how each lies to it: the widest first."""
+def _placed(bans: Iterable[Ban], network: Prefix) -> list[dict[str, Any]]:
+    """What is told of bans that are `on` a prefix, and how each lies to it: the widest first."""
     found = []
     for each in bans:
-        other = address.prefix(each.prefix)
-        if other.version == network.version and other.overlaps(network):
-            lies = "same" if other == network else "around" if other.prefixlen < network.prefixlen else "inside"
-            found.append((other.prefixlen, {"prefix": each.prefix, "until": each.until, "why": each.why, "lies": lies}))
+        length = address.prefix(each.prefix).prefixlen
+        lies = "around" if length < network.prefixlen else "inside" if length > network.prefixlen else "same"
+        found.append((length, {"prefix": each.prefix, "until": each.until, "why": each.why, "lies": lies}))
     return [each for _, each in sorted(found, key=itemgetter(0))]
 
 
@@ -90,11 +101,11 @@ def allow(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     with daemon.state.transaction() as tx:
         tx.remember(ALLOWANCES, allowances)
     daemon.protection.allowances = allowances
-    before = _overlapping(in_force(daemon), network)
+    before = _placed(on(daemon, network), network)
     inside = [each["prefix"] for each in before if each["lies"] != "around"] if until else []
     trouble = lift(daemon, inside) if inside else None
     daemon.protect()
-    others = _overlapping(in_force(daemon), network)
+    others = _placed(on(daemon, network), network)
     lifted = [each["prefix"] for each in before if each not in others]
     return {"prefix": str(network), "until": until, "lifted": lifted, "others": others, "trouble": trouble}
 
@@ -115,24 +126,22 @@ def flush(daemon: Daemon, _: Arguments) -> dict[str, Any]:
 def unban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
     """Lift one ban, or all."""
     wanted = str(arguments["address"])
-    banned = [made.prefix for made in in_force(daemon)]
-    prefixes = banned if wanted == "all" else [_banned(wanted, banned)]
-    trouble = lift(daemon, prefixes)
-    others = [] if wanted == "all" else _overlapping(in_force(daemon), address.prefix(prefixes[0]))
-    return {"lifted": prefixes, "others": others, "trouble": trouble}
+    if wanted == "all":
+        prefixes = [made.prefix for made in in_force(daemon)]
+        return {"lifted": prefixes, "others": [], "trouble": lift(daemon, prefixes)}
+    banned = _banned(daemon, wanted)
+    trouble = lift(daemon, [str(banned)])
+    return {"lifted": [str(banned)], "others": _placed(on(daemon, banned), banned), "trouble": trouble}
 
 
-def _banned(wanted: str, prefixes: list[str]) -> str:
+def _banned(daemon: Daemon, wanted: str) -> Prefix:
     """The narrowest ban that covers `wanted`: an address inside a banned prefix names it."""
     network = address.prefix(wanted)
-    covering = [
-        banned
-        for banned in map(address.prefix, prefixes)
-        if network.version == banned.version and network.subnet_of(banned)  # type: ignore[arg-type]
-    ]
+    banned = [address.prefix(each.prefix) for each in on(daemon, network)]
+    covering = [each for each in banned if each.prefixlen <= network.prefixlen]
     if not covering:
         raise AddressError(f"{wanted} is not banned")
-    return str(max(covering, key=lambda banned: banned.prefixlen))
+    return max(covering, key=attrgetter("prefixlen"))
 
 
 def _enforce(daemon: Daemon, act: Callable[..., None], *arguments: object) -> str | None:
@@ -150,22 +159,28 @@ def lift(daemon: Daemon, prefixes: list[str]) -> str | None:
 
     Where all of them wait to be written, SQLite is not asked: they can be lifted while it takes nothing.
     """
-    now = daemon.clock()
-    ended = [ban for ban in in_force(daemon) if ban.prefix in set(prefixes)] if daemon.actions.unbans else []
-    written = {ban.prefix for ban in daemon.state.bans(now)}.intersection(prefixes)
+    now, wanted, state = daemon.clock(), set(prefixes), daemon.state
+    bans = (
+        [each for text in wanted for each in state.bans_on(address.prefix(text), now)] if len(wanted) <= FEW else None
+    )
+    written = {each.prefix: each for each in (state.bans(now) if bans is None else bans) if each.prefix in wanted}
+    unwritten = {each.prefix: each for each in daemon.unwritten() if each.prefix in wanted and each.until > now}
     if written:
-        with daemon.state.transaction() as tx:
+        with state.transaction() as tx:
             for prefix in written:
                 tx.lift_ban(prefix, now)
     daemon.pipeline.lift(prefixes, now)
     for prefix in prefixes:
         daemon.pipeline.tracker.lift(address.prefix(prefix), now)
-    daemon.actions.unbanned(ended)
+    daemon.actions.unbanned({**written, **unwritten}.values())
     return _enforce(daemon, daemon.firewall.lift, prefixes)
 
 
 def lift_protected(daemon: Daemon) -> None:
     """After a reload: lift what the allowlist now covers. Bans by hand stay: somebody meant them."""
-    covered = daemon.watch.guard.refused_of(ban.prefix for ban in in_force(daemon) if ban.attack != "manual")
+    now = daemon.clock()
+    by = dict(daemon.state.prefixes_banned(now))
+    by.update((ban.prefix, ban.attack) for ban in daemon.unwritten() if ban.until > now)
+    covered = daemon.watch.guard.refused_of(prefix for prefix, attack in by.items() if attack != "manual")
     if covered:
         lift(daemon, covered)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from logwarden.address import prefix
 from logwarden.errors import StateError
 from logwarden.model import Ban, Classified, Event, Message, Notice, NoticeKind, Outcome, Verdict
 from logwarden.state import FILE, State
@@ -172,3 +173,46 @@ def test_old_lines_go_a_few_at_a_time_and_their_counts_are_added_up_once(state: 
     assert gone == [2, 2, 1, 0]
     assert state.tallies()["file:/x"][Outcome.UNEXPLAINED] == state.read()["file:/x"] == 5
     assert state.attack_files() == {"sshd.yaml"}
+
+
+OVERLAPPING = [
+    *("203.0.113.5/32", "203.0.113.4/31", "203.0.113.0/24", "203.0.112.0/22", "203.0.0.0/16", "192.0.0.0/2"),
+    *("203.0.11.5/32", "203.0.114.0/24", "20.3.0.0/16", "1.2.3.4/32"),
+    *("2001:db8::/32", "2001:db8::/48", "2001:db8::/64", "2001:db8::5/128", "2001:db8:0:1::/64", "2001:db8:5::/48"),
+    *(
+        "2001::/16",
+        "2001::/32",
+        "2001:0:0:1::/64",
+        "2000::/3",
+        "2001:d::/32",
+        "::1:0:0:1/128",
+        "2001:db8:1:2:3:4:5:6/128",
+    ),
+]
+
+
+def test_the_bans_on_a_prefix_are_those_that_share_an_address_with_it_and_the_longest_of_each(state: State) -> None:
+    with state.transaction() as tx:
+        period = tx.open_period(NOW)
+        for text in OVERLAPPING:
+            tx.add_ban(period, Ban(text, NOW, NOW + 90, "manual", "longer"))
+            tx.add_ban(period, Ban(text, NOW, NOW + 60, "sshd.yaml", "why"))
+    for network in map(prefix, OVERLAPPING):
+        sharing = {each for each in OVERLAPPING if prefix(each).version == network.version}
+        sharing = {each for each in sharing if prefix(each).overlaps(network)}
+        found = state.bans_on(network, NOW)
+        assert sorted(ban.prefix for ban in found) == sorted(sharing)
+        assert {(ban.until, ban.attack) for ban in found} == {(NOW + 90, "manual")}
+        assert state.bans_on(network, NOW + 90) == []
+    assert dict(state.prefixes_banned(NOW)) == dict.fromkeys(OVERLAPPING, "manual")
+
+
+def test_a_ban_is_found_among_many_by_an_index(state: State) -> None:
+    asked: list[str] = []
+    state._db.set_trace_callback(asked.append)
+    state.bans_on(prefix("2001:db8:5::/48"), NOW)
+    state._db.set_trace_callback(None)
+    assert len(asked) == 2
+    for query in asked:
+        plan = " ".join(row[3] for row in state._db.execute(f"EXPLAIN QUERY PLAN {query}"))
+        assert "SEARCH ban USING INDEX ban_prefix" in plan

@@ -17,6 +17,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,24 @@ class State:
         )
         return [_ban(row) for row in self._rows(query, now)]
 
+    def bans_on(self, network: Prefix, now: float) -> list[Ban]:
+        """Those of `bans` that are on this prefix, around it or inside it; found by an index."""
+        around = [str(network.supernet(new_prefix=length)) for length in range(network.prefixlen + 1)]
+        places = ",".join("?" * len(around))
+        query = "SELECT *, max(until) FROM ban WHERE lifted IS NULL AND until>? AND prefix {} GROUP BY prefix"
+        rows = self._rows(query.format(f"IN ({places})"), now, *around)
+        if network.prefixlen < network.max_prefixlen:
+            rows += self._rows(query.format("GLOB ?"), now, f"{_beginning(network)}*")
+        found = {row["prefix"]: _ban(row) for row in rows}
+        return sorted((ban for ban in found.values() if prefix(ban.prefix).overlaps(network)), key=attrgetter("since"))
+
+    def prefixes_banned(self, now: float) -> list[tuple[str, str]]:
+        """The prefix and the attack file of each of `bans`, in a third of the time."""
+        rows = self._rows(
+            "SELECT prefix, attack, max(until) FROM ban WHERE lifted IS NULL AND until>? GROUP BY prefix", now
+        )
+        return [(row[0], row[1]) for row in rows]
+
     def bans_since(self, time: float) -> list[Ban]:
         """Every ban that was in force at `time` or later, in the order in which they began; lifted ones end there."""
         rows = self._rows(
@@ -341,13 +360,7 @@ class State:
         query = "SELECT * FROM attack WHERE address {} ORDER BY time DESC, id DESC LIMIT ?"
         if network.prefixlen == network.max_prefixlen:
             return self._rows(query.format("=?"), str(network.network_address), limit)[::-1]
-        # An index over the text: all addresses of a prefix begin with its first whole parts, as far as written.
-        parts = str(network.network_address).split(":" if network.version == 6 else ".")
-        mark, whole = (":", min(2, network.prefixlen // 16)) if network.version == 6 else (".", network.prefixlen // 8)
-        start = "".join(f"{part}{mark}" for part in parts[:whole])
-        if "" in parts[:whole]:
-            start = ""
-        rows = self._rows(query.format("GLOB ?"), f"{start}*", -1)
+        rows = self._rows(query.format("GLOB ?"), f"{_beginning(network)}*", -1)
         return [row for row in rows if _inside(row["address"], network)][:limit][::-1]
 
     def attacks(self, since: float) -> list[sqlite3.Row]:
@@ -451,6 +464,16 @@ def _sighting(row: sqlite3.Row) -> Sighting:
 @functools.lru_cache(maxsize=256)
 def _sources(text: str | bytes) -> tuple[str, ...]:
     return tuple(restored(text).split("\n"))
+
+
+def _beginning(network: Prefix) -> str:
+    """What the texts of all addresses in a prefix begin with: its first whole parts, as far as they are written.
+
+    An index over the text serves a search for that.
+    """
+    parts = str(network.network_address).split(":" if network.version == 6 else ".")
+    mark, whole = (":", min(2, network.prefixlen // 16)) if network.version == 6 else (".", network.prefixlen // 8)
+    return "" if "" in parts[:whole] else "".join(f"{part}{mark}" for part in parts[:whole])
 
 
 def _inside(text: str, network: Prefix) -> bool:
