@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hanging import HangingMount
 from sink import Sink
+from test_journey import until
 
 from logwarden.sources.file import SWEEP, FileSource, FileSpec
 from logwarden.sources.mounts import remote
@@ -155,6 +156,10 @@ def hanging(body: Callable[[HangingMount, Path], None], tmp_path: Path) -> None:
     apart(run)
 
 
+LINKS = [("*/*.log", "near/far.log", "far/app.log"), ("*/app.log", "linked", "far")]
+"""A glob, a link that it finds, and where that leads."""
+
+
 def files(*paths: object) -> FileSource:
     return FileSource([FileSpec(str(path)) for path in paths], sweep=OFTEN, patience=OFTEN, look=OFTEN)
 
@@ -235,6 +240,70 @@ def test_a_link_to_a_mount_that_hangs_is_read_with_the_mount(tmp_path: Path) -> 
             append(near, "near")
             sink.wait_for_lines("near")
             sink.wait(lambda: says(sink, "has not answered for"))
+        finally:
+            far.wake()
+            source.stop()
+
+    hanging(body, tmp_path)
+
+
+@pytest.mark.parametrize(("pattern", "link", "target"), LINKS)
+def test_a_link_that_a_glob_finds_is_read_with_the_mount_and_stops_nobody_else(
+    tmp_path: Path, pattern: str, link: str, target: str
+) -> None:
+    def body(far: HangingMount, near: Path) -> None:
+        log = directory(tmp_path, "logs", "near") / "app.log"
+        log.touch()
+        seen = link if link.endswith(".log") else f"{link}/app.log"
+        (tmp_path / "logs" / link).symlink_to(tmp_path / target)
+        cursors: dict[str, str] = {}
+        for text in ("first", "second"):  # a start that knows nothing, and one that has read it
+            far.hang()
+            source, sink = files(tmp_path / "logs" / pattern), Sink()
+            source.start(sink, cursors)
+            try:
+                if not cursors:
+                    sink.wait_until_begun()
+                append(log, text)
+                sink.wait_for_lines(text)
+                sink.wait(lambda sink=sink: says(sink, "has not answered for"))
+                far.wake()
+                if not cursors:
+                    sink.wait(lambda sink=sink: f"files:{far.place}" in sink.cursors)
+                far.files["app.log"] += b"far %s\n" % text.encode()
+                sink.wait_for_lines(text, f"far {text}")
+                assert f"file:{tmp_path}/logs/{seen}" in sink.cursors
+            finally:
+                far.wake()
+                source.stop()
+            cursors |= sink.cursors
+
+    hanging(body, tmp_path)
+
+
+@pytest.mark.parametrize(("pattern", "link", "target"), LINKS)
+def test_a_link_that_appears_later_is_read_from_the_beginning_and_one_that_goes_is_not_asked_for_again(
+    tmp_path: Path, pattern: str, link: str, target: str
+) -> None:
+    def body(far: HangingMount, near: Path) -> None:
+        log = directory(tmp_path, "logs", "near") / "app.log"
+        log.touch()
+        far.files["app.log"] = b"far\n"
+        source, sink = files(tmp_path / "logs" / pattern), Sink()
+        source.start(sink, {})
+        try:
+            sink.wait_until_begun()
+            (tmp_path / "logs" / link).symlink_to(tmp_path / target)
+            sink.wait_for_lines("far")
+            far.hang()
+            append(log, "one")
+            sink.wait_for_lines("far", "one")
+            sink.wait(lambda: says(sink, "has not answered for"))
+            (tmp_path / "logs" / link).unlink()
+            append(log, "two")
+            sink.wait_for_lines("far", "one", "two")
+            far.wake()
+            until(lambda: not stuck(far))
         finally:
             far.wake()
             source.stop()

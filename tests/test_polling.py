@@ -58,7 +58,16 @@ def looks(patterns: list[FileSpec], monkeypatch: pytest.MonkeyPatch) -> tuple[Co
     monkeypatch.setattr(polling, "Tail", Counted)
     monkeypatch.setattr(polling, "time", SimpleNamespace(monotonic=idle.monotonic))
     monkeypatch.setattr(polling, "PAUSE", 0.0)
-    poller = Poller(patterns, name="files", apart=False, clock=idle.wall, from_start=True, sweep=SWEEP, inotify=True)
+    poller = Poller(
+        patterns,
+        name="files",
+        apart=False,
+        strayed=lambda: None,
+        clock=idle.wall,
+        from_start=True,
+        sweep=SWEEP,
+        inotify=True,
+    )
     poller._changed, poller._stop, sink = idle, ended, Sink()
     poller.start(sink, {})
     assert poller._thread

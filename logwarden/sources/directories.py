@@ -33,8 +33,11 @@ _NAMES = Kind.IN_MOVE | Kind.IN_CREATE | Kind.IN_DELETE | Kind.IN_DELETE_SELF | 
 _WRITTEN = Kind.IN_MODIFY | Kind.IN_ATTRIB
 
 
-def directories(pattern: str) -> set[str]:
-    """The directories in which a path that matches `pattern` (a path or a glob) may appear, or what leads there may."""
+def directories(pattern: str, beyond: Callable[[str], bool] = lambda _: False) -> set[str]:
+    """The directories in which a path that matches `pattern` (a path or a glob) may appear, or what leads there may.
+
+    `beyond`: whether a path is not to be followed.
+    """
     found: set[str] = set()
     level = {"/"}
     *parts, _ = os.path.abspath(pattern).strip("/").split("/")
@@ -42,7 +45,7 @@ def directories(pattern: str) -> set[str]:
         below = {os.path.join(base, part) for base in level}
         if glob.has_magic(part):
             found |= level
-            below = {match for path in below for match in glob.glob(path)}
+            below = {match for path in below for match in glob.glob(path) if not beyond(match)}
         found |= {os.path.dirname(path) for path in below if not os.path.isdir(path)}
         level = {path for path in below if os.path.isdir(path)}
     return {os.path.realpath(path) for path in found | level}

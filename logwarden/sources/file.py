@@ -1,8 +1,8 @@
 """The files of the config as one source, so that a mount that hangs stops no files but its own.
 
 Those on local file systems are read by one thread. A mount that may keep its reader waiting for ever (`mounts`) has a
-thread of its own, and so has a glob that leads to such mounts. While that thread hangs there is no second one: also
-the next generation of the source waits for it.
+thread of its own, and so has a glob that leads to such mounts; what a glob finds there through a link is read with the
+mount. While that thread hangs there is no second one: also the next generation of the source waits for it.
 
 Owns: which files are read together, and saying that a mount hangs, and that it answers again.
 Never: looks at a file itself; see `polling`.
@@ -16,11 +16,13 @@ import select
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from ..model import Ahead, Batch, Lag, Notice, NoticeKind
 from . import Emit
-from .mounts import TABLE, mounts, remote
+from .mounts import TABLE, matches, mounts, remote
 from .polling import SWEEP, FileSpec, Poller
 from .reading import continuation
 
@@ -92,6 +94,7 @@ class FileSource:
         self._cursors: dict[str, str] = {}
         self._stop = threading.Event()
         self._wake = -1
+        self._rousing = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def start(self, emit: Emit, cursors: Mapping[str, str]) -> None:
@@ -100,8 +103,8 @@ class FileSource:
             if spec.continues is not None:
                 continuation(spec.continues)
         self._emit, self._cursors = emit, dict(cursors)
-        self._arrange()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._arrange()
         self._thread = threading.Thread(target=self._supervise, name="mounts", daemon=True)
         self._thread.start()
 
@@ -109,13 +112,21 @@ class FileSource:
         """End the threads. Waits at most a second for an `emit` that blocks, and for no mount that hangs."""
         self._stop.set()
         if self._thread is not None:
-            os.eventfd_write(self._wake, 1)
+            self._rouse()
             self._thread.join(1.0)
             if not self._thread.is_alive():
-                os.close(self._wake)
+                with self._rousing:
+                    os.close(self._wake)
+                    self._wake = -1
                 self._thread = None
         for group in list(self._groups.values()):
             group.poller.stop()
+
+    def _rouse(self) -> None:
+        """Let the supervisor look."""
+        with self._rousing:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def lag(self) -> Mapping[str, Lag]:
         """See Source. Of files on a mount that may hang, what their own thread saw last."""
@@ -124,7 +135,7 @@ class FileSource:
     # --- the supervisor's thread ----------------------------------------------------------------------------
 
     def _supervise(self) -> None:
-        """Arrange the files anew when something was mounted or unmounted, and look for what hangs."""
+        """Arrange the files anew when something was mounted or a link has come or gone, and look for what hangs."""
         poller = select.poll()
         poller.register(self._wake, select.POLLIN)
         try:
@@ -137,6 +148,8 @@ class FileSource:
             while not self._stop.is_set():
                 apart = any(group.mount is not None for group in self._groups.values())
                 poller.poll(self._look * 1000 if apart or owed else None)
+                with suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
                 if not self._stop.is_set():
                     owed = self._arrange()
                     for group in self._groups.values():
@@ -154,7 +167,7 @@ class FileSource:
                 group.end()
         for mount in wanted.keys() - self._groups.keys():
             name = self.name if mount is None else f"{self.name}:{mount}"
-            poller = self._poller(wanted[mount], name=name, apart=mount is not None)
+            poller = self._poller(wanted[mount], name=name, apart=mount is not None, strayed=self._rouse)
             if not poller.haunted():
                 self._groups[mount] = Group(mount, wanted[mount], poller)
                 self._groups[mount].start(self._emit, self._cursors)
@@ -166,7 +179,11 @@ class FileSource:
         table = mounts()
         wanted: dict[str | None, list[FileSpec]] = {}
         for spec in self._files:
-            wanted.setdefault(remote(os.path.abspath(spec.path), table), []).append(spec)
+            mount = remote(os.path.abspath(spec.path), table)
+            wanted.setdefault(mount, []).append(spec)
+            links = {} if mount else matches(spec.path, table)[1]
+            for path, behind in sorted(links.items()):
+                wanted.setdefault(behind, []).append(replace(spec, path=path, found_by=spec.path))
         return wanted
 
     def _say(self, group: Group) -> None:

@@ -6,7 +6,8 @@ others that something outside the kernel answers for.
 Owns: the reading of the mount table, see proc_pid_mountinfo(5).
 Never: touches what lies on such a mount: links are followed up to it.
 Fails: without a table no mount is known.
-Bugs: a link that a glob finds is not followed.
+Bugs: who puts such a link in the place of a log that is being read, or of a directory on the way to it, stops the
+thread that reads it.
 """
 
 from __future__ import annotations
@@ -53,6 +54,25 @@ def remote(path: str, table: Mapping[str, str]) -> str | None:
             return None
         at, rest = os.path.dirname(at) if not target.startswith("/") else "/", [*_parts(target), *rest]
     return None
+
+
+def matches(pattern: str, table: Mapping[str, str]) -> tuple[set[str], dict[str, str]]:
+    """What a glob matches, without following a link to where whoever looks may hang.
+
+    Such links are the second value: a path, or a glob where it leads to a directory, and the mount that it lies behind.
+    """
+    above, name = os.path.split(pattern)
+    bases, links = matches(above, table) if glob.has_magic(above) else ({above}, {})
+    found, beyond = set(), {os.path.join(path, name): mount for path, mount in links.items()}
+    for base in bases:
+        paths = glob.glob(os.path.join(glob.escape(base), name)) if glob.has_magic(name) else [os.path.join(base, name)]
+        for path in paths:
+            mount = remote(os.path.abspath(path), table) if os.path.islink(path) else None
+            if mount is not None:
+                beyond[path] = mount
+            elif os.path.lexists(path):
+                found.add(path)
+    return found, beyond
 
 
 def _entry(line: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from ..model import Ahead, Batch, Lag, Notice, NoticeKind
 from . import Emit
 from .ahead import BEHIND, EVERY, TURN, Scout
 from .directories import DirectoryWatch, directories
+from .mounts import matches, mounts, remote
 from .place import load
 from .rotation import bases, is_packed, members, status
 from .tail import Tail
@@ -42,18 +43,20 @@ _GRACE = 0.1  # seconds that a thread gets to end that probably hangs
 class FileSpec:
     """One item of `sources.files`: a path or glob; the program of lines that name none; what continues a line.
 
-    `from_start`: at a first start, read what is there already.
+    `from_start`: at a first start, read what is there already. `found_by`: the item of the config whose glob has found
+    this path, where that is a link to another mount.
     """
 
     path: str
     program: str | None = None
     continues: str | None = None
     from_start: bool = False
+    found_by: str | None = None
 
 
 class Poller:
     """The files of some items of the config; see FileSource. `apart`: they lie on a mount that may hang, and nobody but
-    their own thread looks at them."""
+    their own thread looks at them; else `strayed` hears when the links to such mounts are not those of before."""
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Poller:
         *,
         name: str,
         apart: bool,
+        strayed: Callable[[], None],
         clock: Callable[[], float],
         from_start: bool,
         sweep: float,
@@ -68,6 +72,8 @@ class Poller:
     ) -> None:
         self.name = name
         self._apart = apart
+        self._strayed = strayed
+        self._beyond: dict[str, Mapping[str, str]] = {}  # by glob
         self._files = files
         self._clock = clock
         self._from_start = from_start
@@ -277,9 +283,9 @@ class Poller:
         looked, self._looked = self._looked, self._clock()
         last = _last_life(cursors) if self._first else looked
         for spec in self._files:
-            watched = not self._first or spec.path in known
+            watched = not self._first or (spec.found_by or spec.path) in known
             beginning = watched or self._from_start or spec.from_start
-            for path in self._matches(spec.path, cursors):
+            for path in self._matches(spec, cursors):
                 cursor = cursors.get(f"file:{path}")
                 self._tails[path] = Tail(
                     path,
@@ -303,12 +309,19 @@ class Poller:
     def _globbed(self, path: str) -> bool:
         return not os.path.exists(path) and all(spec.path != path for spec in self._files)
 
-    def _matches(self, pattern: str, cursors: Mapping[str, str]) -> list[str]:
-        """Paths for `pattern` that have no tail yet: itself, or what it matches and is no part of another log."""
-        if not glob.has_magic(pattern):
+    def _matches(self, spec: FileSpec, cursors: Mapping[str, str]) -> list[str]:
+        """Paths for `spec` that have no tail yet: its own, or what it matches and is no part of another log."""
+        pattern = spec.path
+        if not glob.has_magic(spec.found_by or pattern):
             return [] if pattern in self._tails else [pattern]
+        table = {} if self._apart else mounts()
+        there, beyond = matches(pattern, table)
+        if beyond != self._beyond.get(pattern, {}):
+            self._beyond[pattern] = beyond
+            self._strayed()
         stored = {source[5:] for source in cursors if source.startswith("file:")}
-        found = {path for path in stored if fnmatch.fnmatchcase(path, pattern)} | set(glob.glob(pattern))
+        stored = {path for path in stored if fnmatch.fnmatchcase(path, pattern) and remote(path, table) is None}
+        found = stored | there
         taken = {inode for path in self._tails if (inode := _inode(path)) is not None}
         paths = []
         for path in sorted(found - self._tails.keys(), key=lambda path: (os.path.islink(path), path)):
@@ -328,6 +341,9 @@ class Poller:
         found = status(path)
         return found is not None and any(tail.holds(found.st_dev, found.st_ino) for tail in self._tails.values())
 
+    def _is_beyond(self, path: str) -> bool:
+        return not self._apart and os.path.islink(path) and remote(os.path.abspath(path), mounts()) is not None
+
     def _watch_files(self) -> set[str]:
         """Watch the directories of patterns, files and their targets.
 
@@ -344,7 +360,7 @@ class Poller:
         changed: set[str] = set().union(*(tails - before.get(path, set()) for path, tails in by_path.items()))
         while self._watch is not None:
             wanted = {os.path.dirname(path) for path in by_path}.union(
-                *(directories(spec.path) for spec in self._files)
+                *(directories(spec.path, self._is_beyond) for spec in self._files)
             )
             news, failed = self._watch.watch(wanted)
             for directory in failed.keys() - self._unwatched.keys():
