@@ -370,6 +370,8 @@ class Poller:
             if not news:
                 break
             changed = set(self._tails)  # and look again: something may have appeared before its directory was watched
+            with self._changed:
+                self._rescan = True
         return changed
 
 
