@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
-from ipaddress import IPv6Network
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Network
 from typing import Any
 
 from . import header
@@ -21,6 +21,8 @@ from .matcher import users
 from .model import AttackRule, Batch
 from .tracker.provenance import doubt
 
+Place = IPv4Address | Prefix
+"""What one party holds."""
 ADDRESSES, USERS = 1_000, 16
 FRESH = 600.0
 """Seconds in which the same login is not read again: a key that logs in each second costs nothing."""
@@ -45,7 +47,7 @@ class Logins:
 
     def __init__(self, known_for: float, ipv6_length: int = 64) -> None:
         self.known_for, self.ipv6_length = known_for, ipv6_length
-        self._last: OrderedDict[Prefix, dict[str, float]] = OrderedDict()
+        self._last: OrderedDict[Place, dict[str, float]] = OrderedDict()
         self._heard: dict[bytes, float] = {}
         self.changed = False
 
@@ -95,6 +97,8 @@ class Logins:
 
         That is the one who stands where `rule` has its <USER>, whatever else is said in the message that it matches.
         """
+        if not self._last:
+            return None
         place = self._place(address)
         known = self._known(place, now)
         for user in known and known & users(rule, message):
@@ -108,18 +112,18 @@ class Logins:
         """
         if network.prefixlen == network.max_prefixlen:
             return None
-        narrow = isinstance(network, IPv6Network) and network.prefixlen >= self.ipv6_length
-        inside = [self._place(network.network_address)] if narrow else list(self._last)
+        inside: Iterable[Place] = (each for each in self._last if _shares(each, network))
+        if isinstance(network, IPv6Network) and network.prefixlen == self.ipv6_length:
+            inside = (network,)  # it is asked for each hit
         for place in inside:
-            if place.version == network.version and place.overlaps(network):
-                for user in self._known(place, now):
-                    return _say(user, place)
+            for user in self._known(place, now):
+                return _say(user, place)
         return None
 
-    def _place(self, address: Address) -> Prefix:
-        return source_prefix(address, self.ipv6_length)
+    def _place(self, address: Address) -> Place:
+        return address if isinstance(address, IPv4Address) else source_prefix(address, self.ipv6_length)
 
-    def _known(self, place: Prefix, now: float) -> set[str]:
+    def _known(self, place: Place, now: float) -> set[str]:
         """Who has logged in from there lately."""
         return {user for user, time in self._last.get(place, {}).items() if time > now - self.known_for}
 
@@ -146,5 +150,10 @@ class Logins:
         self._heard.clear()
 
 
-def _say(user: str, place: Prefix) -> str:
-    return f"{user} has logged in from {str(place).removesuffix(f'/{place.max_prefixlen}')} lately"
+def _shares(place: Place, network: Prefix) -> bool:
+    """Whether an address in `network` may be the one of a login."""
+    return place.version == network.version and prefix(str(place)).overlaps(network)
+
+
+def _say(user: str, place: Place) -> str:
+    return f"{user} has logged in from {place} lately"
