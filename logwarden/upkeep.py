@@ -288,15 +288,18 @@ def _recovered(daemon: Daemon, now: float) -> list[Ban]:
 
 
 def reconcile(daemon: Daemon, now: float, *, expected: bool = False) -> None:
-    """Make the kernel's sets what SQLite says. A difference is news, unless it was `expected`.
+    """Make the kernel's sets what SQLite says, and those of a former config gone. A difference is news, unless it was
+    `expected`.
 
     While SQLite has yet to `recover` what the kernel knows, nothing is taken out.
     """
     if not settle_clock(daemon):  # until state has moved with the clock, it does not know when a ban ends
         return
 
-    bans = daemon.watch.config.bans
-    daemon.edge(NoticeKind.FIREWALL, lambda: daemon.traces.settle(Trace.of(bans.effective_backend, bans.firewall)))
+    def settle() -> None:
+        bans = daemon.watch.config.bans
+        if daemon.state.repaired is None:
+            daemon.traces.settle(Trace.of(bans.effective_backend, bans.firewall))
 
     def act() -> None:
         wanted = [*daemon.state.bans(now), *daemon.unwritten()]
@@ -307,6 +310,7 @@ def reconcile(daemon: Daemon, now: float, *, expected: bool = False) -> None:
         if repairs and not expected:
             daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(repairs), now))
 
+    daemon.edge(NoticeKind.FIREWALL, settle)
     daemon.edge(NoticeKind.FIREWALL, act)
 
 

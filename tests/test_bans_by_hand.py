@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,35 @@ def host(tmp_path: Path) -> Iterator[Small]:
 
 def ban(host: Small, address: str, hours: float = 1, **more: object) -> dict[str, Any]:
     return byhand.ban(host.daemon, {"address": address, "length": hours * 3600, **more})
+
+
+def test_who_is_added_to_a_file_of_the_allowlist_is_free_while_a_resolver_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def never(*_: object, **__: object) -> list[object]:
+        asked.set()
+        over.wait()
+        raise OSError(2, "no answer")
+
+    monkeypatch.setattr("socket.getaddrinfo", never)
+    small, file = Small(tmp_path), tmp_path / "allow"
+    file.write_text("slow.example.org\n")
+    small.config.write_text(small.config.read_text().replace("bans: {", f"bans: {{allowlist: [{file}], "))
+    try:
+        with small.running() as daemon:
+            small.attack("203.0.113.5", 3)
+            small.step_until(asked.is_set)
+            assert list(small.bans()) == ["203.0.113.5/32"]
+            file.write_text("slow.example.org\n203.0.113.5\n")
+            small.step_until(lambda: not daemon.state.bans(small.hands.wall))
+            assert not over.is_set()
+            assert small.bans() == {}
+            over.set()
+            small.step_until(lambda: "slow.example.org: no answer" in daemon.notices.faults.get("allowlist", ""))
+    finally:
+        over.set()
 
 
 def test_a_prefix_from_which_somebody_has_logged_in_lately_is_not_banned_by_hand_without_force(host: Small) -> None:

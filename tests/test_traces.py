@@ -16,6 +16,7 @@ from logwarden.cli.bans import flush
 from logwarden.cli.withdraw import withdraw
 from logwarden.errors import FirewallError
 from logwarden.firewall import BACKENDS, Hook, Settings
+from logwarden.state import FILE as DATABASE
 from logwarden.traces import FILE, Trace, Traces
 
 EVIL = "203.0.113.9"
@@ -138,6 +139,19 @@ def test_flush_and_withdraw_without_a_daemon_remove_what_a_former_config_has_put
     done = CliRunner().invoke(command, ["--config", str(host.config), *options])  # type: ignore[arg-type]
     assert done.exit_code == 0, done.output
     assert everything() == ""
+
+
+@pytest.mark.root
+def test_bans_of_a_damaged_database_are_recovered_from_the_backend_that_holds_them(host: Small) -> None:
+    """One start after another: the config says nftables by now, and the kernel's truth is in ipset's sets."""
+    with host.running() as daemon:
+        host.attack(EVIL, 3)
+        daemon.state.copy_cursors()
+    (host.place / "state" / DATABASE).write_bytes(b"no database" * 1000)
+    put(host, ENFORCED["ipset"], ENFORCED["nftables"])
+    with host.running() as daemon:
+        assert [made.attack for made in daemon.state.bans(host.hands.wall)] == ["recovered"]
+        assert_only("nftables")
 
 
 @pytest.mark.root
