@@ -739,6 +739,66 @@ def test_files_rotated_into_another_directory_while_down_are_found_once_it_is_kn
     assert not reader.gaps
 
 
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_files_rotated_while_down_are_looked_for_in_the_directories_below(log: Path, ending: str) -> None:
+    append(log, "one")
+    reader = Reader(log)
+    reader.poll()
+    (log.parent / "another").mkdir()
+    append(log, "two")
+    for text in ("three", "four"):
+        rotate_into(log.parent / "old", log)
+        append(log, text)
+    if ending:
+        compress(log.parent / "old" / "app.log.2", ending)
+    reader.restart()
+    assert reader.poll() == [b"two", b"three", b"four"]
+    assert not reader.gaps
+
+
+@pytest.mark.parametrize("beginning", [True, False])
+def test_an_empty_log_rotated_while_down_is_looked_for_in_the_directories_below(log: Path, beginning: bool) -> None:
+    log.touch()
+    reader = Reader(log, beginning=beginning)
+    reader.poll()
+    for text in ("one", "two", "three"):
+        append(log, text)
+        rotate_into(log.parent / "old", log)
+    log.touch()
+    reader.restart()
+    assert reader.poll() == [b"one", b"two", b"three"]
+    assert not reader.gaps
+
+
+def test_what_was_copied_into_another_directory_before_it_was_read_is_found(log: Path) -> None:
+    old = log.parent / "old"
+    old.mkdir()
+    append(log, "one")
+    reader = Reader(log)
+    reader.poll()
+    for text, number in (("two", 2), ("three", 1)):
+        append(log, text)
+        shutil.copyfile(log, old / f"app.log.{number}")
+        os.truncate(log, 0)
+    append(log, "four")
+    assert reader.poll() == [b"two", b"three", b"four"]
+    assert not reader.gaps
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: gives a directory away")
+def test_nobody_else_s_directory_is_searched(log: Path) -> None:
+    append(log, "one")
+    reader = Reader(log)
+    reader.poll()
+    append(log, "two")
+    rotate_into(log.parent / "theirs", log)
+    os.chown(log.parent / "theirs", 65534, 65534)
+    append(log, "three")
+    reader.restart()
+    assert reader.poll() == [b"three"]
+    assert len(reader.gaps) == 1
+
+
 def test_a_file_moved_elsewhere_under_its_own_name_tells_nothing_of_older_ones(log: Path) -> None:
     away = log.parent / "away"
     away.mkdir()

@@ -18,7 +18,7 @@ from .lines import Skip
 from .logfile import HEAD, LogFile, open_if_there, opened
 from .place import Place
 from .reading import Reading
-from .rotation import Member, members, moved_to, status
+from .rotation import Member, members, moved_to, olddir, status
 
 _TICK = 0.02  # seconds that a file's time may be behind the clock: the kernel's own stands still between two ticks
 _SAME_TIME = 1_000_000_000  # ns within which a compressed file's time is the original's: some tools keep whole seconds
@@ -105,8 +105,8 @@ class Chain:
             left = passed.without(newer)
             is_empty = [_is_open(member, empty) for member in left]
             for index, member in enumerate(left):
-                older = read if read and member.modified < read[-1].modified else read[-1:]
-                if is_empty[index] or (member.size and not is_copy(member, older + left[index + 1 : index + 2])):
+                others = _originals(member, read, left[index + 1 :])
+                if is_empty[index] or (member.size and not is_copy(member, others)):
                     return member, any(is_empty[index + 1 :])
             return None, False
 
@@ -144,8 +144,12 @@ class Chain:
         return self._settled(lambda chain: _position(chain, place)) is not None
 
     def members(self) -> list[Member]:
-        """The rotated files, oldest first."""
-        return members(self.path, self.olddir, self._heads.when)
+        """The rotated files, oldest first. Where there is none, they may be in a directory below."""
+        found = members(self.path, self.olddir, self._heads.when)
+        if not found and (elsewhere := olddir(self.path)) is not None:
+            self.olddir = elsewhere
+            found = members(self.path, self.olddir, self._heads.when)
+        return found
 
     def _settled(self, look: Callable[[list[Member]], Answer]) -> Answer:
         """The listing that proves one answer is what the next question begins with, so that each costs one listing.
@@ -185,6 +189,14 @@ def _find(chain: list[Member], known: Place | Reading) -> Reading | Place | None
         finally:
             log.close()
     return None
+
+
+def _originals(member: Member, before: list[Member], after: list[Member]) -> list[Member]:
+    """Of which others it may be a copy: of its neighbours; of all before it, where it is older than the last of them;
+    of those after it whose names are of another kind, so that its time alone has put it before them."""
+    older = bool(before) and member.modified < before[-1].modified
+    others = [other for other in after[1:] if other.scheme != member.scheme]
+    return (before if older else before[-1:]) + after[:1] + others
 
 
 def _position(chain: list[Member], known: Place | Reading) -> int | None:

@@ -75,6 +75,22 @@ def moved_to(now: str, path: str) -> str | None:
     return directory if rotated and directory != os.path.dirname(os.path.realpath(path)) else None
 
 
+def olddir(path: str) -> str | None:
+    """The directory below that of a log where rotated parts of it are, the one changed last; None where there is none.
+
+    One of root, or of whose its own directory is: others could have what they wrote there taken for the log's.
+    """
+    home, older = os.path.dirname(os.path.realpath(path)), _older(os.path.basename(path))
+    try:
+        with os.scandir(home) as entries:
+            below = {entry.path: entry.stat() for entry in entries if entry.is_dir(follow_symlinks=False)}
+        owners = {0, os.stat(home).st_uid}
+    except OSError:
+        return None
+    found = [each for each in below if below[each].st_uid in owners and any(map(older.fullmatch, _listing(each, "")))]
+    return max(found, key=lambda each: below[each].st_mtime_ns, default=None)
+
+
 def is_packed(name: str) -> bool:
     """Whether a file is compressed, by its name."""
     return _PACKED.search(name) is not None

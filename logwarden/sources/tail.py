@@ -125,7 +125,9 @@ class Tail:
             return
         self._walk.here.before = self._walk.chain.newest(self._since)
         there = status(self.path)
-        if there is not None and not self._beginning:
+        if self._beginning:
+            self._walk.here.at = self._walk.first()
+        elif there is not None:
             log, first = open_log(self.path), self._first or there
             self._walk.here.at = Reading(log, line_start(log, first.st_size if os.path.samestat(first, there) else 0))
         self._begun = True

@@ -49,7 +49,7 @@ class Walk:
                 yield from self._find(self.here.resume, now)
                 self.here.resume, self.here.slept = None, False
             if self.here.at is None:
-                self.here.at = self._first()
+                self.here.at = self.first()
             if self.here.old is not None:
                 yield from self._linger(self.here.old, now)
             if self.here.at is None:
@@ -59,7 +59,7 @@ class Walk:
             elif not (yield from self._go_on(self.here.at, now)):
                 return
 
-    def _first(self) -> Reading | None:
+    def first(self) -> Reading | None:
         """The oldest file not read yet."""
         newer, _ = self._newer()
         log = open_if_there(newer.path if newer else self._path)
@@ -170,7 +170,7 @@ class Walk:
         yield from self._retire(now)
         if self.here.before is None or not self.chain.has(self.here.before):
             self.here.forgo(known)
-        self.here.at = self._first()
+        self.here.at = self.first()
         if unread:
             text = f"read up to byte {known.offset}, and no file holds what followed: lines may be missing since "
             yield self.gap(text + _stamp(known.modified), now)

@@ -33,10 +33,18 @@ MODES = {
     "copied.gz": "copytruncate\ncompress",
     "copied.delayed": "copytruncate\ncompress\ndelaycompress",
     "copied.dated": "copytruncate\ndateext\ndateformat -%Y%m%d-%s\ncompress",
+    "kept": "copy\nrotate 3",
+    "kept.gz": "copy\ncompress\nrotate 3",
+    "moved": "renamecopy",
+    "moved.gz": "renamecopy\ncompress",
+    "away": "create\nolddir old",
+    "away.gz": "create\ncompress\nolddir old",
+    "away.copied": "copytruncate\nolddir old",
     "trace": "create\ncompress",
     "twin": "create\ncompress\ndelaycompress",
 }
-"""What logrotate is told of each log. `trace` holds events of several lines; what `twin` holds, journald too."""
+"""What logrotate is told of each log. Of `kept`, which goes on growing, few copies are made. `trace` holds events of
+several lines; what `twin` holds, journald too."""
 HOST = socket.gethostname()
 KEPT = 200
 """Rotated files that are kept: more than come while the daemon is dead, or comes to nothing on a busy machine.
@@ -82,7 +90,7 @@ class LogFile:
         return f"file:{self.path}"
 
     def _configure(self, paths: Paths) -> None:
-        for directory in (paths.log.parent, paths.beside("conf").parent):
+        for directory in (paths.log.parent / "old", paths.beside("conf").parent):
             directory.mkdir(mode=0o755, exist_ok=True)
         self._conf, self._state = paths.beside("conf"), paths.beside("state")
         ask, self._answer = paths.beside("ask"), paths.beside("answer")
