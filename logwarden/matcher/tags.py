@@ -101,6 +101,14 @@ def _joined(nodes: Sequence[Node]) -> Iterator[Node]:
 
 def _advance(node: Node, states: States) -> States:
     """The states that the automaton can be in behind any text of `node`, from any of `states`."""
+    return _walk(node, states, {})
+
+
+_Known = dict[tuple[int, States], States]
+"""What a repetition, by its identity, makes of states: of one within others it would be asked for ever."""
+
+
+def _walk(node: Node, states: States, known: _Known) -> States:
     match node:
         case Literal(text):
             for byte in text:
@@ -110,14 +118,17 @@ def _advance(node: Node, states: States) -> States:
             return _step(states, bits)
         case Cat(parts):
             for part in parts:
-                states = _advance(part, states)
+                states = _walk(part, states, known)
             return states
         case Alt(branches):
-            return frozenset().union(*(_advance(branch, states) for branch in branches))
+            return frozenset().union(*(_walk(branch, states, known) for branch in branches))
         case Repeat(inner, low, high):
-            return _repeat(lambda reached: _advance(inner, reached), states, low, high)
+            key = id(node), states
+            if key not in known:
+                known[key] = _repeat(lambda reached: _walk(inner, reached, known), states, low, high)
+            return known[key]
         case Group(_, inner) | Capture(_, inner):
-            return _advance(inner, states)
+            return _walk(inner, states, known)
         case Backref():
             return _ALL
         case Assertion():
