@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from fnmatch import fnmatchcase
 from random import Random
 
@@ -180,6 +181,12 @@ def test_a_rule_of_ten_thousand_letters_is_filed_like_any_other() -> None:
     long = [pattern(f"{n}{'a' * 10_000}") for n in range(20)]
     assert candidates(long, b"7" + b"a" * 10_000) == {7: [0]}
     assert len(prefilter.signs(ere.parse(b"|".join(b"%d" % n for n in range(500))), anywhere=False)) == 1
+
+
+def test_what_repeats_perhaps_nothing_again_and_again_is_looked_at_once() -> None:
+    before = time.process_time()
+    assert openings.openings(ere.parse(b"((((a?){32}){32}){32}){3}b")) >= {b"b", b"ab", b"a" * 31 + b"b"}
+    assert time.process_time() - before < 0.5
 
 
 @given(

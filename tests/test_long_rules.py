@@ -30,6 +30,8 @@ LONG = {
     "groups": ("(a|b(" * 3 + "c" * 9_970 + ")*d)+" * 3, "aaa"),
     "stars in stars": ("(a|b(" * 24 + "c" * 9_700 + ")*d)*" * 23 + ")*d)+", "aaa"),
     "classes in stars": ("(x" * 40 + "[ab]" * 2_400 + ")*" * 40, "x"),
+    "edges of words": ("\\b" * 4_990 + "a", "a"),
+    "maybe nothing": ("((((a?){32}){32}){30}){1,2}b" + "x?" * 4_900, "ab"),
     "an address": ("x" * 9_000 + " from <ADDR>" + "y" * 980, "x" * 9_000 + " from 192.0.2.1" + "y" * 980),
 }
 """Rules, and a message that each matches."""

@@ -58,16 +58,13 @@ _IN_ADDRESS = CLASSES[b"xdigit"] | mask(b".:")
 _NOT_IN_ADDRESS = r"(?<![0-9A-Za-z._])(?:(?<!:)|(?<!:[0-9A-Fa-f]{0,4}:)(?=[0-9]{1,3}\.)|(?<![0-9A-Fa-f:]:))"
 _ADDRESS_ENDS = r"(?!\.?[0-9A-Za-z])"
 
-_WORD = "[0-9A-Za-z_]"
-
-# A word's edge in terms of what stands on both sides: unlike \b and \B these hold on an empty line as well.
 _REGEX_PLACES = {
     At.LINE_START: "^",
     At.LINE_END: "$",
-    At.WORD_START: f"(?<!{_WORD})(?={_WORD})",
-    At.WORD_END: f"(?<={_WORD})(?!{_WORD})",
-    At.BOUNDARY: f"(?:(?<!{_WORD})(?={_WORD})|(?<={_WORD})(?!{_WORD}))",
-    At.NO_BOUNDARY: f"(?:(?<!{_WORD})(?!{_WORD})|(?<={_WORD})(?={_WORD}))",
+    At.WORD_START: r"\m",
+    At.WORD_END: r"\M",
+    At.BOUNDARY: r"\b",
+    At.NO_BOUNDARY: r"\B",
 }
 _HYPERSCAN_PLACES = {At.LINE_START: "^", At.LINE_END: "$", At.BOUNDARY: r"\b", At.NO_BOUNDARY: r"\B"}
 

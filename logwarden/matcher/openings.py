@@ -48,7 +48,9 @@ def _advance(node: Node, reached: _Reached) -> _Reached:
             return _limited(reached | _advance(inner, reached), reached)
         case Repeat(inner, low, high) if low:
             for _ in range(min(low, _LONGEST)):
-                reached = _advance(inner, reached)
+                before, reached = reached, _advance(inner, reached)
+                if reached == before:  # and so it stays
+                    break
             return reached if high == low <= _LONGEST else _ended(reached)
         case Group(_, inner) | Capture(_, inner):
             return _advance(inner, reached)
