@@ -54,18 +54,28 @@ def why_not_root() -> str | None:
     return f"root may make no network namespace here: {tried.stderr.strip()}" if tried.returncode else None
 
 
-ORACLES = ("no grep", "GNU grep", "logcheck-database", "logcheck is not installed")
+ORACLES = ("no grep", "GNU grep", "logcheck-database", "logcheck is not installed", "built without Hyperscan")
 """What a reason to skip speaks of where that is no reason in CI: without them nothing would be proved."""
+
+
+def _fail_in_ci(report: pytest.TestReport | pytest.CollectReport, reason: str) -> None:
+    """In CI the test set-up has installed the oracles: what is skipped for want of one fails."""
+    skipped = report.skipped and not hasattr(report, "wasxfail")
+    if os.environ.get("CI") == "true" and skipped and any(name in reason for name in ORACLES):
+        report.outcome, report.longrepr = "failed", f"in CI this must not be skipped: {reason}"
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Iterator[None]:
-    """In CI the test set-up has installed the oracles: a test that misses one fails."""
     report = (yield).get_result()  # type: ignore[misc] # as pluggy has it
-    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
-        reason = str(call.excinfo.value if call.excinfo else "")
-        if any(name in reason for name in ORACLES):
-            report.outcome, report.longrepr = "failed", f"in CI this must not be skipped: {reason}"
+    _fail_in_ci(report, str(call.excinfo.value if call.excinfo else ""))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    """The same of a whole file."""
+    report = (yield).get_result()  # type: ignore[misc] # as pluggy has it
+    _fail_in_ci(report, str(report.longrepr))
 
 
 @pytest.hookimpl(tryfirst=True)

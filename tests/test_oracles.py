@@ -20,3 +20,16 @@ def test_where_grep_is_missing_its_tests_fail_in_ci_alone(ci: str, status: int, 
     environment = {**os.environ, "CI": ci, "PATH": "/nonexistent"}
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, said in done.stdout) == (status, True), done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["tests/test_hyperscan.py", "tests/test_ere.py"])
+@pytest.mark.parametrize(("ci", "status", "said"), [("true", 2, "must not be skipped: "), ("", 5, "SKIPPED")])
+def test_where_hyperscan_was_not_built_whole_files_fail_in_ci_alone(
+    ci: str, status: int, said: str, file: str, tmp_path: Path
+) -> None:
+    (tmp_path / "without.py").write_text("import sys\nsys.modules['logwarden.matcher._hyperscan'] = None\n")
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "without", file]
+    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, said in done.stdout) == (status, True), done.stdout
