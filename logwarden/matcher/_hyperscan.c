@@ -7,10 +7,14 @@
  * Never: decides what a match means; reads or writes outside of what it is given (ValueError instead).
  */
 
+#define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <hs/hs_runtime.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "../header/_traditional.h"
 
 typedef struct {
   uint32_t id, end;
@@ -136,21 +140,33 @@ static int are_matches(const Py_buffer *matches, Py_ssize_t patterns)
   return 0;
 }
 
+/* Whether the line of a block that ends there has a traditional header. */
+static int is_traditional(const Py_buffer *block, uint32_t end)
+{
+  const char *start = block->buf, *newline = end <= block->len ? memrchr(start, '\n', end) : NULL;
+  text line = {newline ? newline + 1 : start, start + end};
+  parts found;
+  return end <= block->len && line.at < line.end && divide_line(line, &found);
+}
+
 static PyObject *mark(PyObject *module, PyObject *args)
 {
-  Py_buffer matches, which, marks;
+  Py_buffer matches, which, marks, block = {0};
   unsigned char with;
   (void)module;
-  if (!PyArg_ParseTuple(args, "y*y*bw*", &matches, &which, &with, &marks))
+  if (!PyArg_ParseTuple(args, "y*y*bw*|y*", &matches, &which, &with, &marks, &block))
     return NULL;
   int sound = are_matches(&matches, which.len);
   if (sound) {
     const match *each = matches.buf, *last = each + matches.len / sizeof(match);
     const char *chosen = which.buf;
     for (unsigned char *marked = marks.buf; each < last; each++)
-      if (chosen[each->id] && each->end < marks.len)
+      if (chosen[each->id] && each->end < marks.len && marked[each->end] != with &&
+          (block.obj == NULL || is_traditional(&block, each->end)))
         marked[each->end] = with;
   }
+  if (block.obj != NULL)
+    PyBuffer_Release(&block);
   PyBuffer_Release(&matches);
   PyBuffer_Release(&which);
   PyBuffer_Release(&marks);
@@ -246,7 +262,8 @@ static PyType_Spec database_spec = {
 
 static PyMethodDef functions[] = {
   {"mark", mark, METH_VARARGS,
-   "mark(matches, which, byte, marks): write `byte` where those end for whose id `which` is not 0."},
+   "mark(matches, which, byte, marks[, block]): write `byte` where those end for whose id `which` is not 0; of a block, "
+   "only where the line has a traditional header."},
   {"count", count, METH_VARARGS,
    "count(matches, marks, byte, names): by the name of their id, the number of those that end where `marks` has `byte`."},
   {"select", select_, METH_VARARGS, "select(matches, marks, byte): (end, id) of each that ends where `marks` has `byte`."},
@@ -255,6 +272,7 @@ static PyMethodDef functions[] = {
 
 static int execute(PyObject *module)
 {
+  fill_kinds();
   PyObject *type = PyType_FromSpec(&database_spec);
   if (type == NULL || PyModule_AddObject(module, "Database", type) < 0) {
     Py_XDECREF(type);

@@ -113,19 +113,7 @@ class Matcher:
         for engine, swept in zip(self._engines, all_swept, strict=True):
             account.hit_settled(swept.hits(unsettled))
             looks.note(engine, *swept.left(unsettled))
-        self._hide(block, looks, unsettled, account)
         return _ends(unsettled), looks
-
-    def _hide(self, block: bytes, looks: Looks, unsettled: bytearray, account: Account) -> None:
-        """Settle the lines that ignore rules alone match, if their header is traditional."""
-        for end, found in list(looks.found.items()):
-            decision = self._judge.decide(found, ())
-            if decision.outcome is not Outcome.IGNORED or end in looks.late:
-                continue
-            if header.is_traditional(block, end):
-                account.hit(decision)
-                del looks.found[end]
-                unsettled[end] = SETTLED
 
     def _look_at_all(self, block: bytes) -> tuple[list[int], Looks]:
         """Where all lines end, and what was found on them."""

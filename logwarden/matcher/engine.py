@@ -35,7 +35,7 @@ class Swept(Protocol):
     """
 
     def settle(self, unsettled: bytearray) -> None:
-        """Take the newline of each line that a plain rule matches."""
+        """Take the newline of each line that a plain rule matches, or one that ignores it and its header is usual."""
         ...
 
     def reopen(self, unsettled: bytearray) -> None:

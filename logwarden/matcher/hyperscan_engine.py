@@ -28,6 +28,7 @@ class HyperscanEngine:
         self._doubtful = frozenset(id_ for id_, is_loose in enumerate(loose) if is_loose or id_ not in self.patterns)
         certain = {id_: pattern for id_, pattern in self.patterns.items() if id_ not in self._doubtful}
         self.plain = bytes(id_ in certain and certain[id_].is_plain for id_ in range(len(slots)))
+        self.ignoring = bytes(id_ in certain and certain[id_].ignores for id_ in range(len(slots)))
         self.reopening = bytes(id_ not in certain or not certain[id_].ignores for id_ in range(len(slots)))
         self.names = ["" if pattern is None else pattern.name for pattern in slots]
         self._patience = patience
@@ -75,6 +76,7 @@ class PackedMatches:
 
     def settle(self, unsettled: bytearray) -> None:
         mark(self._matches, self._engine.plain, SETTLED, unsettled)
+        mark(self._matches, self._engine.ignoring, SETTLED, unsettled, self._block)
 
     def reopen(self, unsettled: bytearray) -> None:
         mark(self._matches, self._engine.reopening, NEWLINE, unsettled)

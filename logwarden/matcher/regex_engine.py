@@ -12,6 +12,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from .. import header
 from ..errors import RuleError
 from . import lines
 from .dispatch import Dispatch
@@ -44,7 +45,7 @@ class RegexEngine:
             if matching:
                 found[id_] = [ends[index] for index in matching]
             late.extend((ends[index], id_) for index in too_late)
-        return ListedMatches(self.patterns, found, late)
+        return ListedMatches(block, self.patterns, found, late)
 
     def try_all(self, views: Views, lengths: Sequence[int]) -> Iterator[tuple[int, Sequence[int], Sequence[int]]]:
         """The ids of the patterns, each with the lines that it matches, and with those on which it ran out of time.
@@ -94,16 +95,21 @@ class RegexEngine:
 class ListedMatches:
     """What was found in a block, and where the lines end that each pattern matches: see Swept."""
 
-    def __init__(self, patterns: Mapping[int, Pattern], ends: Mapping[int, Sequence[int]], late: list[Match]) -> None:
+    def __init__(
+        self, block: bytes, patterns: Mapping[int, Pattern], ends: Mapping[int, Sequence[int]], late: list[Match]
+    ) -> None:
         self.ends = ends
         self.late = late
+        self._block = block
         self._patterns = patterns
 
     def settle(self, unsettled: bytearray) -> None:
         for id_, ends in self.ends.items():
-            if self._patterns[id_].is_plain:
+            pattern = self._patterns[id_]
+            if pattern.ignores:
                 for end in ends:
-                    unsettled[end] = SETTLED
+                    if pattern.is_plain or header.is_traditional(self._block, end):
+                        unsettled[end] = SETTLED
 
     def reopen(self, unsettled: bytearray) -> None:
         for id_, ends in self.ends.items():
