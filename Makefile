@@ -55,6 +55,6 @@ clean: ## remove what the other targets made, .venv included
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/%.stamp: packaging/setup.sh pyproject.toml $(wildcard logwarden/*/_*.c)
+.venv/%.stamp: packaging/setup.sh pyproject.toml $(wildcard logwarden/*/_*.[ch])
 	packaging/setup.sh $*
 	@touch $@

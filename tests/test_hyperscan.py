@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("logwarden.matcher._hyperscan", reason="logwarden was built without Hyperscan")
+from logwarden import header
 from logwarden.errors import RuleError
 from logwarden.matcher._hyperscan import Database, count, mark, select
 from logwarden.matcher._hyperscan_compiler import compiled
@@ -43,6 +44,28 @@ def test_marks_are_set_where_chosen_patterns_end() -> None:
     marks = bytearray(BLOCK)
     mark(matches((0, 2), (1, 8), (2, 5)), bytes([1, 0, 1]), 0, marks)
     assert marks == b"ab\0ac\0cb\ndd\n"
+
+
+def test_of_a_block_only_lines_with_a_usual_header_are_marked() -> None:
+    block = b"Nov 22 17:00:00 m sshd[7]: x\nno header\n2026-11-22T17:00:00Z m cron: y\n"
+    ends = [at for at, byte in enumerate(block) if byte == 10]
+    marks = bytearray(block)
+    mark(matches(*((0, end) for end in ends)), bytes([1]), 0, marks, block)
+    assert [marks[end] for end in ends] == [0, 10, 0]
+
+
+@given(
+    st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 64), max_size=8),
+    st.lists(st.sampled_from([b"Nov 22 17:00:00 m a: ", b"x", b"\n", b" ", b"2026-11-22T17:00:00"])).map(b"".join),
+    st.integers(0, 64),
+)
+def test_where_a_block_is_shorter_than_what_is_marked_nothing_outside_of_it_is_read(
+    ends: list[int], block: bytes, more: int
+) -> None:
+    marks = bytearray(block + b"\n" * more)
+    mark(matches(*((0, end) for end in ends)), bytes([1]), 0, marks, block)
+    for end in range(len(marks)):
+        assert marks[end] != 0 or header.is_traditional(block, end)
 
 
 def test_matches_are_counted_by_name_where_they_end_at_a_mark() -> None:

@@ -4,8 +4,8 @@ Owns: the way of a line through the engines. All lines are scanned as they are; 
 settles are taken apart, and of these, those with an unusual header are scanned once more in their canonical form.
 Never: raises for a line. Every line of a batch is in exactly one of the counts.
 
-Nine lines of ten are ignored by a plain rule. For these no Python runs: the engine takes their newline in a copy of the
-block, and what newlines are left there end the lines that need a closer look.
+Nine lines of ten are ignored by a rule that leaves nothing to decide. For these no Python runs: the engine takes their
+newline in a copy of the block, and what newlines are left there end the lines that need a closer look.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .. import header
 from ..header import Parts
-from ..model import MAX_LINE, Batch, Classified, Event, Outcome, Refusal
+from ..model import MAX_LINE, Batch, Classified, Event, Refusal
 from . import lines
 from .account import Account
-from .engine import SETTLED, Engine, Match, Patience
+from .engine import Engine, Match, Patience
 from .judgement import Decision, Judge, Source
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
@@ -89,17 +89,19 @@ class Matcher:
         self, block: bytes, left: Sequence[int], events: Sequence[Event], looks: Looks, account: Account
     ) -> dict[int, tuple[Decision, Source]]:
         """What becomes of each line that a rule matches, and who did it, by the line's index."""
-        indices: list[int] = []
-        decided: list[tuple[Decision, bytes]] = []
-        for end in looks.found.keys() | looks.late.keys():
-            index, line = bisect_left(left, end), header.line_at(block, end)
-            message = events[index].message.encode() if line.isascii() else account.message(line)
-            decided.append((self._judge.decide(looks.found.get(end, ()), looks.late.get(end, ())), message))
-            indices.append(index)
-        sources = self._judge.sources(decided)
-        return {
-            index: (decision, source) for index, (decision, _), source in zip(indices, decided, sources, strict=True)
-        }
+        decided: dict[int, tuple[Decision, Source]] = {}
+        attacks: dict[int, tuple[Decision, bytes]] = {}
+        found, late, decide = looks.found, looks.late, self._judge.decide
+        for end in found.keys() | late.keys() if late else found:
+            index, decision = bisect_left(left, end), decide(found.get(end, ()), late.get(end, ()))
+            decided[index] = (decision, None)
+            if decision.culprits:
+                line = header.line_at(block, end)
+                message = events[index].message.encode() if line.isascii() else account.message(line)
+                attacks[index] = (decision, message)
+        sources = self._judge.sources(list(attacks.values()))
+        decided.update((index, (decided[index][0], source)) for index, source in zip(attacks, sources, strict=True))
+        return decided
 
     def _look(self, block: bytes, account: Account) -> tuple[list[int], Looks]:
         """Where the lines end that are not simply ignored, and what was found on them."""

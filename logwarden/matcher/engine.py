@@ -35,7 +35,8 @@ class Swept(Protocol):
     """
 
     def settle(self, unsettled: bytearray) -> None:
-        """Take the newline of each line that a plain rule matches, or one that ignores it and its header is usual."""
+        """Take the newline of each line that a plain rule matches, or, where its header is traditional, any that
+        ignores it."""
         ...
 
     def reopen(self, unsettled: bytearray) -> None:

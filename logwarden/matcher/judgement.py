@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import address
@@ -54,28 +54,27 @@ class Judge:
         if late:
             return _decide(_in_order(found), late)
         key = tuple(found)
-        if key not in self._decisions:
-            if len(self._decisions) >= _MOST_DECISIONS:
-                self._decisions.clear()
-            self._decisions[key] = _decide(_in_order(found), ())
-        return self._decisions[key]
+        if (known := self._decisions.get(key)) is not None:
+            return known
+        if len(self._decisions) >= _MOST_DECISIONS:
+            self._decisions.clear()
+        return self._decisions.setdefault(key, _decide(_in_order(found), ()))
 
     def sources(self, attacks: Sequence[tuple[Decision, bytes]]) -> list[Source]:
         """Who did it, for each decision on a line with this message."""
         found: list[Source] = [None] * len(attacks)
-        left: Iterable[int] = range(len(attacks))
-        turn = 0
-        while left := [index for index in left if found[index] is None and len(attacks[index][0].culprits) > turn]:
-            lines: defaultdict[Pattern, list[int]] = defaultdict(list)  # by identity: to hash a rule takes microseconds
-            for index in left:
-                lines[attacks[index][0].culprits[turn][0]].append(index)
-            for pattern, indices in lines.items():
-                rule = attacks[indices[0]][0].culprits[turn][1]
+        alike: defaultdict[Decision, list[int]] = defaultdict(list)
+        for index, (decision, _) in enumerate(attacks):
+            alike[decision].append(index)
+        for decision, indices in alike.items():
+            for pattern, rule in decision.culprits:
                 captured = self._captured(pattern, [attacks[index][1] for index in indices])
                 for index, text in zip(indices, captured, strict=True):
                     if text and (source := _normalised(text)):
                         found[index] = (rule, source)
-            turn += 1
+                indices = [index for index in indices if found[index] is None]
+                if not indices:
+                    break
         return found
 
     def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
