@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
 import time
@@ -45,6 +47,9 @@ TOWERS = {
 """Repetitions within one another. `regex` made two copies or three for each: 7.9 GB for the third of them. Hyperscan
 took minutes over the first."""
 
+LARGE = "expressions.LARGEST = expressions.MOST_REPETITIONS = 10**6"
+"""Without our limits on what Hyperscan is given."""
+
 
 @pytest.mark.parametrize("name", TOWERS)
 def test_what_the_regex_engine_would_write_out_for_ever_is_not_given_to_it(name: str) -> None:
@@ -85,6 +90,18 @@ def test_a_rule_that_explodes_is_refused_by_its_place_and_the_set_is_in_force(po
     ]
 
 
+@NEEDS_HYPERSCAN
+def test_the_compiling_process_ends_by_itself_where_nobody_is_left_to_end_it() -> None:
+    script = f"""
+from logwarden.matcher import __main__ as child, expressions
+{LARGE}
+child.main()
+"""
+    request = json.dumps({"texts": [("(ab)?" * 900, ["su"], "ignore", 0)], "portable": False, "seconds": 1}).encode()
+    done = subprocess.run([sys.executable, "-c", script], input=request, capture_output=True, timeout=120)
+    assert done.returncode == -signal.SIGXCPU
+
+
 @dataclass
 class Loosened:
     """Runs the real child without one of the limits on what it is given, and with `seconds` to live."""
@@ -113,7 +130,7 @@ child.main()
     [
         (
             "(ab)?" * 900,
-            Loosened("expressions.LARGEST = expressions.MOST_REPETITIONS = 10**6", 5),
+            Loosened(LARGE, 5),
             "no answer within 5 s",
             [],
         ),

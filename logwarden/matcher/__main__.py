@@ -17,6 +17,8 @@ MEMORY = 2 << 30
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     request = json.load(sys.stdin.buffer)
+    # Whoever asked may have been killed, and a rule that explodes would then burn a core for ever.
+    resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 1))
     texts = [Text(regex, tuple(programs), dialect, copy) for regex, programs, dialect, copy in request["texts"]]
     sys.stdout.buffer.write(dump(build(texts, portable=request["portable"])))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -147,9 +148,10 @@ class _Child:
         return [*self(texts[:middle]), *self(texts[middle:])]
 
     def _ask(self, texts: Sequence[Text]) -> Built:
-        request = json.dumps({"texts": texts, "portable": self._portable}).encode()
+        seconds = math.ceil(PATIENCE + len(texts) * PATIENCE_PER_RULE)
+        request = json.dumps({"texts": texts, "portable": self._portable, "seconds": seconds}).encode()
         argv = (sys.executable, "-m", __package__)
-        answer = self._run(argv, stdin=request, timeout=PATIENCE + len(texts) * PATIENCE_PER_RULE)
+        answer = self._run(argv, stdin=request, timeout=seconds)
         built = cache.load(io.BytesIO(answer))
         if built is None:
             raise CommandError(f"{' '.join(argv)}: an answer that is not its own: was logwarden updated meanwhile?")
