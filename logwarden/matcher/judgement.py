@@ -21,6 +21,7 @@ from ..errors import RuleError
 from ..model import AttackRule, IgnoreRule, Outcome, Severity
 from .engine import Patience
 from .patterns import TIMEOUT, Pattern
+from .sole import sole
 
 _MOST_DECISIONS = 10_000
 
@@ -79,6 +80,14 @@ class Judge:
 
     def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
         """What a pattern says is the source, for each message."""
+        captured = [sole(message) if pattern.captures_whole else None for message in messages]
+        others = [index for index, text in enumerate(captured) if text is None]
+        for index, text in zip(others, self._read(pattern, [messages[index] for index in others]), strict=True):
+            captured[index] = text
+        return captured
+
+    def _read(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
+        """The same, by the pattern's regex."""
         started = self._patience.timer()
         try:
             if len(messages) > 1 and self._patience.allows(pattern, max(map(len, messages))):

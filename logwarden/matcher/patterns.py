@@ -26,6 +26,7 @@ from ..model import AttackRule, Dialect, IgnoreRule
 from . import globs, prefix, tags, trees
 from .lines import View, Views
 from .prefilter import Signs, signs
+from .sole import is_whole
 
 DIGEST = 16
 """Bytes of the digest of a text."""
@@ -221,6 +222,14 @@ class Pattern:
     def capture_all(self, messages: Sequence[bytes]) -> Sequence[bytes]:
         """The same of many messages, in the time that one may take: empty where there is none."""
         return self._regex_for_many.findall(b"\n".join(messages), timeout=TIMEOUT, concurrent=False)
+
+    @functools.cached_property
+    def captures_whole(self) -> bool:
+        """See `sole.is_whole`."""
+        try:
+            return is_whole(Analysis(text_of(self.rule)).tree)
+        except RuleError:
+            return False
 
     def is_for(self, program: bytes | None) -> bool:
         """Whether a native rule is for messages of `program` ('*': any; None: the message of none)."""

@@ -1,0 +1,119 @@
+"""Where a message holds one address, and its rule no other word for it, no regex has to say which it is."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from logwarden import ere, rules
+from logwarden.ere.nodes import Alt, Capture, Cat, Group, Literal, Node, Repeat, Set
+from logwarden.matcher.build import NOTHING
+from logwarden.matcher.patterns import Analysis, Pattern, text_of
+from logwarden.matcher.sole import is_whole, sole
+from logwarden.model import AttackRule, Dialect
+
+SHIPPED = rules.load(attack=[str(Path(__file__).parent.parent / "attack.d")]).attack
+PIECES = (
+    *(b"192.0.2.1", b"198.51.100.77", b"198.51.100.7", b"1.2.3.4.5", b"999.1.1.1", b"10.0.0.1:22", b"192.0.2.1%eth0"),
+    *(b"2001:db8::9", b"::1", b"::ffff:192.0.2.1", b"1:2:3:4:5:6:7:8", b"12:30:45", b"-192.0.2.1", b"x192.0.2.1"),
+    *(b"[192.0.2.1]:22", b" ", b":", b".", b"a", b"%", b"[", b"]", b","),
+)
+
+
+@pytest.mark.parametrize(
+    ("regex", "whole"),
+    [
+        ("Failed password for <USER> from <ADDR> port <PORT>", True),
+        ("<ADDR>", True),
+        (r"refused \[<ADDR>\]", True),
+        ("refused <ADDR>(:<PORT>)?", True),
+        ("(client )?\\[?<ADDR>\\]?", True),
+        (r"\b<ADDR>\b", True),
+        ("ip=<ADDR>.*", False),
+        ("ip=<ADDR>[.,]? bye", False),
+        ("x<USER><ADDR>", False),
+        ("from 1?<ADDR> port", False),
+        ("port:<ADDR> x", False),
+        ("from <HOST> port", False),
+        ("from <ADDR> to <ADDR>", False),
+        ("from (<ADDR>|nowhere)", False),
+        ("(from <ADDR> )+", False),
+        (r"(a) <ADDR>\1", False),
+        ("nobody", False),
+    ],
+)
+def test_a_rule_captures_a_whole_address_where_nothing_beside_it_may_belong_to_one(regex: str, whole: bool) -> None:
+    assert is_whole(ere.parse(regex.encode(), Dialect.ATTACK)) is whole
+
+
+@pytest.mark.parametrize(
+    ("message", "address"),
+    [
+        (b"Failed password for root from 192.0.2.1 port 22", b"192.0.2.1"),
+        (b"from 192.0.2.1 (192.0.2.1)", b"192.0.2.1"),
+        (b"from 192.0.2.1 to 192.0.2.2", None),
+        (b"from 192.0.2.1, once ::1", None),
+        (b"from 192.0.2.1, once 1:2:3:4:5:6:7:8", None),
+        (b"from nowhere", None),
+        (b"", None),
+    ],
+)
+def test_a_message_with_one_ipv4_address_and_none_of_ipv6_has_a_sole_one(message: bytes, address: bytes | None) -> None:
+    assert sole(message) == address
+
+
+def test_most_shipped_rules_capture_a_whole_address() -> None:
+    """It is what the shortcut is worth."""
+    capturing = [rule for rule in SHIPPED if "<ADDR>" in rule.regex]
+    assert sum(Pattern(rule, 0, NOTHING).captures_whole for rule in capturing) > 0.8 * len(capturing)
+
+
+def example(node: Node, chance: random.Random) -> bytes:
+    """What `node` matches, with addresses where it lets anything stand."""
+    match node:
+        case Literal(text):
+            return text
+        case Set(bits):
+            return bytes([chance.choice([byte for byte in range(256) if bits >> byte & 1])])
+        case Cat(parts):
+            return b"".join(example(part, chance) for part in parts)
+        case Alt(branches):
+            return example(chance.choice(branches), chance)
+        case Repeat(Set(bits), low, None) if chance.random() < 0.7:
+            text = b"".join(chance.choices(PIECES, k=chance.randint(low, low + 3)))
+            return bytes(byte for byte in text if bits >> byte & 1)
+        case Repeat(inner, low, high):
+            return b"".join(example(inner, chance) for _ in range(chance.randint(low, min(low + 3, high or low + 3))))
+        case Group(_, inner):
+            return example(inner, chance)
+        case Capture():
+            return chance.choice((b"203.0.113.9", b"203.0.113.9", b"192.0.2.1", b"2001:db8::9", b"::1", b"1.2.3.456"))
+    return b""
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_of_every_shipped_rule_the_sole_address_is_the_one_that_its_regex_captures(part: int) -> None:
+    chance, compared = random.Random(part), 0
+    for rule in SHIPPED[part::8]:
+        pattern = Pattern(rule, 0, NOTHING)
+        if pattern.captures_whole:
+            compared += agree(rule, pattern, chance)
+    assert compared > 200
+
+
+def agree(rule: AttackRule, pattern: Pattern, chance: random.Random) -> int:
+    """How many lines that a rule matches both were asked of."""
+    analysis, compared = Analysis(text_of(rule)), 0
+    matches = analysis.regex()
+    lines = [sample.line.encode() for sample in rule.samples]
+    lines += [example(analysis.tree, chance) for _ in range(60)]
+    for line in lines:
+        at = chance.randrange(len(line) + 1)
+        for message in (line, line[:at] + chance.choice(PIECES) + line[at:]):
+            found = sole(message)
+            if found is not None and b"\n" not in message and matches.fullmatch(message):
+                assert pattern.capture(message) == found, (rule, message)
+                compared += 1
+    return compared
