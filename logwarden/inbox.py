@@ -15,9 +15,9 @@ from typing import Any
 
 from .model import Batch
 
-SLOTS = 4
-"""Batches (512 KiB each) that may wait: 2 MiB."""
-CROWD = 4
+SLOTS = 3
+"""Batches (768 KiB each) that may wait: 2.25 MiB."""
+CROWD = 3
 """Items that wait where more is read than judged: results and requests come by one or two."""
 
 

@@ -23,7 +23,7 @@ from .judgement import Decision, Judge, Source
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
 
-BLOCK = 1_048_576
+BLOCK = 786_432
 """Bytes that are scanned at once: enough to make calls cheap, little enough for a CPU's cache."""
 
 

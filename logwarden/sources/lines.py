@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..model import MAX_LINE
 
-BLOCK = 524_288
+BLOCK = 786_432
 """Bytes read at a time, and so the most that a batch holds: what one Hyperscan call takes best."""
 
 FULL = BLOCK - MAX_LINE - 2
