@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from random import Random
 
@@ -50,9 +51,14 @@ def grep(pattern: bytes, lines: Sequence[bytes]) -> frozenset[int]:
 
     Raises BadPatternError, and subprocess.TimeoutExpired where grep itself does not come to an end.
     """
-    asked: list[str | bytes] = [GREP or "grep", "-nE", "--text", "-e", pattern]
     block = b"".join(line + b"\n" for line in lines)
-    done = subprocess.run(asked, input=block, capture_output=True, check=False, env=ENVIRONMENT, timeout=PATIENCE)
+    with tempfile.TemporaryFile() as file:  # an argument holds no NUL, and a pattern may
+        file.write(pattern + b"\n")
+        file.seek(0)
+        asked = [GREP or "grep", "-nE", "--text", "-f", f"/dev/fd/{file.fileno()}"]
+        done = subprocess.run(
+            asked, input=block, capture_output=True, env=ENVIRONMENT, timeout=PATIENCE, pass_fds=[file.fileno()]
+        )
     if done.returncode > 1:
         raise BadPatternError(done.stderr.decode("latin-1").strip())
     return frozenset(int(line.partition(b":")[0]) - 1 for line in done.stdout.split(b"\n") if line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -21,9 +22,10 @@ from grep_oracle import (
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from logwarden import ere
+from logwarden import ere, matcher
 from logwarden.ere.parser import LOST, MIXED
 from logwarden.errors import RuleError
+from logwarden.model import AttackRule, Batch, Classified, Dialect, IgnoreRule, Location, RuleSet
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
@@ -33,8 +35,10 @@ BUNDLED = ("demo/sample.log", "captured/hour", "captured/faults")
 
 PARTS = 4
 EXAMPLES = 25 * settings().max_examples
-"""For each part, which a worker of its own may do: 10,000 rules with some 20 lines each in `make test`, a million in
+"""For each part, which a worker of its own may do: 10,000 rules with some 50 lines each in `make test`, a million in
 `make fuzz`."""
+SETS = EXAMPLES // 6
+"""They come in sets of two to twelve: what takes long is to compile for the matcher, and to write them."""
 
 HERE = Path(__file__).parent
 ODDITIES = dict(part.split("\n", 1) for part in (HERE / "ere_rules.txt").read_text().split("# ")[1:])
@@ -49,8 +53,9 @@ LINES = [
 ]
 
 
-def _agree(pattern: bytes, lines: list[bytes]) -> None:
-    """Fail where grep and an engine differ about the pattern or about one of the lines."""
+def _agree(pattern: bytes, lines: list[bytes]) -> frozenset[int] | None:
+    """Fail where grep and an engine differ about the pattern or about one of the lines. Which lines match; None where
+    the pattern is refused."""
     try:
         expected = grep(pattern, lines)
     except subprocess.TimeoutExpired:
@@ -58,16 +63,17 @@ def _agree(pattern: bytes, lines: list[bytes]) -> None:
     except BadPatternError:
         with pytest.raises(RuleError):
             ere.parse(pattern)
-        return
+        return None
     try:
         tree = ere.parse(pattern)
     except RuleError as error:
         assert str(error) in (LOST, MIXED), f"refused, and grep takes it: {error}"  # noqa: PT017 - the two exceptions
-        return
+        return None
     _equal(pattern, lines, by_regex(tree, lines), expected, "regex")
     found = by_hyperscan(tree, lines)
     if found is not None:
         _equal(pattern, lines, found, expected, "hyperscan")
+    return expected
 
 
 def _equal(pattern: bytes, lines: list[bytes], found: frozenset[int], expected: frozenset[int], engine: str) -> None:
@@ -84,13 +90,20 @@ def test_grep_says_the_same_of(subject: str) -> None:
 
 # --- random rules, random lines -----------------------------------------------------------------------------
 
-_characters = st.sampled_from("abcAB01 -_.:,=%/\\]}{^x") | st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+_characters = st.one_of(
+    st.sampled_from("abcAB01 -_.:,=%/\\]}{^x"),
+    st.characters(min_codepoint=0x20, max_codepoint=0x7E),
+    st.sampled_from("\0\1\t\r\x7f\x80\xa0\xc3\xe9\xff"),
+    st.characters(max_codepoint=0xFF, exclude_characters="\n"),
+)
+"""A byte each, as Latin-1 has them."""
 _bracket_items = st.one_of(
     st.sampled_from(["a", "b", "-", "]", "[", "^", ":", ".", "=", "\\", "a-c", "0-9", "+--", "[:alpha:]", "[:space:]"]),
     st.sampled_from(
         ["[:digit:]", "[:punct:]", "[:xdigit:]", "[:cntrl:]", "[.a.]", "[=b=]", "[.-.]", "[.].]", "[:", "[="]
     ),
     _characters,
+    st.builds("{}-{}".format, _characters, _characters),
 )
 _brackets = st.builds(
     lambda head, items: f"[{head}{''.join(items)}]",
@@ -124,14 +137,68 @@ _lines = st.lists(
 )
 
 
+HEADS = (
+    rb"^\w{3} [ :[:digit:]]{11} [._[:alnum:]-]+ su: ",
+    rb"^(\w{3} [ :[:digit:]]{11}|[0-9T:.+-]{32}) ([._[:alnum:]-]+) su: ",
+)
+LINE_HEAD = b"Nov 22 17:00:00 mail su: "
+_rules = st.tuples(st.sampled_from([b"", b"", b"", *HEADS]), _expressions.map(lambda text: text.encode("latin-1")))
+"""A rule in two parts: logcheck's header, where it has one, and what it says."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-@settings(max_examples=EXAMPLES)
-@given(_expressions, _lines, st.integers(0, 2**32))
-def test_a_random_rule_means_what_it_means_to_grep(part: int, rule: str, lines: list[bytes], seed: int) -> None:
-    pattern = rule.replace("\n", "").encode("latin-1")
+@settings(max_examples=SETS)
+@given(st.lists(_rules, min_size=2, max_size=12), _lines, st.integers(0, 2**32))
+def test_random_rules_mean_what_they_mean_to_grep_alone_and_together(
+    part: int, rules: list[tuple[bytes, bytes]], lines: list[bytes], seed: int
+) -> None:
     random = Random(seed)
-    _agree(pattern, [b"", b"a", b"ab", b"b a", *lines, *_made_for(pattern, random)])
+    lines = [b"", b"a", b"ab", b"b a", LINE_HEAD + b"a", LINE_HEAD + b"mail", *lines]
+    for head, text in rules:
+        lines += [(LINE_HEAD if head else b"") + line for line in _made_for(text, random)]
+    patterns = [head + text for head, text in rules]
+    expected = [_agree(pattern, lines) for pattern in patterns]
+    _agree_together(patterns, lines, expected)
+
+
+def _rule(number: int, pattern: bytes) -> IgnoreRule | AttackRule:
+    """Every third is an attack's."""
+    place, text = Location("rules", number), pattern.decode("utf-8", "surrogateescape")
+    if number % 3:
+        return IgnoreRule(place, text, (), Dialect.GREP)
+    return AttackRule(place, "rules", str(number), (), text, dialect=Dialect.GREP)
+
+
+def _agree_together(patterns: list[bytes], lines: list[bytes], expected: list[frozenset[int] | None]) -> None:
+    """Fail where the matcher, with all rules at once, says other things of them, line by line or in one block."""
+    rules = [_rule(number, pattern) for number, pattern in enumerate(patterns)]
+    ignores = tuple(rule for rule in rules if isinstance(rule, IgnoreRule))
+    attacks = tuple(rule for rule in rules if isinstance(rule, AttackRule))
+    names = {str(rule) if isinstance(rule, AttackRule) else str(rule.where): rule.where.line for rule in rules}
+    whole = [index for index, line in enumerate(lines) if not line.endswith(b"\r")]  # or it would be none of the line's
+    for portable in (False, True):
+        made = matcher.compile(RuleSet(ignores, attacks), portable=portable)
+        assert {each.where.line for each in made.refused} == {n for n, found in enumerate(expected) if found is None}
+        found = [_classified(made, [lines[index]]) for index in whole]
+        together = _classified(made, [lines[index] for index in whole])
+        if any(each.notices for each in (*found, together)):  # out of time
+            reject()
+        for index, alone, verdict in zip(whole, found, together.verdicts, strict=True):
+            wanted = {number for number, matching in enumerate(expected) if index in (matching or ())}
+            context = f"{'regex' if portable else 'hyperscan'} on {patterns!r} and {lines[index]!r}"
+            assert {names[name] for name in +Counter(alone.hits)} == wanted, context
+            first = min((n for n in wanted if not n % 3), default=min(wanted, default=None))
+            for each in (alone.verdicts[0], verdict):
+                by = each.attack_by or each.ignored_by  # what logcheck's rules raise, logcheck's do not hide
+                assert (by and by.where.line) == first, context
+        counts = {name: len(set(whole) & (expected[number] or frozenset())) for name, number in names.items()}
+        assert dict(+Counter(together.hits)) == {name: count for name, count in counts.items() if count}
+
+
+def _classified(made: matcher.Matcher, lines: list[bytes]) -> Classified:
+    block = b"".join(line + b"\n" for line in lines)
+    return made.classify(Batch("test", block, len(lines), ""), 1e9, every=True)
 
 
 def _made_for(pattern: bytes, random: Random) -> list[bytes]:
@@ -139,10 +206,8 @@ def _made_for(pattern: bytes, random: Random) -> list[bytes]:
         tree = ere.parse(pattern)
     except RuleError:
         return []
-    made = [example(tree, random) for _ in range(4)]
-    return [
-        line[:200] for line in (*made, *(mutate(line, random) for line in made), *(b"a" + line for line in made[:2]))
-    ]
+    made = [example(tree, random)[:200] for _ in range(3)]
+    return [*made, *(mutate(line, random) for line in made), *(b"a" + line for line in made[:1])]
 
 
 # --- the rules of the Debian package logcheck-database, read where it is installed ----------------------------

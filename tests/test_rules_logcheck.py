@@ -21,7 +21,7 @@ from sink import Sink
 from logwarden import ere, matcher, rules
 from logwarden.ere import nodes
 from logwarden.matcher import prefix
-from logwarden.model import Batch, Dialect, Location, Outcome, RuleSet, Severity, Verdict
+from logwarden.model import Batch, Dialect, IgnoreRule, Location, Outcome, RuleSet, Severity, Verdict
 from logwarden.rules import logcheck
 from logwarden.sources.file import FileSource, FileSpec
 
@@ -255,16 +255,28 @@ def test_what_matches_more_than_headers_is_no_header(rule: str) -> None:
     assert prefix.rest(ere.parse(rule.encode())) is None
 
 
+@pytest.mark.parametrize("portable", [False, True], ids=["hyperscan", "regex"])
+def test_a_rule_may_look_back_at_its_header(portable: bool) -> None:
+    """It is for the whole line then: without its header it would match nothing."""
+    head = r"^\w{3} [ :[:digit:]]{11} ([._[:alnum:]-]+) su: "
+    own, other = (IgnoreRule(Location("x", n), rf"{head}(a)\{n}$", (), Dialect.GREP) for n in (1, 2))
+    made = matcher.compile(RuleSet((own, other)), portable=portable)
+    block = b"".join(b"Nov 22 17:00:00 mail su: %s\n" % message for message in (b"amail", b"aa", b"ab"))
+    found = made.classify(Batch("test", block, 3, ""), 1e9, every=True)
+    assert [each.ignored_by for each in found.verdicts] == [own, other, None]
+
+
 @pytest.mark.slow
 def test_every_spelling_of_the_header_in_the_database_is_known() -> None:
-    """But where an alternation stands beside it, or no blank behind the host: those rules mean their own stamps."""
+    """But where an alternation stands beside it, no blank behind the host, or a \\1 that means the header's own group:
+    those rules mean their own stamps."""
     if not DATABASE.is_dir():
         pytest.skip("the Debian package logcheck-database is not installed")
     trees = {rule.regex: ere.parse(rule.regex.encode()) for rule in rules.load(logcheck=str(DATABASE)).ignore}
     begin = [text for text in trees if re.match(r"\^\(?(\\w|\[\[:alpha:\]\])\{3\} ", text)]
     unknown = [text for text in begin if not isinstance(trees[text], nodes.Alt) and prefix.rest(trees[text]) is None]
     assert len(begin) > 1_000
-    assert [text for text in unknown if not re.match(r".{40,70}\]\+\[\[:space:\]\]\+:", text)] == []
+    assert [text for text in unknown if not re.match(r".{40,70}\]\+(\[\[:space:\]\]\+:|.*\\1)", text)] == []
 
 
 # --- what it comes to ---------------------------------------------------------------------------------------

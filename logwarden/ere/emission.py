@@ -35,6 +35,7 @@ from .nodes import (
     Repeat,
     Set,
     mask,
+    numbers,
     possible,
 )
 
@@ -74,8 +75,8 @@ def emit(node: Node, engine: Engine) -> bytes:
     if engine != "hyperscan":
         if _copied(node) > MOST_COPIES:
             raise UnsupportedError(f"larger than {MOST_COPIES} when its repetitions are written out")
-        referenced = _numbers(node, Backref)
-        return _WRITERS[engine](referenced and referenced & _numbers(node, Group)).write(node).encode("ascii")
+        referenced = numbers(node, Backref)
+        return _WRITERS[engine](referenced and referenced & numbers(node, Group)).write(node).encode("ascii")
     if (left := possible(node)) is None:
         raise UnsupportedError("can never match")
     return _Hyperscan().write(left).encode("ascii")
@@ -92,21 +93,6 @@ def _copied(node: Node) -> int:
             return _copied(inner)
         case _:
             return 1
-
-
-def _numbers(node: Node, kind: type[Group] | type[Backref]) -> frozenset[int]:
-    """The numbers of all groups, or of all backreferences, in a tree."""
-    found: set[int] = set()
-    left = [node]
-    while left:
-        match each := left.pop():
-            case Cat(items) | Alt(items):
-                left += items
-            case Repeat(inner, _, _) | Group(_, inner) | Capture(_, inner):
-                left.append(inner)
-        if isinstance(each, Group | Backref) and isinstance(each, kind):
-            found.add(each.number)
-    return frozenset(found)
 
 
 _CHUNK = 100

@@ -209,6 +209,18 @@ def _children(node: Node) -> tuple[Node, ...]:
     return ()
 
 
+def numbers(node: Node, kind: type[Group] | type[Backref]) -> frozenset[int]:
+    """The numbers of all groups, or of all backreferences, in a tree."""
+    found: set[int] = set()
+    left = [node]
+    while left:
+        each = left.pop()
+        left += _children(each)
+        if isinstance(each, Group | Backref) and isinstance(each, kind):
+            found.add(each.number)
+    return frozenset(found)
+
+
 def required_text(node: Node) -> bytes:
     """The longest text that stands, as it is, in every line that `node` matches; empty where there is none."""
     return max(required_texts(node), key=len, default=b"")

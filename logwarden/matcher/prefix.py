@@ -13,7 +13,7 @@ import regex
 
 from .. import ere
 from ..ere import Node
-from ..ere.nodes import Assertion, At, Cat, Literal
+from ..ere.nodes import Assertion, At, Backref, Cat, Group, Literal, numbers
 
 _HOSTS = (b"a", b"host2")
 _STAMPS = (
@@ -25,7 +25,8 @@ _LONGEST = 12
 
 
 def rest(rule: Node) -> Node | None:
-    """What follows the standard header at the start of `rule`; None where it starts with something else."""
+    """What follows the standard header at the start of `rule`; None where it starts with something else, or where what
+    follows looks back at a part of the header."""
     parts = rule.parts if isinstance(rule, Cat) else ()
     if parts[:1] != (Assertion(At.LINE_START),):
         return None
@@ -34,7 +35,9 @@ def rest(rule: Node) -> Node | None:
             continue
         if _is_header(ere.emit(Cat((*parts[1:index], Literal(b" "))), "regex")):
             left = (Literal(part.text[1:]),) if len(part.text) > 1 else ()
-            return Cat((*left, *parts[index + 1 :]))
+            after = Cat((*left, *parts[index + 1 :]))
+            looks_back = numbers(after, Backref) & numbers(Cat(parts[:index]), Group)
+            return None if looks_back else after
     return None
 
 
