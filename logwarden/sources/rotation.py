@@ -17,6 +17,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from .mounts import mounts, remote
+
 _PACKED = re.compile(r"\.(?:gz|xz|zst|bz2)$")
 _PUT_IN = r"[-._](\d[\dT:_.-]*|old|bak|tmp)"
 _EXTENSION = r"\.[A-Za-z]\w*"
@@ -78,12 +80,16 @@ def moved_to(now: str, path: str) -> str | None:
 def olddir(path: str) -> str | None:
     """The directory below that of a log where rotated parts of it are, the one changed last; None where there is none.
 
-    One of root, or of whose its own directory is: others could have what they wrote there taken for the log's.
+    One of root, or of whose its own directory is: others could have what they wrote there taken for the log's. None
+    that may keep us waiting for ever, see `mounts`.
     """
-    home, older = os.path.dirname(os.path.realpath(path)), _older(os.path.basename(path))
+    home, older, table = os.path.dirname(os.path.realpath(path)), _older(os.path.basename(path)), mounts()
     try:
         with os.scandir(home) as entries:
-            below = {entry.path: entry.stat() for entry in entries if entry.is_dir(follow_symlinks=False)}
+            here = [
+                each for each in entries if each.is_dir(follow_symlinks=False) and remote(each.path, table) != each.path
+            ]
+            below = {each.path: each.stat() for each in here}
         owners = {0, os.stat(home).st_uid}
     except OSError:
         return None
