@@ -3,8 +3,9 @@
     python -m tests.bench [--lines N] [--rounds N]
 
 One core, and seconds of it (a contestant's own and its children's), not of the clock: neighbours take turns on a shared
-machine. Each figure is the median of the rounds; in a round each contestant runs once, one after the other, so that
-what trouble is left is everybody's. Ratios last from machine to machine; lines a second do not.
+machine. Each figure is the median of the rounds; in a round each contestant runs once, in TURNS parts where it can be
+parted, and they take turns, so that what trouble is left is everybody's. Ratios last from machine to machine; lines a
+second do not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import resource
 import statistics
 import tempfile
 import time
@@ -19,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -41,15 +44,20 @@ reads a rule when it first needs it: it gets enough lines to need nearly all of 
 slowest then and not the median."""
 
 console = Console(highlight=False)
+T = TypeVar("T")
+
+
+TURNS = 6
+"""Parts of a round. Others on the machine make it slower or faster by a quarter within seconds."""
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """`run` judges `lines` lines."""
+    """`parts` judge `lines` lines, one after the other."""
 
     name: str
     lines: int
-    run: Callable[[], object]
+    parts: Sequence[Callable[[], object]]
 
 
 def blocks(lines: Sequence[bytes]) -> list[bytes]:
@@ -66,6 +74,12 @@ def blocks(lines: Sequence[bytes]) -> list[bytes]:
 def batches(given: Sequence[bytes]) -> list[Batch]:
     """What a source hands over: blocks, and how many lines each has."""
     return [Batch("bench", block, block.count(b"\n"), "") for block in given]
+
+
+def parted(judge: Callable[[Sequence[T]], object], given: Sequence[T]) -> list[Callable[[], object]]:
+    """The same work in TURNS parts."""
+    size = -(-len(given) // TURNS)
+    return [partial(judge, given[at : at + size]) for at in range(0, len(given), size)]
 
 
 def classify(judge: Matcher, given: Sequence[Batch]) -> dict[Outcome, int]:
@@ -96,26 +110,25 @@ def contestants(place: Path, count: int) -> Iterator[Contestant]:
     given = batches(blocks(lines))
     console.print(", ".join(f"{outcome} {n / count:.1%}" for outcome, n in classify(judge, given).items() if n))
 
-    yield Contestant("Hyperscan, raw", count, partial(raw_scan, judge, [batch.block for batch in given]))
-    yield Contestant("logwarden", count, partial(classify, judge, given))
+    yield Contestant("Hyperscan, raw", count, parted(partial(raw_scan, judge), [batch.block for batch in given]))
+    yield Contestant("logwarden", count, parted(partial(classify, judge), given))
     without = matcher.compile(RuleSet(ruleset.ignore))
-    yield Contestant("logwarden, no attack rules", count, partial(classify, without, given))
+    yield Contestant("logwarden, no attack rules", count, parted(partial(classify, without), given))
     portable = matcher.compile(ruleset, portable=True)
-    yield Contestant(
-        "logwarden, regex engine", PORTABLE_LINES, partial(classify, portable, batches(blocks(lines[:PORTABLE_LINES])))
-    )
+    few = batches(blocks(lines[:PORTABLE_LINES]))
+    yield Contestant("logwarden, regex engine", PORTABLE_LINES, parted(partial(classify, portable), few))
     log, files = place / "small.log", peers.cleaned_rules(corpus.rule_files(), place)
     log.write_bytes(b"".join(lines[:GREP_LINES]))
     for name, locale in (("logcheck's grep", "C.UTF-8"), ("logcheck's grep, C locale", "C")):
-        yield Contestant(name, GREP_LINES, partial(peers.grep_pipeline, log, files, locale))
+        yield Contestant(name, GREP_LINES, [partial(peers.grep_pipeline, log, files, locale)])
     command = peers.fail2ban()
     for name, attacks in (("sshd log", 0.1), ("sshd log under attack", 0.5)):
         sshd = corpus.sshd_lines(SSHD_LINES, attacks)
-        yield Contestant(f"logwarden, {name}", SSHD_LINES, partial(classify, judge, batches(blocks(sshd))))
+        yield Contestant(f"logwarden, {name}", SSHD_LINES, parted(partial(classify, judge), batches(blocks(sshd))))
         if command:
             (place / name).write_bytes(b"".join(sshd))
             yield Contestant(
-                f"fail2ban-regex, {name}", SSHD_LINES, partial(peers.fail2ban_regex, command, place / name)
+                f"fail2ban-regex, {name}", SSHD_LINES, [partial(peers.fail2ban_regex, command, place / name)]
             )
 
 
@@ -131,11 +144,22 @@ RATIOS: tuple[tuple[str, str, float | None], ...] = (
 """(ours, theirs, how many times theirs ours should be; None: for information)."""
 
 
-def rate(contestant: Contestant) -> float:
-    """Lines in a second of the core, in one run."""
-    begun = sum(os.times()[:4])
-    contestant.run()
-    return contestant.lines / (sum(os.times()[:4]) - begun)
+def spent() -> float:
+    """Seconds of the core, our own and those of children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def raced(ready: Sequence[Contestant]) -> dict[str, float]:
+    """Lines in a second of the core, in one round, by contestant."""
+    seconds = dict.fromkeys((each.name for each in ready), 0.0)
+    for turn in range(TURNS):
+        for each in ready:
+            for part in each.parts[turn : turn + 1]:
+                begun = spent()
+                part()
+                seconds[each.name] += spent() - begun
+    return {each.name: each.lines / seconds[each.name] for each in ready}
 
 
 def main() -> None:
@@ -147,7 +171,7 @@ def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # peers are children: they get the same core
     with tempfile.TemporaryDirectory(prefix="logwarden-bench-") as place:
         ready = list(contestants(Path(place), given.lines))
-        rounds = [{each.name: rate(each) for each in ready} for _ in range(given.rounds)]
+        rounds = [raced(ready) for _ in range(given.rounds)]
     rates = {each.name: statistics.median(found[each.name] for found in rounds) for each in ready}
     report(rates, [(ours, theirs, goal) for ours, theirs, goal in RATIOS if theirs in rates])
 
