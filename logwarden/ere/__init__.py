@@ -6,7 +6,7 @@ r"""Rules as GNU grep reads them: text to a tree, and the tree to each engine's 
 """
 
 from ..model import Dialect
-from .emission import Engine, UnsupportedError, emit
+from .emission import Engine, UnsupportedError, bounded, emit
 from .nodes import Node, can_match_empty, required_text, required_texts
 from .parser import parse
 from .placeholders import CAPTURED
@@ -17,6 +17,7 @@ __all__ = [
     "Engine",
     "Node",
     "UnsupportedError",
+    "bounded",
     "can_match_empty",
     "emit",
     "parse",

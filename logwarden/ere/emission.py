@@ -73,13 +73,19 @@ _HYPERSCAN_PLACES = {At.LINE_START: "^", At.LINE_END: "$", At.BOUNDARY: r"\b", A
 def emit(node: Node, engine: Engine) -> bytes:
     """The pattern of `node` for an engine. Raises UnsupportedError where that engine has no equivalent."""
     if engine != "hyperscan":
-        if _copied(node) > MOST_COPIES:
-            raise UnsupportedError(f"larger than {MOST_COPIES} when its repetitions are written out")
+        bounded(node)
         referenced = numbers(node, Backref)
         return _WRITERS[engine](referenced and referenced & numbers(node, Group)).write(node).encode("ascii")
     if (left := possible(node)) is None:
         raise UnsupportedError("can never match")
     return _Hyperscan().write(left).encode("ascii")
+
+
+def bounded(node: Node) -> Node:
+    """`node` itself, where `regex` can be given it. Raises RuleError where it would be written out for ever."""
+    if _copied(node) > MOST_COPIES:
+        raise RuleError(f"larger than {MOST_COPIES} when its repetitions are written out")
+    return node
 
 
 def _copied(node: Node) -> int:

@@ -16,6 +16,7 @@ MEMORY = 2 << 30
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what RLIMIT_CPU ends would leave one behind
     request = json.load(sys.stdin.buffer)
     # Whoever asked may have been killed, and a rule that explodes would then burn a core for ever.
     resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 1))

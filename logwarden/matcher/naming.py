@@ -22,7 +22,8 @@ def users(rule: AttackRule, message: str) -> frozenset[str]:
         found = naming.fullmatch(message.encode(), timeout=TIMEOUT, concurrent=False) if naming else None
     except TimeoutError:
         return frozenset()
-    return frozenset(name.decode() for name in found.captures("user")) if found else frozenset()
+    names = found.captures("user") if found else []
+    return frozenset(name.decode("utf-8", "backslashreplace") for name in names)
 
 
 @functools.lru_cache(maxsize=256)

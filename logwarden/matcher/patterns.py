@@ -92,12 +92,13 @@ class Outline(NamedTuple):
 
 
 class Analysis:
-    """A rule's text, parsed. Raises RuleError where it cannot be."""
+    """A rule's text, parsed. Raises RuleError where it cannot be, or where one engine would never be done with it: both
+    are to have the same rules in force."""
 
     def __init__(self, text: Text) -> None:
         self.programs = text.programs
         tree = ere.parse(text.regex.encode("utf-8", "surrogateescape"), Dialect(text.dialect))
-        self.scope, self.tree = _scope(text, tree)
+        self.scope, self.tree = _scope(text, ere.bounded(tree))
         self.fragment = globs.fragment(self.programs) if self.programs else b""
 
     @property
