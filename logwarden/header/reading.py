@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from typing import cast
 
 from ..model import Event
 from . import stamp, unusual
@@ -56,16 +57,13 @@ def read(block: bytes, ends: list[int], program: str | None, now: float) -> tupl
     """
     events = _divided(block, ends, now)
     others: dict[int, Parts] = {}
-    complete: list[Event] = []
-    for index, found in enumerate(events):
-        if found is None:
-            line = line_at(block, ends[index])
-            parts = take_apart(line, program, now)
-            found = event(line, parts)
-            if not parts.traditional:
-                others[index] = parts
-        complete.append(found)
-    return complete, others
+    for index in [index for index, found in enumerate(events) if found is None]:
+        line = line_at(block, ends[index])
+        parts = take_apart(line, program, now)
+        events[index] = event(line, parts)
+        if not parts.traditional:
+            others[index] = parts
+    return cast("list[Event]", events), others
 
 
 def line_at(block: bytes, end: int) -> bytes:

@@ -82,6 +82,8 @@ class Judge:
         """What a pattern says is the source, for each message."""
         captured = [sole(message) if pattern.captures_whole else None for message in messages]
         others = [index for index, text in enumerate(captured) if text is None]
+        if not others:
+            return captured
         for index, text in zip(others, self._read(pattern, [messages[index] for index in others]), strict=True):
             captured[index] = text
         return captured
