@@ -6,12 +6,14 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from logwarden import ere, rules
 from logwarden.ere.nodes import Alt, Capture, Cat, Group, Literal, Node, Repeat, Set
 from logwarden.matcher.build import NOTHING
 from logwarden.matcher.patterns import Analysis, Pattern, text_of
-from logwarden.matcher.sole import is_whole, sole
+from logwarden.matcher.sole import is_whole, sole, soles
 from logwarden.model import AttackRule, Dialect
 
 SHIPPED = rules.load(attack=[str(Path(__file__).parent.parent / "attack.d")]).attack
@@ -62,6 +64,11 @@ def test_a_rule_captures_a_whole_address_where_nothing_beside_it_may_belong_to_o
 )
 def test_a_message_with_one_ipv4_address_and_none_of_ipv6_has_a_sole_one(message: bytes, address: bytes | None) -> None:
     assert sole(message) == address
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=4).map(b" ".join)))
+def test_of_many_messages_the_sole_addresses_are_those_of_each(messages: list[bytes]) -> None:
+    assert soles(messages) == [sole(message) for message in messages]
 
 
 def test_most_shipped_rules_capture_a_whole_address() -> None:

@@ -21,7 +21,7 @@ from ..errors import RuleError
 from ..model import AttackRule, IgnoreRule, Outcome, Severity
 from .engine import Patience
 from .patterns import TIMEOUT, Pattern
-from .sole import sole
+from .sole import soles
 
 _MOST_DECISIONS = 10_000
 
@@ -80,7 +80,9 @@ class Judge:
 
     def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
         """What a pattern says is the source, for each message."""
-        captured = [sole(message) if pattern.captures_whole else None for message in messages]
+        captured: list[bytes | None] = [None] * len(messages)
+        if pattern.captures_whole:
+            captured = soles(messages)
         others = [index for index, text in enumerate(captured) if text is None]
         if not others:
             return captured
