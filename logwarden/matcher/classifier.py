@@ -92,8 +92,11 @@ class Matcher:
         decided: dict[int, tuple[Decision, Source]] = {}
         attacks: dict[int, tuple[Decision, bytes]] = {}
         found, late, decide = looks.found, looks.late, self._judge.decide
-        for end in found.keys() | late.keys() if late else found:
-            index, decision = bisect_left(left, end), decide(found.get(end, ()), late.get(end, ()))
+        seen = found.keys() | late.keys() if late else found
+        for index, end in enumerate(left):
+            if end not in seen:
+                continue
+            decision = decide(found.get(end, ()), late.get(end, ()))
             decided[index] = (decision, None)
             if decision.culprits:
                 line = header.line_at(block, end)

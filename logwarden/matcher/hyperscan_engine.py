@@ -7,7 +7,7 @@ Fails with a RuleError where a database does not fit this machine or this versio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ..errors import RuleError
 from . import lines
@@ -45,13 +45,14 @@ class HyperscanEngine:
         """All matches in `block`; see Engine."""
         return PackedMatches(self, block, self._database.scan(block))
 
-    def confirmed(self, block: bytes, matches: Iterable[Match]) -> Found:
+    def confirmed(self, block: bytes, matches: Sequence[Match]) -> Found:
         """`matches` without those that are none."""
-        found = Found([], [])
         doubtful = self._doubtful
+        found = Found([match for match in matches if match[1] not in doubtful], [])
+        if len(found.matches) == len(matches):
+            return found
         for match in matches:
             if match[1] not in doubtful:
-                found.matches.append(match)
                 continue
             confirms = self._confirms(block, *match)
             if confirms is not False:
