@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import host, matcher, process, rules
+from . import matcher, process, rules
 from .address import Guard
 from .allowlist import Protected
 from .config import Config, JournalConfig
@@ -179,17 +179,16 @@ def read_twice(config: Config) -> list[str]:
 
 
 def missing(watch: Watch) -> list[str]:
-    """What the config takes for granted and is not so, a sentence each."""
+    """What the config takes for granted and is not so, a sentence each; what `Protected` needs it says itself."""
     config, files = watch.config, {rule.file for rule in watch.rules.attack}
     kinds = {"ignore": watch.rules.ignore, "attack": watch.rules.attack}
     lacks = [f"no {kind} rule is in force" for kind, found in kinds.items() if not found]
     lacks += [f"bans.policies: no attack file is called {name}" for name in config.bans.policies if name not in files]
     if config.digest.templates and not Path(config.digest.templates).is_dir():
         lacks.append(f"digest.templates: {config.digest.templates} is no directory")
-    needs: list[Callable[[], object]] = [host.protected, *([available] if config.sources.journal else [])]
-    for need in needs:
+    if config.sources.journal:
         try:
-            need()
+            available()
         except EdgeError as error:
             lacks.append(str(error))
     return lacks

@@ -7,6 +7,7 @@ import sys
 import click
 
 from .. import config, watch
+from ..allowlist import Protected
 from .options import config_option, console, json_option, print_json, print_problem
 
 
@@ -21,7 +22,8 @@ def check(config_file: str, *, as_json: bool) -> None:
     logwarden check --config /etc/logwarden/new.yaml
     """
     built = watch.build(config.load(config_file))
-    problems = [str(refusal) for refusal in built.refused] + watch.missing(built)
+    unread = Protected.now(built.config.bans.allowlist, {}).troubles
+    problems = [*map(str, built.refused), *watch.missing(built), *unread]
     advice = watch.read_twice(built.config)
     counts = {"ignore": len(built.rules.ignore), "attack": len(built.rules.attack)}
     if as_json:
