@@ -23,6 +23,7 @@ log = logging.getLogger("logwarden")
 
 def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     """Put `new` in force. Raises StateError, and then the old watch is."""
+    new = replace(new, guard=daemon.protection.guard(new.config))  # before hits are counted by prefixes that it forbids
     tracker = watch.tracker(
         new, daemon.state, now, daemon.pipeline.unwritten_hits(now), daemon.pipeline.unwritten(), daemon.protection
     )

@@ -1,7 +1,7 @@
 """What this host must stay able to talk to: its own addresses, its gateways and its resolvers.
 
-Owns: reading them from the kernel, by ip(8)'s JSON, and from resolv.conf(5). Read at start, at each reload, and when
-the daemon finds it due: addresses come and go.
+Owns: reading them from the kernel, by ip(8)'s JSON, and from resolv.conf(5). Read at start, where another config of
+bans is adopted, and when the daemon finds it due: addresses come and go.
 Never: protects the networks on its links, where attackers may live too.
 Fails: with CommandError where ip(8) does not answer. A resolver file that is missing names no resolver.
 """

@@ -54,10 +54,13 @@ class Watch:
 
 
 def build(config: Config) -> Watch:
-    """Load and compile everything that `config` names. Takes seconds where the rules are new and many."""
+    """Load and compile everything that `config` names. Takes seconds where the rules are new and many.
+
+    Its guard knows what the config says; what was looked up is `protection`'s to add before anybody is judged.
+    """
     ruleset = load_rules(config)
     compiled = matcher.compile(ruleset, Path(config.state) / "cache", run=process.run)
-    return Watch(config, ruleset, compiled, guard(config))
+    return Watch(config, ruleset, compiled, guard(config, Protected()))
 
 
 def load_rules(config: Config) -> RuleSet:
@@ -79,12 +82,12 @@ def rule_directories(config: Config) -> tuple[str, ...]:
     return (*config.rules.ignore, *config.rules.attack, *([config.logcheck.path] if config.logcheck.rules else []))
 
 
-def guard(config: Config, protected: Protected | None = None) -> Guard:
-    """Who is never banned: the allowlist, and what this host cannot do without, as far as it is known now."""
-    known, bans = protected or Protected.now(config.bans.allowlist, {}), config.bans
+def guard(config: Config, protected: Protected) -> Guard:
+    """Who is never banned: the allowlist, and what this host cannot do without, as far as it is `protected`."""
+    bans = config.bans
     return Guard(
-        (*bans.allowlist.prefixes, *known.allowed),
-        known.own,
+        (*bans.allowlist.prefixes, *protected.allowed),
+        protected.own,
         permit=bans.permit,
         permit_documentation=bans.permit_documentation,
         widest_ipv4=bans.widest_ipv4,

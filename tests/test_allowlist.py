@@ -15,8 +15,9 @@ from queue import SimpleQueue
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small import Small
 
-from logwarden import allowlist, sessions, ssh_session
+from logwarden import adoption, allowlist, config, sessions, ssh_session, watch
 from logwarden.address import parse, prefix
 from logwarden.allowlist import Allowlist, Protected, Refresher
 from logwarden.logins import ADDRESSES, Logins
@@ -333,3 +334,17 @@ def test_an_ssh_session_is_known_by_the_environment_of_an_ancestor(
     assert ssh_session.client_address(str(tmp_path / "none")) is None
     monkeypatch.setenv("SSH_CONNECTION", "2001:db8::7 1 192.0.2.1 22")
     assert ssh_session.client_address(str(tmp_path)) == "2001:db8::7"
+
+
+def test_a_neighbour_of_who_is_protected_is_counted_alone_over_a_reload(tmp_path: Path) -> None:
+    """His /64 holds an address that a file of the allowlist names: he counts by his own, over a reload too."""
+    (tmp_path / "friends").write_text("2001:db8::1\n")
+    host = Small(tmp_path)
+    host.config.write_text(
+        host.config.read_text().replace("permit_doc", f"allowlist: [{tmp_path}/friends], permit_doc", 1)
+    )
+    with host.running() as daemon:
+        host.attack("2001:db8::bad", 2)
+        adoption.adopt(daemon, watch.build(config.load(str(host.config))), host.hands.wall)
+        host.attack("2001:db8::bad", 1)
+        assert list(host.bans()) == ["2001:db8::bad/128"]

@@ -34,6 +34,11 @@ def mounts() -> Mapping[str, str]:
         return {}
 
 
+def remotes(table: Mapping[str, str]) -> set[str]:
+    """The mount points behind which whoever looks may hang."""
+    return {point for point, kind in table.items() if _is_remote(kind)}
+
+
 def remote(path: str, table: Mapping[str, str]) -> str | None:
     """The mount point that a path, or what matches a glob, lies behind, where whoever looks may hang; else None.
 

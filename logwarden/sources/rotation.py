@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .mounts import mounts, remote
+from .mounts import mounts, remotes
 
 _PACKED = re.compile(r"\.(?:gz|xz|zst|bz2)$")
 _PUT_IN = r"[-._](\d[\dT:_.-]*|old|bak|tmp)"
@@ -83,13 +83,11 @@ def olddir(path: str) -> str | None:
     One of root, or of whose its own directory is: others could have what they wrote there taken for the log's. None
     that may keep us waiting for ever, see `mounts`.
     """
-    home, older, table = os.path.dirname(os.path.realpath(path)), _older(os.path.basename(path)), mounts()
+    home, older, far = os.path.dirname(os.path.realpath(path)), _older(os.path.basename(path)), remotes(mounts())
     try:
         with os.scandir(home) as entries:
-            here = [
-                each for each in entries if each.is_dir(follow_symlinks=False) and remote(each.path, table) != each.path
-            ]
-            below = {each.path: each.stat() for each in here}
+            near = (each for each in entries if each.path not in far)
+            below = {each.path: each.stat() for each in near if each.is_dir(follow_symlinks=False)}
         owners = {0, os.stat(home).st_uid}
     except OSError:
         return None
