@@ -47,7 +47,7 @@ class Relay:
         port = self.place / "port"
         with subprocess.Popen(argv) as process:
             try:
-                until(lambda: port.exists() and port.read_text().isdigit())
+                until(lambda: port.exists() and answers(port.read_text()))
                 with socket.create_connection(("127.0.0.1", int(port.read_text()))) as self._socket:
                     yield
             finally:
@@ -59,6 +59,12 @@ class Relay:
     def lines(self, name: str) -> list[bytes]:
         path = self.place / name
         return path.read_bytes().splitlines() if path.exists() else []
+
+
+def answers(port: str) -> bool:
+    """Whether rsyslogd, which says where it listens before it does, is listening."""
+    with socket.socket() as door:
+        return port.isdigit() and door.connect_ex(("127.0.0.1", int(port))) == 0
 
 
 def messages(port: int) -> list[str]:
