@@ -78,7 +78,7 @@ class Namespace:
             self.connect(source, target).close()
         except TimeoutError:
             return False
-        except OSError as error:  # whose IPv6 address is dropped is not told either where its neighbour is
+        except OSError as error:  # no answer either; seen of a banned address on a busy machine
             if error.errno != errno.EHOSTUNREACH:
                 raise
             return False

@@ -49,11 +49,7 @@ class HyperscanEngine:
         """`matches` without those that are none."""
         doubtful = self._doubtful
         found = Found([match for match in matches if match[1] not in doubtful], [])
-        if len(found.matches) == len(matches):
-            return found
-        for match in matches:
-            if match[1] not in doubtful:
-                continue
+        for match in [match for match in matches if match[1] in doubtful]:
             confirms = self._confirms(block, *match)
             if confirms is not False:
                 (found.matches if confirms else found.late).append(match)

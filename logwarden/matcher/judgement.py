@@ -80,9 +80,7 @@ class Judge:
 
     def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
         """What a pattern says is the source, for each message."""
-        captured: list[bytes | None] = [None] * len(messages)
-        if pattern.captures_whole:
-            captured = soles(messages)
+        captured: list[bytes | None] = soles(messages) if pattern.captures_whole else [None] * len(messages)
         others = [index for index, text in enumerate(captured) if text is None]
         if not others:
             return captured

@@ -47,7 +47,7 @@ def remote(path: str, table: Mapping[str, str]) -> str | None:
     at, rest, links = "/", list(_parts(path)), 0
     while rest:
         if glob.has_magic(rest[0]):
-            return at if any(_is_remote(kind) and _below(point, at) for point, kind in table.items()) else None
+            return at if any(_below(point, at) for point in remotes(table)) else None
         at = os.path.normpath(os.path.join(at, rest.pop(0)))
         if _is_remote(table.get(at, "")):
             return at
