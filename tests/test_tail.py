@@ -969,6 +969,28 @@ def test_an_archive_that_is_nothing_but_damage_is_a_gap_told_once_even_if_nothin
     assert len(reader.gaps) == 1
 
 
+def test_archives_that_nothing_here_can_decompress_are_gaps_told_once(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    for text in ("two", "three"):
+        append(log, text)
+        rotate(log)
+        compress(log.with_name("app.log.1"), ".zst")
+    append(log, "four")
+    monkeypatch.setenv("PATH", str(log.parent))  # no command is there
+    reader.restart()
+    assert reader.poll() == [b"four"]
+    assert ["zstd: No such file or directory" in gap for gap in reader.gaps] == [False, True, True]
+    assert not [path for path in _open_files(log) if path.endswith(".zst")]
+    reader.restart()
+    append(log, "five")
+    assert reader.poll() == [b"five"]
+    assert len(reader.gaps) == 3
+
+
 def test_nuls_before_half_a_line_are_reported_once(log: Path) -> None:
     reader = Reader(log)
     log.write_bytes(b"one\n" + b"\0" * 4096 + b"two")

@@ -79,7 +79,7 @@ class PackedFile(LogFile):
     def read_at(self, offset: int, size: int) -> bytes:
         if offset == 0 and size <= len(self._head):
             return self._head[:size]
-        if self._stream is None or offset < self._start:
+        if offset < self._start or (self._stream is None and self.damage is None):
             self._rewind()
         while self._start + len(self._buffer) < offset:
             self._start += len(self._buffer)
@@ -118,9 +118,12 @@ class PackedFile(LogFile):
         if self._stream is not None:
             self._stream.close()
         os.lseek(self._fd, 0, os.SEEK_SET)
-        self.damage = None
-        self._stream = self._opener(os.dup(self._fd))
+        self._stream, self.damage = None, None
         self._start, self._buffer = 0, b""
+        try:
+            self._stream = self._opener(os.dup(self._fd))
+        except DAMAGE as error:  # nothing here can decompress it
+            self.damage = str(error)
 
 
 def open_log(path: str) -> LogFile:

@@ -1,7 +1,8 @@
 """Streams of decompressed bytes, in bounded memory: gzip, xz, bzip2, zstd.
 
 Each opener takes a descriptor that it owns from then on, and gives something with `read1` and `close`.
-Raises OSError or EOFError from `read1` where the data is damaged or ends too soon.
+Raises one of DAMAGE from `read1` where the data is damaged or ends too soon, and from the opener where the command that
+decompresses it is not installed.
 """
 
 from __future__ import annotations
