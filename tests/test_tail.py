@@ -112,10 +112,10 @@ def compress(path: Path, ending: str) -> None:
     os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def spoil(path: Path) -> None:
+def spoil(path: Path, ending: str = ".gz") -> None:
     """Compress a file into an archive that is damaged from its first byte of text on."""
-    compress(path, ".gz")
-    packed = path.with_name(f"{path.name}.gz")
+    compress(path, ending)
+    packed = path.with_name(path.name + ending)
     packed.write_bytes(packed.read_bytes()[:10] + b"\xff" * 30)
 
 
@@ -931,7 +931,8 @@ def test_a_damaged_archive_is_read_as_far_as_it_goes_and_is_a_gap(log: Path) -> 
     assert "app.log.1.gz" in reader.gaps[0]
 
 
-def test_an_archive_damaged_from_its_beginning_is_a_gap_told_once(log: Path) -> None:
+@pytest.mark.parametrize("ending", [".gz", ".xz", ".bz2", ".zst"])
+def test_an_archive_damaged_from_its_beginning_is_a_gap_told_once(log: Path, ending: str) -> None:
     reader = Reader(log)
     append(log, "one")
     reader.poll()
@@ -942,7 +943,7 @@ def test_an_archive_damaged_from_its_beginning_is_a_gap_told_once(log: Path) -> 
     rotate(log)
     log.touch()
     for number in (1, 2):
-        spoil(log.with_name(f"app.log.{number}"))
+        spoil(log.with_name(f"app.log.{number}"), ending)
     append(log, "four")
     reader.poll()
     assert reader.lines == [b"one", b"four"]

@@ -1,4 +1,4 @@
-"""Streams of decompressed bytes, in bounded memory: gzip, xz, bzip2, zstd.
+"""Streams of decompressed bytes, in bounded memory: gzip, xz, bzip2, and zstd by the command of that name.
 
 Each opener takes a descriptor that it owns from then on, and gives something with `read1` and `close`.
 Raises one of DAMAGE from `read1` where the data is damaged or ends too soon, and from the opener where the command that
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import importlib
 import lzma
 import os
 import zlib
@@ -91,15 +90,8 @@ def _bzip2(fd: int) -> Stream:
 
 
 def _zstd(fd: int) -> Stream:
-    """By the `zstandard` package where it is installed, else by the `zstd` command."""
-    raw = os.fdopen(fd, "rb")
-    try:
-        zstandard = importlib.import_module("zstandard")
-    except ImportError:
-        with raw:
-            return process.stream(["zstd", "-q", "-d", "-c", f"--memory={MEMORY >> 20}MB"], stdin=raw)
-    stream: Stream = zstandard.ZstdDecompressor(max_window_size=MEMORY).stream_reader(raw, closefd=True)
-    return stream
+    with os.fdopen(fd, "rb") as raw:
+        return process.stream(["zstd", "-q", "-d", "-c", f"--memory={MEMORY >> 20}MB"], stdin=raw)
 
 
 FORMATS: Mapping[bytes, Callable[[int], Stream]] = {
