@@ -52,7 +52,7 @@ class Mailing:
         self._state = state
         self._courier = courier
         self._trouble = trouble
-        self._unsettled: dict[int, Attempt] = {}
+        self._unsettled: Attempt | None = None
         self._next_try = 0.0
         self.dropped: Callable[[], Mapping[str, int]] = dict
         """Says which packets the firewall in force has dropped, by prefix, as far as it tells."""
@@ -81,17 +81,16 @@ class Mailing:
         return rendered
 
     def dispatch(self, config: Config, now: float) -> None:
-        """Give the courier what is due, once all attempts that came back are written down."""
-        if not self._next_try - RETRY <= now < self._next_try:
+        """Give the courier what has been due longest, once what became of the attempt before it is written down."""
+        if self._unsettled and not self._next_try - RETRY <= now < self._next_try:
             self._next_try = now + RETRY
-            for attempt in list(self._unsettled.values()):
-                self._settle(config, attempt, now)
-        for message in self._state.due(now):
+            self._settle(config, self._unsettled, now)
+        if self._courier.free and (message := self._state.due(now)):
             self._courier.carry(message, partial(_deliver, config))
 
     def returned(self, attempt: Attempt) -> None:
         """The courier is back. Until `dispatch` has it written down, the message is not sent again."""
-        self._unsettled[attempt.message.id] = attempt
+        self._unsettled = attempt
         self._next_try = 0.0
 
     def _settle(self, config: Config, attempt: Attempt, now: float) -> None:
@@ -108,8 +107,8 @@ class Mailing:
             if notice:
                 tx.give_up(message.id, now)
                 tx.add_notice(tx.open_period(now), notice)
-        del self._unsettled[message.id]
-        self._courier.done(message)
+        self._unsettled = None
+        self._courier.done()
         if notice:
             self._trouble(notice.text)
 

@@ -1,6 +1,6 @@
 """Takes messages from the outbox to the mail server, in a thread of its own, so that no line ever waits for mail.
 
-Owns: one attempt at a time, and when the next one is due. Never: touches the database (the daemon does, when the
+Owns: one message at a time, and when the next attempt is due. Never: touches the database (the daemon does, when the
 result comes back through its inbox), gives up (`mailing` does), or drops anything.
 """
 
@@ -40,7 +40,8 @@ class Courier:
         self._report = report
         self._work: queue.SimpleQueue[tuple[Message, Callable[[Message], None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
-        self._carried: set[int] = set()
+        self.free = True
+        """Whether a message may be handed over: what became of the last one is written down."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -51,14 +52,13 @@ class Courier:
         self._work.put(None)
 
     def carry(self, message: Message, deliver: Callable[[Message], None]) -> None:
-        """Try `deliver(message)` once, unless an attempt for it is under way."""
-        if message.id not in self._carried:
-            self._carried.add(message.id)
-            self._work.put((message, deliver))
+        """Try `deliver(message)` once. For a courier that is free."""
+        self.free = False
+        self._work.put((message, deliver))
 
-    def done(self, message: Message) -> None:
-        """The daemon has written down what became of the attempt: the message may be carried again."""
-        self._carried.discard(message.id)
+    def done(self) -> None:
+        """The daemon has written down what became of the attempt: the next one may be made."""
+        self.free = True
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:

@@ -99,8 +99,8 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 2s, lifetime: 7d}}
             self.daemon.step()
 
     def carry_mail(self) -> None:
-        """Let the daemon work until it knows what became of each message that is on its way."""
-        self.step_until(lambda: not self.daemon.mailing._courier._carried)
+        """Let the daemon work until it knows what became of each message that was due."""
+        self.step_until(lambda: self.daemon.courier.free)
 
     def attack(self, address: str, times: int) -> None:
         self.write(*[f"Failed password for root from {address}"] * times, tag="sshd[9]")

@@ -7,6 +7,7 @@ import email
 import socket
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -19,7 +20,7 @@ from test_mailer import Server, serving
 
 from logwarden import config
 from logwarden.mailing import RETRY
-from logwarden.model import Notice, NoticeKind
+from logwarden.model import Message, Notice, NoticeKind
 from logwarden.outbox import Attempt
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
@@ -203,6 +204,38 @@ def test_no_line_and_no_ban_waits_for_a_server_that_hangs(tmp_path: Path) -> Non
             assert "timed out" in str(host.daemon.state.undelivered()[0]["error"])
 
 
+def post_many(host: Small, messages: int, size: int) -> None:
+    with host.daemon.state.transaction() as tx:
+        for number in range(1, messages + 1):
+            tx.post(Message(0, f"<{number}@web1>", ADMIN, (f"{number}@x",), b"x" * size), host.hands.wall)
+
+
+def test_mail_that_waits_behind_a_server_that_hangs_stays_in_the_database(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        host = Small(tmp_path, port=silent.getsockname()[1])
+        host.config.write_text(host.config.read_text().replace("timeout: 2s", "timeout: 30s"))
+        with host.running():
+            post_many(host, messages=40, size=1_000_000)
+            tracemalloc.start()
+            try:
+                for number in range(10):
+                    host.write(f"normal {number}")
+                assert tracemalloc.get_traced_memory()[1] < 5_000_000
+            finally:
+                tracemalloc.stop()
+
+
+def test_what_is_due_is_carried_one_after_the_other_and_first_what_was_due_first(tmp_path: Path, post: Post) -> None:
+    with host_with(tmp_path, post) as host:
+        post_many(host, messages=5, size=10)
+        with host.daemon.state.transaction() as tx:
+            tx.not_delivered(1, "later", host.hands.wall + 1)
+        host.hands.pass_by(1)
+        host.carry_mail()
+        host.step_until(lambda: host.daemon.state.next_delivery() is None)
+        assert [taken.rcpt_tos for taken in post.taken] == [["2@x"], ["3@x"], ["4@x"], ["5@x"], ["1@x"]]
+
+
 def test_a_message_that_the_server_has_is_not_sent_again_because_the_disk_is_full(tmp_path: Path, post: Post) -> None:
     with host_with(tmp_path, post) as host:
         host.write("never seen before")
@@ -244,9 +277,10 @@ def test_an_attempt_under_way_when_the_clock_jumps_is_not_the_last(tmp_path: Pat
         host.write("never seen before")
         host.daemon.close_period(host.hands.wall)
         state = host.daemon.state
-        (message,) = state.due(host.hands.wall)
+        message = state.due(host.hands.wall)
+        assert message is not None
         attempt = Attempt(message, "timed out")
-        host.daemon.courier.done(message)
+        host.daemon.courier.done()
         host.daemon.courier.carry = lambda *_: None  # type: ignore[method-assign]  # this one takes its time
         host.hands.wall += 366 * DAY
         state._db.execute(f"PRAGMA query_only={int(full)}")

@@ -123,18 +123,18 @@ def test_an_attempt_says_what_became_of_the_message() -> None:
     assert attempt(MESSAGE, fail) == Attempt(MESSAGE, "nobody there")
 
 
-def test_a_message_is_carried_once_at_a_time() -> None:
+def test_a_courier_is_free_again_once_the_result_is_written_down() -> None:
     reports: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
     courier = Courier(reports.put)
     delivered: list[Message] = []
-    courier.carry(MESSAGE, delivered.append)
-    courier.carry(MESSAGE, delivered.append)
     courier.start()
-    courier.done(reports.get(timeout=5).message)
     courier.carry(MESSAGE, delivered.append)
-    reports.get(timeout=5)
+    assert reports.get(timeout=5) == Attempt(MESSAGE)
+    assert not courier.free
+    courier.done()
+    assert courier.free
     courier.stop()
-    assert delivered == [MESSAGE, MESSAGE]
+    assert delivered == [MESSAGE]
 
 
 def test_systemd_is_told_in_one_datagram_a_notification(tmp_path: Path) -> None:

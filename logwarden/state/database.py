@@ -367,11 +367,10 @@ class State:
         """Hits that counted (the columns of `attack`) and are not older than `since`, oldest first."""
         return self._rows("SELECT * FROM attack WHERE counted AND time>=? ORDER BY time, id", since)
 
-    def due(self, now: float) -> list[Message]:
-        """Messages in the outbox whose next attempt is due, oldest first."""
-        rows = self._rows(f"SELECT * FROM outbox WHERE {WAITING} AND next<=? ORDER BY id", now)
-        with self._answering():
-            return [_message(row) for row in rows]
+    def due(self, now: float) -> Message | None:
+        """The message in the outbox whose next attempt has been due longest; None where there is none."""
+        rows = self._rows(f"SELECT id FROM outbox WHERE {WAITING} AND next<=? ORDER BY next, id LIMIT 1", now)
+        return self.message(rows[0]["id"]) if rows else None
 
     def message(self, id_: int) -> Message | None:
         """This message as the outbox has it now; None where it is gone."""

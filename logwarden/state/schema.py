@@ -43,5 +43,8 @@ MIGRATIONS = (
     """
     ALTER TABLE attack ADD COLUMN host TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE INDEX outbox_waiting ON outbox (next) WHERE delivered IS NULL AND given_up IS NULL;
+    """,
 )
 """Each runs once, in order; PRAGMA user_version counts those that have run."""
