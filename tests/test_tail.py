@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,12 @@ class Reader:
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "app.log"
+
+
+def gives_up_root(test: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Only root can become somebody who may not read a file."""
+    why = pytest.mark.skipif(os.geteuid() != 0, reason="gives up root for a moment")
+    return pytest.mark.root(why(test))
 
 
 def tick(*paths: Path) -> None:
@@ -1081,28 +1089,121 @@ def test_a_cursor_that_is_none_is_a_gap_and_the_file_is_read(log: Path) -> None:
     assert reader.gaps
 
 
-@pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root for a moment")
-def test_permission_denied_is_told_once_and_granted_later_nothing_is_lost(tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == 0 and directory != Path("/tmp") and directory.is_relative_to("/tmp"):
-            directory.chmod(0o755)
-    log = tmp_path / "app.log"
+@contextmanager
+def as_nobody(directory: Path) -> Iterator[None]:
+    """As a user who may go there, and is not root."""
+    for each in (directory, *directory.parents):
+        if each.stat().st_uid == 0 and each != Path("/tmp") and each.is_relative_to("/tmp"):
+            each.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@gives_up_root
+def test_permission_denied_is_told_once_and_granted_later_nothing_is_lost(log: Path) -> None:
     append(log, "one")
     log.chmod(0o600)
     reader = Reader(log)
-    os.seteuid(65534)
-    try:
+    with as_nobody(log.parent):
         assert reader.poll() == []
         assert reader.poll() == []
         assert len(reader.notices) == 1
         assert "Permission denied" in reader.notices[0].text
-        os.seteuid(0)
-        log.chmod(0o644)
-        os.seteuid(65534)
+    log.chmod(0o644)
+    with as_nobody(log.parent):
         assert reader.poll() == [b"one"]
-    finally:
-        os.seteuid(0)
+
+
+@gives_up_root
+def test_rotated_files_that_may_not_be_read_are_gaps_told_once_and_the_log_goes_on(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    for text in ("two", "three"):
+        append(log, text)
+        rotate(log)
+        log.with_name("app.log.1").chmod(0o600)
+    append(log, "four")
+    with as_nobody(log.parent):
+        reader.restart()
+        assert reader.poll() == [b"four"]
+        assert ["Permission denied" in gap for gap in reader.gaps] == [False, True, True]
+    for number in (1, 2):
+        log.with_name(f"app.log.{number}").chmod(0o644)
+    for text in ("five", "six"):
+        reader.restart()
+        append(log, text)
+        rotate(log)
+        log.touch()
+        reader.poll()
+    assert reader.lines == [b"one", b"four", b"five", b"six"]
+    assert len(reader.notices) == 3
+
+
+@gives_up_root
+def test_a_log_rotated_before_it_was_read_that_may_not_be_read_any_more_is_a_gap(log: Path) -> None:
+    log.touch()
+    reader = Reader(log)
+    reader.poll()
+    append(log, "one")
+    rotate(log)
+    append(log, "two")
+    log.with_name("app.log.1").chmod(0o600)
+    with as_nobody(log.parent):
+        reader.restart()
+        assert reader.poll() == [b"two"]
+    assert len(reader.notices) == len(reader.gaps) == 1
+    assert "app.log.1: Permission denied" in reader.gaps[0]
+
+
+@gives_up_root
+def test_a_rotated_file_that_may_not_be_read_is_a_gap_also_where_it_is_deleted_and_nothing_follows(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    rotate(log)
+    append(log, "two")
+    rotate(log)
+    rotated = log.with_name("app.log.1")
+    rotated.chmod(0o600)
+    with as_nobody(log.parent):
+        reader.poll()
+    reader.now = rotated.stat().st_mtime + LINGER + 1
+    rotated.unlink()
+    reader.poll()
+    reader.restart()
+    reader.poll()
+    assert len(reader.gaps) == 1
+
+
+@gives_up_root
+def test_of_a_new_log_no_history_is_read_where_the_newest_of_it_may_not_be_read(log: Path) -> None:
+    for text in ("history", "secret"):
+        append(log, text)
+        rotate(log)
+    log.with_name("app.log.1").chmod(0o600)
+    append(log, "one")
+    reader = Reader(log)
+    with as_nobody(log.parent):
+        assert reader.poll() == [b"one"]
+    assert not reader.notices
+
+
+def test_a_directory_with_the_name_of_a_rotated_file_is_none(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    tick(log)
+    log.with_name("app.log.old").mkdir()
+    log.unlink()
+    reader.restart()
+    reader.poll()
+    append(log, "two")
+    assert reader.poll() == [b"two"]
+    assert len(reader.notices) == len(reader.gaps) == 1
 
 
 def test_what_is_no_regular_file_is_reported_and_never_blocks(log: Path) -> None:

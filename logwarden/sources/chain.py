@@ -4,8 +4,8 @@ logrotate may be at work while we look, so every answer is checked: if the direc
 question is asked again.
 
 Owns: the search by content. Never: reads on, or changes where a tail stands.
-Fails: OSError where the log itself, or a file that is to be read, cannot be opened. Files that are only looked at and
-cannot be opened are passed over.
+Fails: OSError where the log itself, or a file that is to be read, cannot be opened; a rotated one that we may not read
+is open, without text. Files that are only looked at and cannot be opened are passed over.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from .copies import Heads, Passed
 from .lines import Skip
-from .logfile import HEAD, LogFile, open_if_there, opened
+from .logfile import HEAD, LogFile, open_if_there, open_rotated, opened
 from .place import Place
 from .reading import Reading
 from .rotation import Member, members, moved_to, olddir, status
@@ -74,7 +74,7 @@ class Chain:
 
         def look(chain: list[Member]) -> Reading | None:
             for member in chain:
-                log = open_if_there(member.path) if known.same_inode(member.device, member.inode) else None
+                log = open_rotated(member.path) if known.same_inode(member.device, member.inode) else None
                 if log is not None and (not known.offset or known.fits(log)):
                     return Reading(log, known.offset, Skip(known.skip))
                 if log is not None:

@@ -3,7 +3,7 @@
 Owns: its descriptor. A compressed file is told by its first bytes, not by its name.
 Never: follows a name after it was opened; writes; waits.
 Fails: OSError where the file cannot be opened or read. Damage within a compressed file ends its text there, and
-`damage` says what was found.
+`damage` says what was found; so it does of a rotated file that we may not read, which has no text.
 """
 
 from __future__ import annotations
@@ -126,6 +126,22 @@ class PackedFile(LogFile):
             self.damage = str(error)
 
 
+class SealedFile(LogFile):
+    """A file that we may not read: no more is known of it than what stat says."""
+
+    packed = True  # there is nothing to compare
+
+    def __init__(self, path: str, damage: str) -> None:
+        super().__init__(path, os.open(path, os.O_PATH | os.O_CLOEXEC))
+        self.damage = damage
+
+    def read_at(self, offset: int, size: int) -> bytes:  # noqa: ARG002 - as LogFile has them
+        return b""
+
+    def data_from(self, offset: int) -> int:
+        return offset
+
+
 def open_log(path: str) -> LogFile:
     """Open `path`, following links. Raises OSError, also where it is no regular file (a FIFO would block)."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -149,11 +165,22 @@ def open_if_there(path: str) -> LogFile | None:
         return None
 
 
+def open_rotated(path: str) -> LogFile | None:
+    """As `open_if_there`; one that we may not read is a SealedFile: no log goes on as long as it waits for that."""
+    try:
+        try:
+            return open_log(path)
+        except PermissionError as error:
+            return SealedFile(path, error.strerror or str(error))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[LogFile | None]:
     """The file at `path` for a look at it, or None where it cannot be opened."""
     try:
-        log = open_if_there(path)
+        log = open_rotated(path)
     except OSError:
         log = None
     try:

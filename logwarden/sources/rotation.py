@@ -14,6 +14,7 @@ import functools
 import itertools
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -112,7 +113,7 @@ def members(path: str, olddir: str | None = None, when: When | None = None) -> l
     found: dict[str, Member] = {}
     for full, stamp in _candidates(path, olddir):
         there = status(full)
-        if there is None or (live and os.path.samestat(there, live)):
+        if there is None or not stat.S_ISREG(there.st_mode) or (live and os.path.samestat(there, live)):
             continue
         plain = _PACKED.sub("", full)
         if plain not in found or full == plain:

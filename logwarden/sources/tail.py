@@ -6,7 +6,8 @@ whether the log is rotated under its eyes or was rotated five times, compressed 
 
 Owns: where to begin, when to sleep, and trouble. The walk itself is `walk`'s.
 Never: waits, starts threads, asks for the time.
-Fails: what cannot be read now is one Notice and tried again at the next poll; what is gone is a gap.
+Fails: what cannot be read now is one Notice and tried again at the next poll; what is gone is a gap. So is a rotated
+file that we may not read when its turn comes: the log goes on without it, and it is not read later either.
 Bugs: two files without timestamps whose first KiB and last quarter KiB agree are one file to it. Lines that a
 writer adds between the copying and the truncating of copytruncate, and that were not read in between, are lost
 before anyone could see them. An `olddir` that is not below the log's own directory is known once an open file was

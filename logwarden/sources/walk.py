@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from ..model import Batch, Notice, NoticeKind
 from .chain import Chain
 from .lines import NOTHING, Cut, Skip
-from .logfile import open_if_there
+from .logfile import LogFile, open_if_there, open_rotated
 from .patience import Grace, deserted, settled
 from .place import Place
 from .reading import Continues, Reading
@@ -62,8 +62,11 @@ class Walk:
     def first(self) -> Reading | None:
         """The oldest file not read yet."""
         newer, _ = self._newer()
-        log = open_if_there(newer.path if newer else self._path)
+        log = self._open(newer.path if newer else self._path)
         return Reading(log) if log else None
+
+    def _open(self, path: str) -> LogFile | None:
+        return open_if_there(path) if path == self._path else open_rotated(path)
 
     def _relocate(self, at: Reading, now: float) -> Iterator[Batch | Notice]:
         """The file was emptied, or written anew in place: find where what was read has gone."""
@@ -93,16 +96,13 @@ class Walk:
             return True
         if at.offset != known:  # ask again: now that all of `at` is known, it is told from others more surely
             path = self._successor(at)
-        log = open_if_there(path) if path else None
+        log = self._open(path) if path else None
         if log is None:
             return True
         yield from self._retire(now)
         self.here.move(at, Reading(log))
         self.grace.end()
-        if at.log.damage is None:
-            yield self.batch()
-        else:
-            yield self.gap(f"{at.log.path}: {at.log.damage}; its text ends at byte {at.offset}", now)
+        yield self._passed(at, now)
         return True
 
     def _grace_over(self, at: Reading, now: float) -> bool:
@@ -191,6 +191,12 @@ class Walk:
             elif piece.count:
                 yield self.batch(piece)
 
+    def _passed(self, at: Reading, now: float) -> Batch:
+        """The cursor behind a file that has been read, as far as that was possible."""
+        if at.log.damage is None:
+            return self.batch()
+        return self.gap(f"{at.log.path}: {at.log.damage}: not read from byte {at.offset} on", now)
+
     def _is_next(self, at: Reading) -> bool:
         """Whether, where nothing of `at` was read yet, no file has turned up that comes before it."""
         if at.offset or at is not self.here.at:
@@ -232,7 +238,7 @@ class Walk:
             yield from self._read(at, now, final=True)
             yield from self._retire(now)
             self.here.leave(at)
-            yield self.batch()
+            yield self._passed(at, now)
 
 
 def _stamp(nanoseconds: int) -> str:
