@@ -2,13 +2,15 @@
 
 Owns: that none is lost on the way to the digest: what the database does not take is owed, and goes with the next
 commit.
-Bounded: the same said again counts as one here, and of more than OWED the oldest are in the log alone.
+Bounded: the same said again counts as one here, and of more than OWED the digest has the latest and the number of the
+others.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 
 from .errors import StateError
@@ -23,13 +25,46 @@ OWED = 1_000
 """Notices that may wait for the database."""
 
 
+class Owed:
+    """What waits for the database."""
+
+    def __init__(self) -> None:
+        self._notices: dict[tuple[NoticeKind, str, str], Notice] = {}
+        self._more = 0
+
+    def add(self, notice: Notice) -> bool:
+        """Let it wait, in the place of the same said before. False: there was such a one."""
+        key = notice.kind, notice.about, notice.text
+        known = self._notices.pop(key, None)
+        self._notices[key] = notice
+        if len(self._notices) > OWED:
+            del self._notices[next(iter(self._notices))]
+            self._more += 1
+        return known is None
+
+    def __iter__(self) -> Iterator[Notice]:
+        """Each of them, oldest first, and then how many more there were."""
+        yield from self._notices.values()
+        if self._more:
+            text = f"{self._more} more notices, from before these, came while the database took nothing, and are lost"
+            yield Notice(NoticeKind.STATE, "notices", text, next(reversed(self._notices.values())).time)
+
+    def __len__(self) -> int:
+        return len(self._notices)
+
+    def clear(self) -> None:
+        """The database has them."""
+        self._notices.clear()
+        self._more = 0
+
+
 class Notices:
     """`latest` are shown by `status`; `owed` wait for the database; `faults` is what is wrong now, by subject."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self.latest: deque[Notice] = deque(maxlen=LATEST)
-        self.owed: list[Notice] = []
+        self.owed = Owed()
         self.faults: dict[str, str] = {}
 
     def say(self, notice: Notice, *, stalled: bool = False) -> None:
@@ -37,9 +72,8 @@ class Notices:
 
         While the database is `stalled` it is not asked: who watches our log would give us a line for each refusal.
         """
-        known = any(_same(each, notice) for each in self.owed)
+        known = not self.owed.add(notice)
         self._remember(notice, known=known)
-        self.owed[:] = [*(each for each in self.owed if not _same(each, notice)), notice][-OWED:]
         if stalled or known:
             return
         try:

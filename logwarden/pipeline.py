@@ -23,6 +23,7 @@ from .firewall import Firewall
 from .logins import Logins
 from .matcher import Matcher
 from .model import Ahead, Ban, Batch, Classified, Location, Notice, NoticeKind, Outcome, Refusal, Verdict
+from .notices import Owed
 from .sighting import Sighting
 from .silence import Roll, found, speakers
 from .state import State, Transaction
@@ -81,7 +82,7 @@ class Pipeline:
         state: State,
         firewall: Firewall,
         roll: Roll,
-        notices: list[Notice],
+        notices: Owed,
         echoes: Echoes | None = None,
     ) -> None:
         self.matcher = matcher
@@ -247,7 +248,8 @@ class Pipeline:
         if self.logins:
             self.logins.hear(ahead.batch, now)
         bans, notices = self._decide(classified, now, source)
-        self.notices += classified.notices + notices
+        for notice in classified.notices + notices:
+            self.notices.add(notice)
         return tuple(replace(ban, why=f"{ban.why}; read ahead of a backlog") for ban in bans)
 
     def _look_closer(self, batch: Batch, classified: Classified, now: float) -> int:

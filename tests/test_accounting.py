@@ -15,7 +15,8 @@ from logwarden import answers, config, upkeep
 from logwarden.echo import Echoes
 from logwarden.errors import StateError
 from logwarden.inbox import SLOTS
-from logwarden.model import Notice, NoticeKind, Outcome
+from logwarden.model import Ahead, Notice, NoticeKind, Outcome
+from logwarden.notices import OWED
 from logwarden.period import SHAPES
 from logwarden.pipeline import RETRY
 from logwarden.state import Transaction
@@ -111,6 +112,34 @@ def test_a_notice_that_the_database_did_not_take_is_in_the_digest_later(host: Sm
     period = host.daemon.state.period()
     assert period is not None
     assert [notice.text[-7:] for notice in host.daemon.state.notices(period[0])] == ["4 hours"]
+
+
+def test_of_many_notices_that_wait_for_the_database_the_latest_are_told_and_how_many_more_there_were(
+    tmp_path: Path,
+) -> None:
+    host = Small(tmp_path)
+    host.config.write_text(host.config.read_text().replace("permit_", "allowlist: [2001:db8::/32], permit_"))
+    with host.running() as daemon:
+        disk = PageLimit(daemon.state)
+        disk.fill()
+        host.write("x" * 60_000)
+        for number in range(OWED + 50):  # whom nobody may ban attacks, read ahead of a backlog
+            lines = host.batch(*[f"Failed password for x from 2001:db8::{number:x}"] * 3, tag="sshd[9]")
+            daemon.inbox.put(Ahead(lines, anew=False))
+        while len(daemon.inbox):
+            daemon.step()
+        assert daemon.pipeline.stalled
+        assert len(daemon.notices.owed) == OWED
+        disk.free()
+        host.hands.pass_by(RETRY)
+        host.write("normal 1")
+        period = daemon.state.period()
+        assert period is not None
+        told = daemon.state.notices(period[0])
+        assert [notice.about for notice in told[:-1] if notice.kind == NoticeKind.FIREWALL] == [
+            f"2001:db8::{number:x}/128" for number in range(50, OWED + 50)
+        ]
+        assert told[-1].text.startswith("50 more notices")
 
 
 def test_a_gap_is_in_the_digest_once_the_cursor_behind_it_is_and_at_once_in_the_status(host: Small) -> None:

@@ -28,6 +28,7 @@ from logwarden.model import (
     RuleSet,
     Verdict,
 )
+from logwarden.notices import Owed
 from logwarden.pipeline import Pipeline
 from logwarden.silence import Roll
 from logwarden.state import State
@@ -158,7 +159,7 @@ def pipeline(state: State) -> Pipeline:
     tracker = Tracker(Policy(3, 600.0, 3600.0), {}, Guard(permit_documentation=True))
     echoes = Echoes(state.sightings())
     return Pipeline(
-        compile_rules(RULES, portable=True), tracker, state, BACKENDS["dry-run"](None), Roll(NOW), [], echoes
+        compile_rules(RULES, portable=True), tracker, state, BACKENDS["dry-run"](None), Roll(NOW), Owed(), echoes
     )
 
 
