@@ -914,6 +914,8 @@ def test_a_quiet_file_that_is_deleted_is_no_gap(log: Path) -> None:
     log.unlink()
     assert reader.poll() == []
     assert reader.tail.gone
+    reader.restart()
+    assert reader.poll() == []
     append(log, "anew")
     assert reader.poll() == [b"anew"]
     assert not reader.gaps

@@ -174,6 +174,8 @@ class Walk:
         if unread:
             text = f"read up to byte {known.offset}, and no file holds what followed: lines may be missing since "
             yield self.gap(text + _stamp(known.modified), now)
+        else:
+            yield self.batch()  # or a restart would look for it again, and tell a gap
 
     # --- reading --------------------------------------------------------------------------------------------
 
