@@ -329,6 +329,20 @@ def test_a_last_line_without_newline_does_not_wait_for_ever_for_a_successor(log:
     assert reader.tail.due() is None
 
 
+def test_a_last_line_without_newline_does_not_wait_for_a_clock_that_was_set_back(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "unfinished", end="")
+    reader.poll()
+    rotate(log)
+    log.touch()
+    reader.poll()
+    reader.now -= 366 * 86_400
+    assert reader.poll() == []
+    assert reader.tail.due() == reader.now + GRACE
+    reader.now += GRACE
+    assert reader.poll() == [b"unfinished"]
+
+
 @pytest.mark.parametrize("ending", ["", ".gz", ".xz", ".bz2", ".zst"])
 def test_rotations_while_down_are_caught_up_in_order(log: Path, ending: str) -> None:
     reader = Reader(log)
@@ -1245,6 +1259,17 @@ def test_a_stack_trace_is_one_event(log: Path) -> None:
     reader.now = due
     assert reader.poll() == [b"next"]
     assert reader.tail.due() is None
+
+
+def test_an_event_held_back_does_not_wait_for_a_clock_that_was_set_back(log: Path) -> None:
+    reader = Reader(log, continues=r"\s")
+    append(log, "Failed password")
+    assert reader.poll() == []
+    reader.now -= 366 * 86_400
+    assert reader.poll() == []
+    assert reader.tail.due() == reader.now + HOLD
+    reader.now += HOLD
+    assert reader.poll() == [b"Failed password"]
 
 
 def test_an_event_held_back_is_read_again_after_a_crash(log: Path) -> None:

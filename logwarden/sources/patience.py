@@ -28,7 +28,7 @@ class Grace:
         if not unfinished:
             self._since = None
             return False
-        if self._since is None:
+        if self._since is None or now < self._since:  # or the clock was set back
             self._since = now
         return now - self._since >= GRACE
 

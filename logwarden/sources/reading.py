@@ -115,7 +115,7 @@ class Reading:
         if continues is None:
             return cut(chunk, self.skip, final=final)
         end = self.offset + len(chunk)
-        if self.hold is None or self.hold[0] != end:
+        if self.hold is None or self.hold[0] != end or self.hold[1] - now > HOLD:  # or the clock was set back
             self.hold = (end, now + HOLD)
         over = now >= self.hold[1]
         pieces = list(split(chunk, self.skip, final=final))
