@@ -15,6 +15,7 @@ import pytest
 from demo.stage import daemon
 from small import Small
 from test_journey import Host, until
+from test_migrations import old
 
 from logwarden import upkeep, watch
 from logwarden.errors import FirewallError, StateError
@@ -22,6 +23,8 @@ from logwarden.firewall.dryrun import DryRun
 from logwarden.model import Ban, Classified, Event, Message, Outcome, Verdict
 from logwarden.state import FILE, LOCK, PENDING, State, repair
 from logwarden.state.copy import NAME
+from logwarden.state.database import DAMAGED
+from logwarden.state.schema import MIGRATIONS
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk
 
@@ -142,6 +145,36 @@ def test_mail_that_waits_is_recovered_from_the_damaged_file_where_it_can_be_read
     message = state.due(NOW)
     assert message is not None
     assert (message.message_id, message.content) == ("<1@h>", b"digest")
+    assert state.repaired is not None
+    assert state.repaired.messages == 1
+    state.close()
+
+
+def test_mail_that_was_given_up_stays_given_up(place: Path) -> None:
+    state = filled(place)
+    with state.transaction() as tx:
+        tx.post(Message(0, "<2@h>", "a@h", ("b@h",), b"digest"), NOW)
+        tx.not_delivered(1, "no route", NOW + 60)
+        tx.give_up(1, NOW + 5)
+    kill(state)
+    scribble(place / FILE)
+    state = State(str(place))
+    assert [(each["message_id"], each["error"], each["given_up"]) for each in state.undelivered()] == [
+        ("<1@h>", "no route", NOW + 5),
+        ("<2@h>", None, None),
+    ]
+    message = state.due(NOW + 60)
+    assert message is not None
+    assert message.message_id == "<2@h>"
+    assert "Messages kept for delivery: 1." in str(state.repaired)
+    state.close()
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
+def test_mail_is_recovered_from_a_damaged_file_of_an_older_schema_too(place: Path, version: int) -> None:
+    old(place, version)
+    (place / LOCK).write_text(f"{DAMAGED}malformed")
+    state = State(str(place))
     assert state.repaired is not None
     assert state.repaired.messages == 1
     state.close()

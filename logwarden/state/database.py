@@ -124,7 +124,8 @@ class State:
         damaged, cursors = Path(self._file), copy.load(self._directory)
         messages = list(repair.salvage(damaged)) if damaged.exists() else []
         copied = None if cursors is None else copy.written(self._directory)
-        repaired = Repaired(why, repair.aside(damaged), copied, len(cursors or {}), len(messages))
+        waiting = sum(row[-1] is None for row in messages)
+        repaired = Repaired(why, repair.aside(damaged), copied, len(cursors or {}), waiting)
         with closing(_connect(str(fresh))) as db:
             self._migrate(db)
             repair.fill(db, repaired, cursors or {}, messages)

@@ -5,7 +5,7 @@ Owns: what counts as damage; the check at a start, which ends after CHECK second
 that a run which met damage leaves for the next start; the damaged file, of which the last KEPT are kept.
 The new one is built beside the damaged one and takes its place when it is whole, so that a repair that is interrupted
 is done again, or ended, at the next start. What happened stands in it under PENDING until the daemon has done its part.
-Recovered: cursors from their side copy (`copy`), mail that waits in the outbox from the damaged file as far as it can
+Recovered: cursors from their side copy (`copy`), mail that was not delivered from the damaged file as far as it can
 be read. Bans in force come from the kernel's set: the daemon sees to that.
 Never: mends a damaged file; asks the clock: the file's own time names it.
 """
@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from . import copy
 from .transaction import Transaction, stored
@@ -36,12 +37,12 @@ PENDING = "repair"
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PARTS = ("", "-wal", "-shm")
 
-Row = tuple[str, float, str, str, str, bytes, int, float, str | None]
+Row = tuple[str, float, str, str, str, bytes, int, float, str | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What became of a damaged database. `cursors` and `messages` count what the new one has of it.
+    """What became of a damaged database. `cursors` and `messages`, those that wait, count what the new one has of it.
 
     `aside` is the damaged file's name now; empty: there was none, the database was gone.
     `copied` is when the cursors were copied, POSIX seconds; None: there was no copy.
@@ -158,7 +159,7 @@ def fill(db: sqlite3.Connection, repaired: Repaired, cursors: Mapping[str, str],
     db.executemany("INSERT INTO cursor VALUES (?,?,0)", [(stored(source), at) for source, at in cursors.items()])
     db.executemany(
         "INSERT OR IGNORE INTO outbox (message_id, created, sender, recipients, subject, content, attempts, next,"
-        " error) VALUES (?,?,?,?,?,?,?,?,?)",
+        " error, given_up) VALUES (?,?,?,?,?,?,?,?,?,?)",
         messages,
     )
     Transaction(db).remember(PENDING, asdict(repaired))
@@ -167,23 +168,27 @@ def fill(db: sqlite3.Connection, repaired: Repaired, cursors: Mapping[str, str],
 
 
 def salvage(damaged: Path) -> Iterator[Row]:
-    """The messages of a damaged database that were not delivered, until the first that cannot be read."""
+    """The messages of a damaged database that were not delivered, until the first that cannot be read.
+
+    The last column is when it was given up; None: it waits.
+    """
     query = (
-        "SELECT message_id, created, sender, recipients, subject, content, attempts, next, error FROM outbox"
+        "SELECT message_id, created, sender, recipients, subject, content, attempts, next, error, {} FROM outbox"
         " WHERE delivered IS NULL ORDER BY id"
     )
     with (
         contextlib.suppress(sqlite3.Error),
         contextlib.closing(sqlite3.connect(f"file:{damaged}?mode=ro", uri=True)) as db,
     ):
-        for row in db.execute(query):
+        (knows,) = db.execute("SELECT count(*) FROM pragma_table_info('outbox') WHERE name='given_up'").fetchone()
+        for row in db.execute(query.format("given_up" if knows else "NULL")):  # it may be of an older schema
             if _is_message(row):
                 yield row
 
 
 def _is_message(row: Row) -> bool:
     """Whether the row is of the types that it was written with: damage may have put anything there."""
-    kinds: tuple[type | tuple[type, ...], ...] = (str, float, str, str, str, bytes, int, float, (str, type(None)))
+    kinds: tuple[Any, ...] = (str, float, str, str, str, bytes, int, float, str | None, float | None)
     if not all(map(isinstance, row, kinds)):
         return False
     try:
