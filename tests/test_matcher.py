@@ -469,6 +469,92 @@ def test_no_rule_holds_the_daemon(portable: bool, regex: str) -> None:
     assert sum(found.counts.values()) == 3
 
 
+CLUMSY = r"(\w+) *(\w+) *\1\2"
+"""Takes some 30 ms for each of CLUMSY_LINES, which is not too long for one."""
+CLUMSY_LINES = ["Nov 22 17:00:00 mail su: " + "a" * 300 + "b"] * 100
+
+
+@pytest.mark.slow
+@BOTH
+def test_a_rule_that_takes_a_little_less_on_each_of_many_lines_is_suspended_too(portable: bool) -> None:
+    clumsy, other = ignore("su", CLUMSY), ignore("su", "x+")
+    made = compiled(clumsy, other, portable=portable)
+    before = time.process_time()
+    found = classify(made, *CLUMSY_LINES, "Nov 22 17:00:00 mail su: xx")
+    assert time.process_time() - before < 2
+    assert found.counts == {Outcome.UNEXPLAINED: 100, Outcome.IGNORED: 1}
+    why = f"{clumsy.where} took too long for its lines, 1 s in all, and is suspended"
+    assert [(each.kind, each.about, each.text) for each in found.notices] == [
+        (NoticeKind.REFUSED, str(clumsy.where), why)
+    ]
+    before = time.process_time()
+    assert classify(made, *CLUMSY_LINES, "Nov 22 17:00:00 mail su: abab").notices == ()
+    assert time.process_time() - before < 0.1
+
+
+@pytest.mark.slow
+@BOTH
+def test_batch_after_batch_comes_to_the_same(portable: bool) -> None:
+    made = compiled(ignore("su", CLUMSY), portable=portable)
+    before = time.process_time()
+    said = [notice for line in CLUMSY_LINES for notice in classify(made, line).notices]
+    assert time.process_time() - before < 2
+    assert len(said) == 1
+
+
+@pytest.mark.slow
+@BOTH
+def test_an_attack_rule_that_takes_too_long_for_many_lines_still_finds_attacks_in_short_ones(portable: bool) -> None:
+    made = compiled(attack("su", f"{CLUMSY} from <ADDR>"), portable=portable)
+    hostile = [f"{line} from 192.0.2.1" for line in CLUMSY_LINES]
+    before = time.process_time()
+    found = classify(made, *hostile, "Nov 22 17:00:00 mail su: abab from 192.0.2.1")
+    assert time.process_time() - before < 2
+    assert len(found.notices) == 1
+    assert found.verdicts[-1].address == "192.0.2.1"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "count"), [("and so on and so on", 300_000), ("and so on " * 6_000 + "and so on", 300)]
+)
+def test_an_honest_rule_is_kept_however_many_lines_it_is_for(line: str, count: int) -> None:
+    """The `regex` engine, at one moment, so that no time goes by in which anything would be forgiven."""
+    backreference, spaces = ignore("su", r".*(so on)( .*)? and \1"), ignore("su", "and( [a-z]+)* ?")
+    made = compiled(backreference, spaces, portable=True)
+    block = f"Nov 22 17:00:00 mail su: {line}\n".encode() * count
+    found = made.classify(Batch("test", block, count, ""), NOW)
+    assert (found.notices, found.hits) == ((), dict.fromkeys(map(str, (backreference.where, spaces.where)), count))
+
+
+def spending(patience: Patience, pattern: Pattern, seconds: float, *texts: bytes) -> bool:
+    """Whether a pattern may be tried again after it has taken so long for these."""
+    patience.timer = lambda: seconds
+    patience.spend(pattern, 0.0, texts)
+    return patience.allows(pattern, 1)
+
+
+def test_what_a_rule_may_take_grows_with_its_lines_and_their_length() -> None:
+    (pattern,) = compiled(ignore("", "^a$"), portable=True)._engines[0].patterns.values()
+    patience = Patience()
+    assert all(spending(patience, pattern, 0.0001 * 200, *[b"a"] * 200) for _ in range(1_000))
+    assert all(spending(patience, pattern, 0.0051, b"a" * 20_000) for _ in range(1_000))
+    assert not all(spending(patience, pattern, 0.0051, b"a" * 10) for _ in range(1_000))
+
+
+def test_a_rule_that_takes_long_now_and_then_is_kept_and_a_clock_that_jumps_changes_nothing() -> None:
+    (pattern,) = compiled(ignore("", "^a$"), portable=True)._engines[0].patterns.values()
+    patience = Patience()
+    for second in range(1_000):
+        patience.begin(NOW + second)
+        assert spending(patience, pattern, 0.09, b"a")
+    for second in range(12):
+        patience.begin(NOW - 3_600 * second)
+        kept = spending(patience, pattern, 0.09, b"a")
+    assert not kept
+    assert [why for _, why in patience.lost()] == ["took too long for its lines, 1 s in all, and is suspended"]
+
+
 @pytest.mark.slow
 @BOTH
 def test_one_long_line_does_not_switch_an_attack_rule_off(portable: bool) -> None:
@@ -496,9 +582,9 @@ def test_the_time_of_a_rule_is_told_once_and_small_change_is_saved_up() -> None:
     (pattern,) = compiled(ignore("", "^a$"), portable=True)._engines[0].patterns.values()
     ticks = iter([0.0004, 0.0012])
     patience = Patience(timer=lambda: next(ticks))
-    patience.spend(pattern, 0.0)
+    patience.spend(pattern, 0.0, [b"a"])
     assert patience.spent() == {}
-    patience.spend(pattern, 0.0004)
+    patience.spend(pattern, 0.0004, [b"a"])
     assert patience.spent() == {pattern.name: pytest.approx(0.0012)}
     assert patience.spent() == {}
 

@@ -75,6 +75,17 @@ def test_a_rule_that_runs_away_is_suspended_named_and_its_lines_are_reported(hos
         assert daemon.state.rule_totals()[rule] == (1, NOW), "a reload gives it another chance"
 
 
+def test_a_rule_that_takes_nearly_too_long_again_and_again_is_suspended_and_named(host: Small) -> None:
+    (host.place / "ignore.d" / "slow.rules").write_text(r"app: (\w+) *(\w+) *\1\2" + "\n")
+    said = f"{host.place}/ignore.d/slow.rules:1: took too long for its lines, 1 s in all, and is suspended"
+    with host.running() as daemon:
+        host.write(*["a" * 300 + "b"] * 100, "abab")
+        counts = daemon.state.tallies()["file:/x"]
+        assert (counts[Outcome.UNEXPLAINED], counts[Outcome.IGNORED]) == (101, 0)
+        assert said in answers.status(daemon, {})["problems"]
+        assert folded(said) in folded(host.preview())
+
+
 RUNAWAYS = [
     "(a+)+$", "(a|aa)+$", "(a|a)*b$", "(.*a){20}", "(.*a){12}$", "([a-zA-Z]+)*[0-9]$", "(a|a?)+b$", "(a*)*b$",
     r"(\w+\s?)+$", "(([a-z])+.)+[A-Z]([a-z])+$", "(a+){10,}b",

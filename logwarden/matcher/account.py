@@ -12,7 +12,7 @@ from .. import header
 from ..header import Parts
 from ..model import MAX_LINE, Batch, Classified, Event, Notice, NoticeKind, Outcome, Verdict
 from .judgement import Decision, Source
-from .patterns import TIMEOUT, Pattern
+from .patterns import Pattern
 
 
 class Account:
@@ -77,10 +77,11 @@ class Account:
         """Go on behind a block of `count` lines."""
         self._before += count
 
-    def closed(self, suspended: Iterable[Pattern], slow: Mapping[str, float]) -> Classified:
-        """The whole account. `suspended` are rules that ran out of time, `slow` seconds by rule."""
-        why = f"took longer than {TIMEOUT * 1000:g} ms for one line and is suspended"
-        notices = tuple(Notice(NoticeKind.REFUSED, each.name, f"{each.name} {why}", self._now) for each in suspended)
+    def closed(self, suspended: Iterable[tuple[Pattern, str]], slow: Mapping[str, float]) -> Classified:
+        """The whole account. `suspended` are rules that ran out of time, and how; `slow` seconds by rule."""
+        notices = tuple(
+            Notice(NoticeKind.REFUSED, each.name, f"{each.name} {why}", self._now) for each, why in suspended
+        )
         hits = self._settled
         counts = Counter({Outcome.UNEXPLAINED: self._unmatched})
         for decision, count in Counter(self._decisions).items():

@@ -66,6 +66,7 @@ class Matcher:
 
         Verdicts are made of the lines that are not simply ignored; of every line where `every` is set.
         """
+        self._patience.begin(now)
         account = Account(batch, now, every)
         for block in _blocks(batch.block):
             if len(block) > MAX_LINE + 1 and block.find(b"\n") == len(block) - 1:

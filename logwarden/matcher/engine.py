@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from .patterns import Pattern
+from .patterns import TIMEOUT, Pattern
 
 Match = tuple[int, int]
 """Where a line ends (the offset of its newline in the block), and the id of a pattern that matches it."""
@@ -73,21 +73,44 @@ WORTH_TELLING = 0.001
 """Seconds of a rule: all rules together would be a thousand rows to write for each batch."""
 
 
+PER_LINE, PER_BYTE = 1e-4, 2.5e-7
+"""Seconds that a rule may take there for each line, and for each byte of it, however many there are. Of the database's
+most need a fiftieth of it for a line as it is written, and half of it for one of 30,000 bytes."""
+SHARE = 0.1
+"""The part of the time that passes which it may take besides."""
+CREDIT = 1.0
+"""Seconds that it may be in debt."""
+
+SLOW_FOR_ONE = f"took longer than {TIMEOUT * 1000:g} ms for one line and is suspended"
+SLOW_FOR_MANY = f"took too long for its lines, {CREDIT:g} s in all, and is suspended"
+
+
 class Patience:
-    """Which rules ran out of time in the `regex` package.
+    """Which rules ran out of time in the `regex` package: on one line, or, since hundreds of lines that take a little
+    less hold the daemon as well, on many.
 
     An ignore rule is suspended: its lines are reported. An attack rule is still tried on lines of less than half the
     length that it failed on, so that nobody can switch off the detection of himself with one long line; half of half
     is soon nothing, so that no rule holds the daemon for long either way.
 
-    And how long each rule takes there, so that a tool can say which one is dear; nothing is decided by it.
+    And how long each rule takes there, so that a tool can say which one is dear. Times are the thread's own, which a
+    machine that is busy with other things does not make longer.
     """
 
-    def __init__(self, timer: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, timer: Callable[[], float] = time.thread_time) -> None:
         self.timer = timer
         self._limits: dict[int, int] = {}
-        self._lost: dict[int, Pattern] = {}
+        self._lost: dict[int, tuple[Pattern, str]] = {}
         self._spent: defaultdict[str, float] = defaultdict(float)
+        self._debts: dict[int, float] = {}
+        self._now = 0.0
+
+    def begin(self, now: float) -> None:
+        """Let debts be forgiven for the time that has passed. A clock that was set back forgives none."""
+        forgiven = (now - self._now) * SHARE
+        self._now = now
+        if forgiven > 0:
+            self._debts = {rank: debt - forgiven for rank, debt in self._debts.items() if debt > forgiven}
 
     def allows(self, pattern: Pattern, length: int) -> bool:
         """Whether a pattern may be tried on a line of `length` bytes."""
@@ -96,12 +119,23 @@ class Patience:
 
     def lose(self, pattern: Pattern, length: int) -> None:
         """Note that a pattern ran out of time on a line of `length` bytes."""
-        self._limits[pattern.rank] = length // 2 if pattern.is_attack else 0
-        self._lost[pattern.rank] = pattern
+        self._lose(pattern, length, SLOW_FOR_ONE)
 
-    def spend(self, pattern: Pattern, since: float) -> None:
-        """Note that a pattern was at work since `timer` said so."""
-        self._spent[pattern.name] += self.timer() - since
+    def spend(self, pattern: Pattern, since: float, texts: Sequence[bytes]) -> None:
+        """Note that a pattern was at work on `texts` since `timer` said so. It may have been too long."""
+        seconds = self.timer() - since
+        self._spent[pattern.name] += seconds
+        debt = self._debts.pop(pattern.rank, 0.0) + seconds - len(texts) * PER_LINE
+        if debt > 0:
+            debt -= sum(map(len, texts)) * PER_BYTE
+        if debt > CREDIT:
+            self._lose(pattern, max(map(len, texts)), SLOW_FOR_MANY)
+        elif debt > 0:
+            self._debts[pattern.rank] = debt
+
+    def _lose(self, pattern: Pattern, length: int, why: str) -> None:
+        self._limits[pattern.rank] = length // 2 if pattern.is_attack else 0
+        self._lost.setdefault(pattern.rank, (pattern, why))
 
     def spent(self) -> dict[str, float]:
         """Seconds by rule since this was asked last. What comes to less than WORTH_TELLING waits until it is more."""
@@ -110,8 +144,8 @@ class Patience:
             del self._spent[name]
         return told
 
-    def lost(self) -> tuple[Pattern, ...]:
-        """The patterns that ran out of time since this was asked last."""
+    def lost(self) -> tuple[tuple[Pattern, str], ...]:
+        """The patterns that ran out of time since this was asked last, and in what way."""
         lost = tuple(self._lost.values())
         self._lost.clear()
         return lost

@@ -89,30 +89,40 @@ class Judge:
         return captured
 
     def _read(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
-        """The same, by the pattern's regex."""
+        """The same, by the pattern's regex; one by one where all at once take too long, to know which of them does."""
+        found = self._read_at_once(pattern, messages) if len(messages) > 1 else None
+        return [self._capture(pattern, message) for message in messages] if found is None else found
+
+    def _read_at_once(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None] | None:
+        if not self._patience.allows(pattern, max(map(len, messages))):
+            return None
+        try:
+            pattern.prepare_to_capture(many=True)
+        except RuleError:
+            return None
         started = self._patience.timer()
         try:
-            if len(messages) > 1 and self._patience.allows(pattern, max(map(len, messages))):
-                return pattern.capture_all(messages)
-        except (TimeoutError, RuleError):
-            pass  # one by one, so that it is known which line takes so long
+            return pattern.capture_all(messages)
+        except TimeoutError:
+            return None
         finally:
-            self._patience.spend(pattern, started)
-        return [self._capture(pattern, message) for message in messages]
+            self._patience.spend(pattern, started, messages)
 
     def _capture(self, pattern: Pattern, message: bytes) -> bytes | None:
         if not self._patience.allows(pattern, len(message)):
+            return None
+        try:
+            pattern.prepare_to_capture(many=False)
+        except RuleError:  # a rule for Hyperscan alone
             return None
         started = self._patience.timer()
         try:
             return pattern.capture(message)
         except TimeoutError:
             self._patience.lose(pattern, len(message))
-        except RuleError:  # a rule for Hyperscan alone
-            pass
+            return None
         finally:
-            self._patience.spend(pattern, started)
-        return None
+            self._patience.spend(pattern, started, [message])
 
 
 def _in_order(found: Sequence[Pattern]) -> list[Pattern]:

@@ -154,6 +154,10 @@ class Pattern:
         self.ignores = isinstance(rule, IgnoreRule) and not rule.exempts
         self.is_plain = self.ignores and facts.settles
 
+    def prepare_for_one(self) -> None:
+        """Compile what `matches` needs, which is not to count as its time. Raises RuleError."""
+        self._regex  # noqa: B018 - made when it is asked for
+
     def matches(self, view: View) -> bool:
         """Whether the rule matches a line. Raises TimeoutError."""
         match self.scope:
@@ -165,7 +169,7 @@ class Pattern:
                 return self._run("match", view.text)
 
     def prepare(self) -> None:
-        """Compile what `matching` needs, which is not to count as its time. Raises RuleError."""
+        """The same for `matching`."""
         self._runs  # noqa: B018 - made when it is asked for
 
     def matching(self, texts: Sequence[bytes]) -> Sequence[int]:
@@ -212,6 +216,10 @@ class Pattern:
     def captures(self) -> bool:
         """Whether the rule may say who is the source of an attack."""
         return self.scope is Scope.MESSAGE and any(each in self.rule.regex for each in _CAPTURED)
+
+    def prepare_to_capture(self, *, many: bool) -> None:
+        """The same for `capture`, or for `capture_all`. Raises RuleError."""
+        self._regex_for_many if many else self._capturing  # noqa: B018
 
     def capture(self, message: bytes) -> bytes | None:
         """The source that a message which the rule matches names, if any. Raises TimeoutError, and RuleError."""

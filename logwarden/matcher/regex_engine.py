@@ -3,7 +3,7 @@
 Owns: rules that Hyperscan cannot take; all rules, where there is no Hyperscan. Of these only those that may match
 a line (`dispatch`) are tried on it: one rule on all such lines of a block at once, for it is the call that costs; on
 one line after the other where that takes too long.
-Never: raises for a line. A rule that takes too long for a line is noted (`engine.Patience`) and not tried again.
+Never: raises for a line. A rule that takes too long is noted (`engine.Patience`) and not tried again.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class RegexEngine:
         except TimeoutError:
             return None
         finally:
-            self._patience.spend(pattern, started)
+            self._patience.spend(pattern, started, texts)
 
 
 class ListedMatches:
@@ -135,13 +135,15 @@ def try_one(patience: Patience, pattern: Pattern, view: View, length: int) -> bo
     """Whether `pattern` matches a line of `length` bytes; None where it ran out of time just now."""
     if not patience.allows(pattern, length):
         return False
+    try:
+        pattern.prepare_for_one()
+    except RuleError:  # Hyperscan compiled it and the `regex` package does not
+        return False
     started = patience.timer()
     try:
         return pattern.matches(view)
     except TimeoutError:
         patience.lose(pattern, length)
         return None
-    except RuleError:  # Hyperscan compiled it and the `regex` package does not
-        return False
     finally:
-        patience.spend(pattern, started)
+        patience.spend(pattern, started, [view.raw or b""])
