@@ -18,10 +18,11 @@ from torture.journald import Journald, lacking
 from logwarden import config, watch
 from logwarden.errors import EdgeError
 from logwarden.model import MAX_LINE, Ahead, Batch, Lag, Notice, NoticeKind, Provenance
-from logwarden.sources import Source, journal, journal_ahead, sdjournal
+from logwarden.sources import Source, journal_ahead, journal_reader, sdjournal
 from logwarden.sources.entry import Renderer
-from logwarden.sources.journal import Journal, JournalSource
+from logwarden.sources.journal import JournalSource
 from logwarden.sources.journal_ahead import JournalScout
+from logwarden.sources.journal_reader import Journal
 from logwarden.sources.lines import BLOCK
 from logwarden.sources.sdjournal import Reader, Selection, open_reader
 
@@ -40,12 +41,14 @@ needs_journal = pytest.mark.skipif(
 class Writer:
     """Appends entries to a real journal file, one a millisecond."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **fields: str) -> None:
         self.path = path
         self.count = 0
+        self._boot = fields.pop("boot", BOOT)
+        self._fields = fields
 
-    def __call__(self, *messages: str | bytes, boot: str = BOOT, **fields: str) -> None:
-        export = b"".join(self._entry(message, boot, fields) for message in messages)
+    def __call__(self, *messages: str | bytes, boot: str = "", **fields: str) -> None:
+        export = b"".join(self._entry(message, boot or self._boot, self._fields | fields) for message in messages)
         source = self.path.parent.parent / "export"
         source.write_bytes(export)
         argv = [REMOTE, f"--output={self.path}", "--split-mode=none", str(source)]
@@ -266,7 +269,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         reader.process = heard  # type: ignore[method-assign]
         return reader
 
-    monkeypatch.setattr(journal, "open_reader", opened)
+    monkeypatch.setattr(journal_reader, "open_reader", opened)
     return answers
 
 
@@ -480,6 +483,25 @@ def test_a_message_of_several_lines_is_one_event(write: Writer) -> None:
 
 
 @needs_journal
+def test_of_a_repeated_field_all_messages_count_and_of_any_other_the_first(write: Writer) -> None:
+    write("three", MESSAGE="one\nMESSAGE=two", _UID="7\n_UID=0", _HOSTNAME="first\n_HOSTNAME=second")
+    (batch,) = (item for item in read(write) if isinstance(item, Batch))
+    assert batch.block.decode() == "2026-11-22T17:00:00.000000+00:00 first sshd[42]: one#012two#012three\n"
+    assert batch.provenance == (Provenance(uid=7, priority=6),)
+
+
+@needs_journal
+def test_what_is_damaged_is_a_gap_with_its_time_span(write: Writer) -> None:
+    write("one", "two")
+    write.count = 5000
+    write("three", "four")
+    data = write.path.read_bytes()
+    write.path.write_bytes(data.replace(b"MESSAGE=two", b"\xbaESSAGE=two").replace(b"MESSAGE=th", b"\xbaESSAGE=th"))
+    first, last = "2026-11-22T17:00:00+00:00", "2026-11-22T17:00:05+00:00"
+    assert gaps(read(write)) == [f"2 entries between {first} and {last} cannot be read: damaged"]
+
+
+@needs_journal
 def test_another_selection_is_no_gap(write: Writer) -> None:
     write("one", _SYSTEMD_UNIT="a.service")
     cursor = next(item for item in read(write) if isinstance(item, Batch)).cursor
@@ -514,7 +536,9 @@ def test_a_damaged_entry_is_a_gap_and_the_others_are_read(write: Writer) -> None
     write.path.write_bytes(data.replace(b"MESSAGE=two", b"\xbaESSAGE=two"))
     items = read(write)
     assert texts(items) == ["one", "three"]
-    assert gaps(items) == ["1 entries are damaged and cannot be read"]
+    assert gaps(items) == [
+        "1 entry between 2026-11-22T17:00:00+00:00 and 2026-11-22T17:00:00+00:00 cannot be read: damaged"
+    ]
 
 
 @needs_journal
@@ -586,7 +610,6 @@ def test_an_entry_is_the_line_that_rsyslog_would_write() -> None:
     ("changes", "expected"),
     [
         ({"MESSAGE": b"a\nb\n\nc\n"}, "host sshd[42]: a#012b#012#012c"),
-        ({"MESSAGE": [b"first", b"second"]}, "host sshd[42]: first#012second"),
         ({"MESSAGE": None}, "host sshd[42]: "),
         ({"MESSAGE": b"\xff\0\r"}, "host sshd[42]: \xff\0\r"),
         ({"SYSLOG_IDENTIFIER": None, "_COMM": b"my app"}, "host my_app[42]: Accepted publickey"),

@@ -69,11 +69,15 @@ EVERYTHING = Selection()
 
 
 def open_reader(where: Mapping[str, object], selection: Selection) -> Reader:
-    """A reader of the journal at `where` (what Reader takes) that hears of what is appended from here on."""
+    """A reader of the journal at `where` (what Reader takes) that hears of what is appended from here on.
+
+    Of given files it hears nothing, and only reads what is there: a user has 128 descriptors that hear.
+    """
     reader: Reader = module().Reader(**where)
     reader.data_threshold = MAX_LINE + 1024  # so that a message cut by it is still seen to be too long
     selection.apply(reader)
-    reader.fileno()
+    if "files" not in where:
+        reader.fileno()
     return reader
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from logwarden import matcher, rules, veto
 from logwarden.model import Batch, Event, Outcome
-from logwarden.sources.journal import Journal
+from logwarden.sources.journal_reader import Journal
 from logwarden.sources.sdjournal import EVERYTHING
 
 from .. import logcheck_peer
