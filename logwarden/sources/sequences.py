@@ -66,6 +66,7 @@ class Sequences(Journal):
         self._placed = False
         self._idle: dict[str, None] = {}  # those with an open reader, the one used last behind the others
         self._troubles: dict[str, str] = {}  # what was told
+        self._unsaid = False  # whether the last cursor does not say which have ended
 
     def close(self) -> None:
         """Close the readers; the next poll opens them again and reads on."""
@@ -162,7 +163,9 @@ class Sequences(Journal):
                     turns.remove(items)
                 else:
                     yield item
-        if gaps := list(self._gone(now)):
+        gaps = list(self._gone(now))
+        if gaps or self._unsaid:
+            self._unsaid = False
             yield Batch(self.source, b"", 0, self._places(), notices=tuple(gaps))
         told, self._troubles = self._troubles, troubles
         for about, text in troubles.items():
@@ -214,7 +217,9 @@ class Sequences(Journal):
                 troubles[file.path] = f"{file.path} is damaged and cannot be read, with {span}; trying again"
         if len(whole) == len(files):
             each.read, each.reached = there, max((file.tail for file in each.files), default=0)
-            each.ended = all(file.closed for file in each.files)
+            ended = all(file.closed for file in each.files)
+            self._unsaid |= ended != each.ended
+            each.ended = ended
         if each.journal is not None:
             self._idle[name] = None
         for other in list(self._idle)[:-_AT_ONCE]:
