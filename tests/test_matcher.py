@@ -239,6 +239,49 @@ def test_a_logcheck_rule_for_a_line_without_a_tag_holds_for_any_header(portable:
     assert ignored(made, "2026-11-22T17:00:00Z mail last message repeated 2 times")
 
 
+HEADERLESS = [
+    "sshd[1]: xx", "sshd[1]: Accepted x", "cron: abc", "last message repeated 2 times", "a: b", "su: a and a", "- cron: b",
+    "- - sshd[1]: xx", " cron: abc", "Traceback: cron: abc", "mail sshd[1]: xx", "\tcron: abc", "<38>cron: abc",
+    '192.0.2.1 - - [22/Nov/2026:17:00:00 +0100] "GET / HTTP/1.1" 200 1', "17:00:00 mail cron: abc",
+]  # fmt: skip
+LOOSE_TAGS = [
+    "cron:abc", "sshd[1]:xx", "sshd[1] xx", "sshd [1]: xx", " cron: abc", "cron :abc", "kernel:d", "su:a and a", "cron:", "a:",
+]  # fmt: skip
+
+
+@BOTH
+@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize("program", [None, "cron", "sshd", "nginx"])
+def test_a_logcheck_rule_for_what_follows_a_header_has_no_word_for_a_line_without_one(
+    portable: bool, every: bool, program: str | None
+) -> None:
+    """Or else who gets a newline into a message could write a second one that is hidden."""
+    assert not [rule for rule in LOGCHECK if any(grep(rule.regex, HEADERLESS))]
+    found = classify(LOGCHECK_MATCHERS[portable], *HEADERLESS, program=program, every=every)
+    assert (found.hits, found.counts) == ({}, {Outcome.UNEXPLAINED: len(HEADERLESS), Outcome.IGNORED: 0})
+    raising = compiled(attack("", HEAD + "cron: abc$"), portable=portable)
+    assert Outcome.ATTACK not in classify(raising, *HEADERLESS, program=program, every=every).counts
+
+
+@BOTH
+def test_a_native_rule_holds_for_a_line_without_a_header_where_the_source_names_the_program(portable: bool) -> None:
+    made = compiled(ignore("cron", "a+"), ignore("", HEAD + "cron: b$"), portable=portable)
+    assert ignored(made, "aa", "cron")
+    assert not ignored(made, "b", "cron")
+    assert ignored(made, "[2026-11-22 17:00:00] b", "cron"), "that is a header, if not a traditional one"
+
+
+@BOTH
+@pytest.mark.parametrize("every", [True, False])
+def test_behind_a_traditional_header_a_logcheck_rule_sees_what_grep_sees(portable: bool, every: bool) -> None:
+    """Also where it is no tag as it should be; to a native rule it is as good as one."""
+    lines = [f"Nov 22 17:00:00 mail {text}" for text in LOOSE_TAGS]
+    lines += [f"2026-11-22T17:00:00.123456+01:00 mail {text}" for text in LOOSE_TAGS]
+    expected = {str(rule.where): sum(grep(rule.regex, lines)) for rule in LOGCHECK}
+    assert +Counter(classify(LOGCHECK_MATCHERS[portable], *lines, every=every).hits) == +Counter(expected)
+    assert ignored(compiled(ignore("cron", "a.c"), portable=portable), "Nov 22 17:00:00 mail cron:abc")
+
+
 # --- blocks ---------------------------------------------------------------------------------------------------------
 
 

@@ -130,18 +130,17 @@ class Matcher:
 
     def _look_again(self, unusual: Sequence[tuple[int, bytes, Parts]], looks: Looks) -> None:
         """Find what matches lines that are not traditional: in their canonical form, and, where the program is not
-        known, by their message alone."""
-        shown = {end: lines.canonical(line, parts) for end, line, parts in unusual if lines.is_news(line, parts)}
+        known, by their message alone. Rules for whole lines see nothing new there."""
+        scopes = {end: _scopes(line, parts) for end, line, parts in unusual}
+        shown = {end: lines.canonical(line, parts) for end, line, parts in unusual if scopes[end]}
         block = b"".join(b"%s\n" % text for text in shown.values())
         where = dict(zip(shown, _ends(block), strict=True))
         seen = Looks()
         for engine in self._engines if shown else ():
             seen.note(engine, *engine.scan(block))
-        for end, _, parts in unusual:
-            # Rules for whole lines see nothing here, and native rules only where there is a tag.
-            scopes = (Scope.MESSAGE, Scope.REST) if lines.has_program(parts) else (Scope.REST,)
-            found = [each for each in seen.found.get(where.get(end, -1), ()) if each.scope in scopes]
-            late = [each for each in seen.late.get(where.get(end, -1), ()) if each.scope in scopes]
+        for end, at in where.items():
+            found = [each for each in seen.found.get(at, ()) if each.scope in scopes[end]]
+            late = [each for each in seen.late.get(at, ()) if each.scope in scopes[end]]
             looks.add(end, found, late)
         self._look_at_messages([each for each in unusual if not lines.has_program(each[2])], looks)
 
@@ -154,6 +153,12 @@ class Matcher:
                 looks.add(nobodys[index][0], [pattern], ())
             for index in late:
                 looks.add(nobodys[index][0], (), [pattern])
+
+
+def _scopes(line: bytes, parts: Parts) -> list[Scope]:
+    """Which rules are to see the canonical form of a line."""
+    news = {Scope.MESSAGE: lines.has_program(parts), Scope.REST: lines.has_other_header(line, parts)}
+    return [scope for scope, is_news in news.items() if is_news]
 
 
 # --- blocks ---------------------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """How a line is shown to the engines, and what a rule may look at in it.
 
-The patterns know the traditional layouts (`header.HEADER`). A line whose header is of another kind is shown a second
-time, in a canonical form: a traditional header that says nothing, then tag and message.
+The patterns know the traditional layouts (`header.HEADER`). A line whose header or tag is of another kind is shown a
+second time, in a canonical form: a traditional header that says nothing, then tag and message.
 
-Owns: that form. It is never mixed with raw lines, so that no raw line can be taken for it.
+Owns: that form. It is never mixed with raw lines, so that no raw line can be taken for it. And for whom it is: a rule of
+logcheck's for what follows a header has no word for a line that has none, nor a second one where it has seen the line.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .. import header
 from ..header import Parts
 
 _HEADER = b"Jan  1 00:00:00 - "
-_JUST_HEADER = re.compile(header.HEADER)
+_TRADITIONAL = re.compile(header.HEADER)
 _TAG = rb"(?:(%s)(?:%s)?: )?" % (header.PROGRAM, header.PID)
 _LINE = re.compile(rb"(%s)%s" % (header.HEADER, _TAG))
 _LINES = re.compile(rb"^(?:%s(%s(.*))|.*)\n" % (header.HEADER, _TAG), re.MULTILINE)
@@ -37,9 +38,10 @@ def has_program(parts: Parts) -> bool:
     return parts.program is not None and parts.program != header.ANY_PROGRAM
 
 
-def is_news(line: bytes, parts: Parts) -> bool:
-    """Whether the canonical form shows what `line` does not: not where a traditional header stands without a tag."""
-    return has_program(parts) or not _JUST_HEADER.fullmatch(line, 0, parts.start)
+def has_other_header(line: bytes, parts: Parts) -> bool:
+    """Whether a line has a header, and none that the patterns know: behind one that they know they have seen the tag as
+    it is written (`su:x`, `su[1] x`), as grep does."""
+    return parts.start > 0 and (parts.host is None or not _TRADITIONAL.match(line))
 
 
 class View(NamedTuple):

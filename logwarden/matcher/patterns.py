@@ -1,8 +1,8 @@
 """Rules, each with what is needed to match it.
 
 Owns: the meaning of a rule for a line. A rule looks at one of three things (`Scope`): a native rule at the message of
-an event of its programs; a rule of logcheck that starts with a standard header, at what follows any header; any other
-at the raw line.
+an event of its programs; a rule of logcheck that starts with a standard header, at what follows any header, where there
+is one; any other at the raw line.
 Never: compiles for Hyperscan (`expressions`), or runs a regex without a timeout. A rule's text is parsed when that is
 needed first: of most rules it never is, where compiled databases are cached.
 """
