@@ -240,12 +240,13 @@ def test_a_logcheck_rule_for_a_line_without_a_tag_holds_for_any_header(portable:
 
 
 HEADERLESS = [
-    "sshd[1]: xx", "sshd[1]: Accepted x", "cron: abc", "last message repeated 2 times", "a: b", "su: a and a", "- cron: b",
-    "- - sshd[1]: xx", " cron: abc", "Traceback: cron: abc", "mail sshd[1]: xx", "\tcron: abc", "<38>cron: abc",
-    '192.0.2.1 - - [22/Nov/2026:17:00:00 +0100] "GET / HTTP/1.1" 200 1', "17:00:00 mail cron: abc",
+    "sshd[1]: xx", "sshd[1]: Accepted x", "cron: abc", "last message repeated 2 times", "a: b", "su: a and a",
+    "- cron: b", "- - sshd[1]: xx", " cron: abc", "Traceback: cron: abc", "mail sshd[1]: xx", "\tcron: abc",
+    "<38>cron: abc", '192.0.2.1 - - [22/Nov/2026:17:00:00 +0100] "GET / HTTP/1.1" 200 1', "17:00:00 mail cron: abc",
 ]  # fmt: skip
 LOOSE_TAGS = [
-    "cron:abc", "sshd[1]:xx", "sshd[1] xx", "sshd [1]: xx", " cron: abc", "cron :abc", "kernel:d", "su:a and a", "cron:", "a:",
+    "cron:abc", "sshd[1]:xx", "sshd[1] xx", "sshd [1]: xx", " cron: abc", "cron :abc", "kernel:d", "su:a and a",
+    "cron:", "a:",
 ]  # fmt: skip
 
 

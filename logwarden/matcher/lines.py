@@ -3,8 +3,9 @@
 The patterns know the traditional layouts (`header.HEADER`). A line whose header or tag is of another kind is shown a
 second time, in a canonical form: a traditional header that says nothing, then tag and message.
 
-Owns: that form. It is never mixed with raw lines, so that no raw line can be taken for it. And for whom it is: a rule of
-logcheck's for what follows a header has no word for a line that has none, nor a second one where it has seen the line.
+Owns: that form. It is never mixed with raw lines, so that no raw line can be taken for it. And for whom it is: a rule
+of logcheck's for what follows a header has no word for a line that has none, nor a second one where it has seen the
+line.
 """
 
 from __future__ import annotations
