@@ -28,8 +28,9 @@ lint: setup ## ruff and mypy --strict
 	$(PYTHON) -m ruff format --check $(CODE)
 	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo -p tests.bench -p tests.torture -p tests.quiet
 
-bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed; a start, an edit
+bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed; sources, memory, idleness; a start, an edit
 	@$(PYTHON) -m tests.bench
+	@$(PYTHON) -m tests.bench.sources
 	@$(PYTHON) -m tests.bench.cores
 	@$(PYTHON) -m tests.bench.start
 

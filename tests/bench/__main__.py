@@ -34,6 +34,7 @@ from logwarden.matcher.hyperscan_engine import HyperscanEngine
 from logwarden.model import Batch, Outcome, RuleSet
 
 from . import corpus, peers
+from .goals import Found, table
 
 ROOT = Path(__file__).resolve().parents[2]
 GREP_LINES = 10_000
@@ -186,15 +187,15 @@ def report(rounds: Sequence[dict[str, float]]) -> None:
     speeds.columns[1].justify = "right"
     for name in rounds[0]:
         speeds.add_row(name, f"{statistics.median(rates[name] for rates in rounds):,.0f}")
-    compared = Table("ratio", "is", "should be", box=None, title="Ratios", title_justify="left")
-    for ours, theirs, goal in RATIOS:
-        if theirs not in rounds[0]:
-            compared.add_row(f"{ours} / {theirs}", "not installed", "")
-            continue
-        is_ = statistics.median(rates[ours] / rates[theirs] for rates in rounds)
-        colour = "default" if goal is None else "green" if is_ >= goal else "red"
-        compared.add_row(f"{ours} / {theirs}", f"[{colour}]{is_:.2f}[/]", "" if goal is None else f"{goal:g}")
-    console.print(speeds, compared, sep="\n\n")
+    compared = [
+        Found(
+            f"{ours} / {theirs}",
+            statistics.median(rates[ours] / rates[theirs] for rates in rounds) if theirs in rounds[0] else None,
+            goal,
+        )
+        for ours, theirs, goal in RATIOS
+    ]
+    console.print(speeds, table("ratio", compared), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from ..demo.stage import LOGWARDEN
 from . import corpus
+from .goals import Found, table
 
 GOAL = 1.8
 TIMES = 20
@@ -56,11 +56,12 @@ def main() -> None:
     clock = statistics.median(one[0] / two[0] for one, two in rounds)
     processor = statistics.median(2 * one[1] / two[1] for one, two in rounds)
     busy = statistics.median(two[1] / two[0] for _, two in rounds)
-    table = Table("scan --jobs 2 / --jobs 1", "is", "should be", box=None)
-    for what, is_ in (("by the clock", clock), ("by processor time, at best", processor)):
-        table.add_row(what, f"[{'green' if is_ >= GOAL else 'red'}]{is_:.2f}[/]", f"{GOAL:g}")
-    table.add_row("cores that two jobs were given", f"{busy:.2f}", "2, or the neighbours tell")
-    Console(highlight=False).print(table)
+    found = (
+        Found("by the clock", clock, GOAL),
+        Found("by processor time, at best", processor, GOAL),
+        Found("cores that two jobs were given", busy, otherwise="2, or the neighbours tell"),
+    )
+    Console(highlight=False).print(table("scan --jobs 2 / --jobs 1", found))
 
 
 if __name__ == "__main__":

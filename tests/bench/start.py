@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from logwarden.control import ask
 
 from ..demo.stage import daemon
+from .goals import Found, table
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGCHECK = "/etc/logcheck"
@@ -136,17 +136,16 @@ def main() -> None:
         warm = [started(server) for _ in range(given.rounds)]
         started(all_of_it)
         edits, memory = edited(all_of_it, 2 * given.rounds - 1)
-    table = Table("what", "is", "should be", box=None)
-    table.add_row("first start, which compiles", f"{cold:.1f} s", "")
-    rows = (
-        ("warm start", statistics.median(seconds for seconds, _ in warm) * 1e3, 300.0, "ms"),
-        ("memory after a warm start", statistics.median(kilobytes for _, kilobytes in warm) / 1e3, 45.0, "MB"),
-        ("an edit in force", statistics.median(edits[::2]) * 1e3, 1_000.0, "ms"),
-        ("memory after the edits", memory / 1e3, 45.0, "MB"),
+    ms, mb = "{:.0f} ms", "{:.0f} MB"
+    rest = statistics.median(kilobytes for _, kilobytes in warm) / 1e3
+    found = (
+        Found("first start, which compiles", cold, form="{:.1f} s"),
+        Found("warm start", statistics.median(seconds for seconds, _ in warm) * 1e3, 300, below=True, form=ms),
+        Found("memory after a warm start", rest, 45, below=True, form=mb),
+        Found("an edit in force", statistics.median(edits[::2]) * 1e3, 1_000, below=True, form=ms),
+        Found("memory after the edits", memory / 1e3, 45, below=True, form=mb),
     )
-    for what, is_, goal, unit in rows:
-        table.add_row(what, f"[{'green' if is_ < goal else 'red'}]{is_:.0f} {unit}[/]", f"under {goal:g} {unit}")
-    Console(highlight=False).print(table)
+    Console(highlight=False).print(table("what", found))
 
 
 if __name__ == "__main__":
