@@ -13,7 +13,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -274,6 +274,10 @@ class Daemon:
     def unread(self) -> dict[str, Lag]:
         """How far the sources are behind, those that are."""
         return {source: lag for source, lag in self._feed.lag().items() if lag.bytes or lag.entries}
+
+    def forget_sources(self, names: Collection[str]) -> None:
+        """Of files that are gone for good: let the sources in force keep no cursor of them either."""
+        self._feed.forget(names)
 
     def unwritten(self) -> list[Ban]:
         """The bans in force of which the database does not know yet."""

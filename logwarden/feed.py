@@ -7,7 +7,7 @@ Never: reads a line. Fails: a source that cannot start is a notice, and the othe
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from .errors import EdgeError
 from .inbox import Inbox
@@ -73,6 +73,11 @@ class Feed:
 
     def _ask(self) -> None:
         self._lag = {name: lag for source in self._sources for name, lag in source.lag().items()}
+
+    def forget(self, sources: Collection[str]) -> None:
+        """Keep no cursor of these."""
+        for source in self._sources:
+            source.forget(sources)
 
     def stop(self) -> None:
         """Close the gate, and end the threads behind it."""

@@ -14,6 +14,7 @@ from .errors import EdgeError, StateError
 from .inbox import CROWD
 from .model import Ban, Notice, NoticeKind, Outcome
 from .silence import Expected, Roll
+from .sources.file import gone
 from .state import PENDING
 from .traces import Trace
 
@@ -136,12 +137,15 @@ def tell_of_ends(daemon: Daemon, now: float) -> None:
 
 def _keep(daemon: Daemon, now: float) -> None:
     hour = now >= daemon.next_hour
+    gone = _gone(daemon, now) if hour else []
     with daemon.state.transaction() as tx:
         tx.remember(CLOCK, daemon.watched.mark())
         tx.remember(ENDED, daemon.ended)
         daemon.protection.keep(tx, now)
         if hour:
             tx.remember(ROLL, daemon.roll.dump(now))
+            tx.forget_sources(gone)
+    daemon.forget_sources(gone)
     daemon.state.copy_cursors()
     if hour:
         daemon.next_hour = now + HOUR
@@ -152,6 +156,12 @@ def _keep(daemon: Daemon, now: float) -> None:
     if taken - used > LOOSE:
         daemon.state.shrink()
         daemon.shrunk = now
+
+
+def _gone(daemon: Daemon, now: float) -> list[str]:
+    """The files that a glob has found and that are gone, of which nothing was read for as long as lines are kept."""
+    config = daemon.watch.config
+    return gone(daemon.state.idle(now - config.retention.age), {file.path for file in config.sources.files})
 
 
 def leave(daemon: Daemon) -> None:

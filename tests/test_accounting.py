@@ -89,6 +89,34 @@ def test_totals_still_add_up_when_old_periods_are_forgotten(host: Small) -> None
     assert sum(host.daemon.state.tallies()["file:/x"].values()) == 6
 
 
+def test_the_cursor_of_a_file_that_is_gone_goes_when_its_lines_do(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "there.log").touch()
+    host = Small(tmp_path, extra="retention: {age: 7d}")
+    items = f"sources: {{files: [{{path: {logs}/*.log}}, {{path: {logs}/named.log}}]}}"
+    host.config.write_text(host.config.read_text().replace("sources: {files: []}", items))
+    gone, late, *stay = (f"file:{logs}/{name}.log" for name in ("gone", "late", "there", "named"))
+    with host.running() as daemon:
+
+        def read(*sources: str) -> None:
+            daemon.pipeline.process(
+                [replace(host.batch("normal 1"), source=source) for source in sources], host.hands.wall
+            )
+
+        read(gone, *stay, "journal")
+        host.hands.pass_by(6 * DAY)
+        read(late)
+        upkeep.round_(daemon, host.hands.wall)
+        assert {gone, late, *stay, "journal"} <= daemon.state.cursors().keys()
+        host.hands.pass_by(2 * DAY)
+        upkeep.round_(daemon, host.hands.wall)
+        assert {late, *stay, "journal"} <= daemon.state.cursors().keys()
+        assert gone not in daemon.state.cursors()
+        assert "gone.log" not in (tmp_path / "state" / "cursors.json").read_text()
+        assert sum(daemon.state.read().values()) == 5
+
+
 def test_gaps_quarantines_and_refused_rules_are_printed(host: Small) -> None:
     (host.place / "ignore.d" / "bad.rules").write_text("app: (\n")
     host.daemon.inbox.put(Notice(NoticeKind.GAP, "journal", "4 hours are missing", NOW))

@@ -358,3 +358,15 @@ def logrotate(log: Path, mode: str, rotation: int) -> None:
     conf.write_text(f"{log} {{\nrotate 20\ndateformat -%Y%m%d{rotation:02}\n{lines}\n}}\n")
     conf.chmod(0o644)
     subprocess.run(["logrotate", "-f", "-s", str(state), str(conf)], check=True, capture_output=True)
+
+
+def test_a_source_keeps_no_cursor_of_a_file_that_is_forgotten(tmp_path: Path) -> None:
+    sink, source = Sink(), FileSource([FileSpec(str(tmp_path / "*.log"))], from_start=True)
+    append(tmp_path / "app.log", "one")
+    source.start(sink, {})
+    try:
+        sink.wait_until_begun()
+        source.forget([f"file:{tmp_path}/app.log", f"file:{tmp_path}/never.log"])
+        assert set(source._cursors) == {"files"}
+    finally:
+        source.stop()

@@ -8,7 +8,7 @@ import pytest
 from logwarden.address import prefix
 from logwarden.errors import StateError
 from logwarden.model import Ban, Classified, Event, Message, Notice, NoticeKind, Outcome, Verdict
-from logwarden.state import FILE, State
+from logwarden.state import FILE, GONE, State
 
 NOW = 1_790_000_000.0
 
@@ -123,12 +123,34 @@ def test_totals_outlive_the_periods_that_they_are_made_of(state: State) -> None:
     for hour in range(3):
         with state.transaction() as tx:
             period = tx.open_period(NOW + hour)
+            tx.set_cursor("file:/x", str(hour), NOW + hour)
             tx.count(period, "file:/x", 2, Classified({Outcome.IGNORED: 2}, {"a.rules:1": 2}, ()), NOW + hour)
             tx.close_period(period, NOW + hour)
             tx.forget(NOW + hour)
     assert state.tallies()["file:/x"][Outcome.IGNORED] == 6
     assert state.rule_totals() == {"a.rules:1": (6, NOW + 2)}
     assert state.rule_hits(1) == {}
+
+
+def test_the_counts_of_sources_that_are_gone_are_added_up_and_no_line_is_lost(state: State) -> None:
+    sources = ["file:/a", "file:/b", "file:/\udcff", "journal"]
+    for number in range(2):
+        with state.transaction() as tx:
+            period = tx.open_period(NOW)
+            for source in sources:
+                tx.count(period, source, 3, Classified({Outcome.IGNORED: 2, Outcome.ATTACK: 1}, {}, ()), NOW)
+                tx.set_cursor(source, str(number), NOW)
+            tx.close_period(period, NOW + number)
+    with state.transaction() as tx:
+        tx.forget_sources(["file:/b", "file:/\udcff"])
+        tx.forget(NOW + 1)
+    assert set(state.cursors()) == {"file:/a", "journal"}
+    assert state.read() == {"file:/a": 6, "file:/b": 3, "file:/\udcff": 3, "journal": 6, GONE: 6}
+    for _ in range(2):
+        with state.transaction() as tx:
+            tx.forget(NOW + 2)
+    assert state.read() == {"file:/a": 6, "journal": 6, GONE: 12}
+    assert state.tallies()[GONE] == {**dict.fromkeys(Outcome, 0), Outcome.IGNORED: 8, Outcome.ATTACK: 4}
 
 
 def test_a_database_of_a_newer_logwarden_is_left_alone(state: State, tmp_path: Path) -> None:
@@ -164,6 +186,7 @@ def test_forgetting_keeps_bans_in_force_and_undelivered_mail(state: State) -> No
 def test_old_lines_go_a_few_at_a_time_and_their_counts_are_added_up_once(state: State) -> None:
     with state.transaction() as tx:
         period = tx.open_period(NOW)
+        tx.set_cursor("file:/x", "5", NOW)
         tx.count(period, "file:/x", 5, Classified({Outcome.UNEXPLAINED: 5}, {"sshd.yaml#a": 5}, ()), NOW)
         for number in range(5):
             tx.add_entries(period, [unexplained(str(number))], NOW)

@@ -288,6 +288,8 @@ def test_a_file_whose_name_is_no_utf8_has_a_cursor_too_and_keeps_it(place: Path)
     scribble(place / FILE, page=0)
     state = State(str(place))
     assert state.cursors() == {odd: "7"}
+    written = (place / NAME).stat().st_mtime
+    assert (state.idle(written - 1), state.idle(written + 1)) == ([], [odd])
     state.close()
 
 

@@ -9,7 +9,7 @@ together with the cursor behind it: no crash makes it be told twice, or not at a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from ..model import Ahead, Batch, Lag, Notice
@@ -32,6 +32,9 @@ class Source(Protocol):
 
     def lag(self) -> Mapping[str, Lag]:
         """How far it is behind, by `Batch.source`. May be asked from any thread, between `start` and `stop`."""
+
+    def forget(self, sources: Collection[str]) -> None:
+        """Keep no cursor of these (`Batch.source`): they are gone for good."""
 
     def stop(self) -> None:
         """End the threads. What was emitted stays emitted; what was not is read at the next start."""

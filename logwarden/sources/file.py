@@ -15,7 +15,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -122,6 +122,11 @@ class FileSource:
         for group in list(self._groups.values()):
             group.poller.stop()
 
+    def forget(self, sources: Collection[str]) -> None:
+        """See Source."""
+        for source in sources:
+            self._cursors.pop(source, None)
+
     def _rouse(self) -> None:
         """Let the supervisor look."""
         with self._rousing:
@@ -196,6 +201,17 @@ class FileSource:
         if hangs:
             text = f"has not answered for {self._patience:g} s: its files are read when it does, all others go on"
         self._emit(Notice(NoticeKind.SOURCE, group.mount, text, self._clock()))
+
+
+def gone(sources: Iterable[str], named: Collection[str]) -> list[str]:
+    """Those of some sources (`Batch.source`) that are files and are not there any more.
+
+    But for the paths that are `named`, and those behind a mount that may hang, where nobody looks.
+    """
+    table = mounts()
+    paths = {source: source[5:] for source in sources if source.startswith("file:")}
+    here = {source: path for source, path in paths.items() if path not in named and remote(path, table) is None}
+    return [source for source, path in here.items() if not os.path.lexists(path)]
 
 
 def _nowhere(item: Batch | Ahead | Notice) -> None:

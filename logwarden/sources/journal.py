@@ -13,7 +13,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from ..model import Batch, Lag
 from . import Emit
@@ -80,6 +80,9 @@ class JournalSource:
     def lag(self) -> Mapping[str, Lag]:
         """See Source. Seconds are between the last entry read and the newest."""
         return {journal.source: journal.lag() for journal in self._journals}
+
+    def forget(self, sources: Collection[str]) -> None:
+        """See Source. It keeps none."""
 
     def stop(self) -> None:
         """End the thread. Waits at most a second for an `emit` that blocks."""

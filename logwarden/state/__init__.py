@@ -11,6 +11,6 @@ schema       the tables, and the steps that lead to them
 from .database import FILE, LOCK, State
 from .repair import PENDING
 from .search import Posted, Search
-from .transaction import Transaction
+from .transaction import GONE, Transaction
 
-__all__ = ["FILE", "LOCK", "PENDING", "Posted", "Search", "State", "Transaction"]
+__all__ = ["FILE", "GONE", "LOCK", "PENDING", "Posted", "Search", "State", "Transaction"]

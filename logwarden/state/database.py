@@ -235,6 +235,10 @@ class State:
         """Where each source stands, by source."""
         return {restored(row["source"]): row["cursor"] for row in self._rows("SELECT source, cursor FROM cursor")}
 
+    def idle(self, since: float) -> list[str]:
+        """The sources whose cursors have not moved since then."""
+        return [restored(row["source"]) for row in self._rows("SELECT source FROM cursor WHERE time<?", since)]
+
     def period(self) -> tuple[int, float] | None:
         """The open period: its id and when it was opened. None before the first batch."""
         rows = self._rows("SELECT id, opened FROM period WHERE closed IS NULL ORDER BY id DESC LIMIT 1")

@@ -156,7 +156,8 @@ def _damaged(database: Path) -> list[Path]:
 def fill(db: sqlite3.Connection, repaired: Repaired, cursors: Mapping[str, str], messages: Iterable[Row]) -> None:
     """Write what was recovered into the new database, and all of it into its one file. Raises sqlite3.Error."""
     db.execute("BEGIN")
-    db.executemany("INSERT INTO cursor VALUES (?,?,0)", [(stored(source), at) for source, at in cursors.items()])
+    moved = repaired.copied or 0.0  # at the latest
+    db.executemany("INSERT INTO cursor VALUES (?,?,?)", [(stored(each), at, moved) for each, at in cursors.items()])
     db.executemany(
         "INSERT OR IGNORE INTO outbox (message_id, created, sender, recipients, subject, content, attempts, next,"
         " error, given_up) VALUES (?,?,?,?,?,?,?,?,?,?)",

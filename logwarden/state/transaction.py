@@ -16,6 +16,8 @@ from ..sighting import CAPACITY, Sighting
 
 FOLDED = 0
 """The period in whose name the counts of forgotten ones are kept."""
+GONE = "files that are gone"
+"""The source in whose name the counts of forgotten ones are kept."""
 SHOWN = 1_024
 """Characters of an attack line that are kept beyond its digest: the attacker decides how long it is."""
 ATTACKS = 100_000
@@ -108,6 +110,10 @@ class Transaction:
             (stored(source), cursor, now),
         )
 
+    def forget_sources(self, sources: Iterable[str]) -> None:
+        """They are gone for good: keep no cursor of them. Their counts become GONE's as their periods are forgotten."""
+        self._db.executemany("DELETE FROM cursor WHERE source=?", [(stored(source),) for source in sources])
+
     def add_sightings(self, sightings: Iterable[Sighting]) -> None:
         """Remember messages, or that another source has shown them; the oldest are forgotten."""
         rows = [(*each[:4], stored("\n".join(each.sources))) for each in sightings]
@@ -167,7 +173,8 @@ class Transaction:
         """Delete what is older than `before`; bans in force and messages that may still be delivered stay.
 
         At most `rows` raw lines of each kind are deleted at once; returns how many it were. When there are no more, the
-        counts of their periods are added up in one, FOLDED, so that totals stay what they are.
+        counts of their periods are added up in one, FOLDED, so that totals stay what they are; in it those of sources
+        without a cursor in one, GONE.
         """
         old = "(SELECT id FROM period WHERE closed<?1)"
         deleted = 0
@@ -189,6 +196,15 @@ class Transaction:
             "DELETE FROM period WHERE closed<?1",
         ):
             self._db.execute(query, (before,))
+        gone = f"period={FOLDED} AND source<>?1 AND source NOT IN (SELECT source FROM cursor)"
+        for query in (
+            f"INSERT INTO tally SELECT {FOLDED}, ?1, outcome, sum(lines) FROM tally WHERE {gone}"
+            " GROUP BY outcome ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
+            f"INSERT INTO reading SELECT {FOLDED}, ?1, sum(lines) FROM reading WHERE {gone}"
+            " GROUP BY period ON CONFLICT DO UPDATE SET lines=lines+excluded.lines",
+            *(f"DELETE FROM {table} WHERE {gone}" for table in ("tally", "reading")),
+        ):
+            self._db.execute(query, (GONE,))
         return deleted
 
     def forget_oldest(self, rows: int) -> int:
