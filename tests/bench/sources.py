@@ -212,6 +212,7 @@ def backlog(place: Path, lines: int) -> tuple[Path, Path, Sequence[bytes]]:
             file.writelines(sample)
     config = prepare(place, [log], [rule.regex for rule in corpus.rules()])
     (place / "attack.d" / "sshd.yaml").write_text(ATTACKS)
+    (place / "state").mkdir(mode=0o750)  # as systemd does, so that `check` has where to put what it compiles
     argv = [str(stage.LOGWARDEN), "check", "--config", str(config)]
     subprocess.run(argv, check=False, capture_output=True)  # compiles: the daemon that does so itself stays larger
     return log, config, sample
