@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import sqlite3
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from demo.stage import Mailbox, daemon
+from small import Small
 from test_journey import Host, host, mailbox, until  # noqa: F401 - fixtures
 
 from logwarden import header
@@ -149,3 +151,84 @@ def test_a_central_log_is_accounted_for_host_by_host_and_what_two_files_hold_cou
         ("web3", "attack", 2),
     ]
     assert "router1" in told
+
+
+# --- what is host by host ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["hosts/*.log", "all.log"])
+def central(request: pytest.FixtureRequest, host: Host, tmp_path: Path) -> tuple[Host, Relay]:  # noqa: F811
+    """A daemon's host that reads what a relay writes."""
+    relay = Relay(tmp_path / "relay", TEMPLATES[0])
+    config = host.config.read_text()
+    files = f"[{{path: {relay.place}/{request.param}}}]"
+    host.config.write_text(config.replace(f"[{{path: {host.place}/log/*.log, from_start: true}}]", files))
+    return host, relay
+
+
+def said(name: str, message: str, tag: str = "app") -> str:
+    """What a host sends now."""
+    return f"<38>{datetime.now(UTC).isoformat(timespec='microseconds')} {name} {tag}: {message}"
+
+
+def failed(name: str, port: int) -> str:
+    return said(name, f"Failed password for root from 203.0.113.9 port {port} ssh2", "sshd[9]")
+
+
+def test_attacks_count_on_each_host_apart_and_ban_where_one_of_them_has_had_enough(
+    central: tuple[Host, Relay],
+) -> None:
+    """The threshold is 3."""
+    fed, relay = central
+    with daemon(fed.config), relay.running():
+        relay.send(*[failed(name, port) for port in (1, 2) for name in ("web1", "web2", "web3")])
+        until(lambda: fed.read() == 6)
+        assert json.loads(fed.run("bans", "--json")) == []
+        relay.send(failed("web2", 3))
+        until(lambda: fed.read() == 7)
+        (ban,) = json.loads(fed.run("bans", "--json"))
+        assert (ban["prefix"], ban["hits"]) == ("203.0.113.9/32", 3)
+
+
+def test_a_kind_of_line_is_one_group_of_the_digest_which_names_its_hosts(
+    central: tuple[Host, Relay],
+    mailbox: Mailbox,  # noqa: F811
+) -> None:
+    fed, relay = central
+    with daemon(fed.config), relay.running():
+        relay.send(
+            *[said(name, f"disk {number} is failing") for name, number in (("web1", 1), ("web2", 2), ("web1", 3))]
+        )
+        relay.send(said("web3", "out of paper", "lpd"))
+        until(lambda: fed.read() == 4)
+        fed.run("digest", "--now")
+        told = " ".join(mailbox.next().get_body(("plain",)).get_content().split())  # type: ignore[union-attr]
+    assert "4 lines of 2 kinds" in told
+    assert "3 lines app" in told
+    assert "on web1, web2" in told
+    assert "on web3" in told
+
+
+def test_a_host_that_falls_silent_is_missed_though_others_go_on_in_the_same_file(tmp_path: Path) -> None:
+    """Two hosts speak every six hours for ten days, then one of them alone."""
+    relay, small = Relay(tmp_path / "relay", TEMPLATES[0]), Small(tmp_path)
+    text = small.config.read_text().replace("files: []", f"files: [{{path: {relay.place}/all.log}}]")
+    small.config.write_text(text.replace("schedule: daily", "schedule: yearly"))
+    sent = 0
+
+    def hear(*names: str) -> None:
+        nonlocal sent
+        small.hands.pass_by(6 * 3_600)
+        relay.send(*[said(name, f"normal {sent}") for name in names])
+        sent += len(names)
+        small.step_until(lambda: sum(small.daemon.state.read().values()) == sent)
+
+    with relay.running(), small.running():
+        for _ in range(40):
+            hear("web1", "web2")
+        assert "SILENCE" not in small.preview()
+        for _ in range(3):
+            hear("web1")
+        told = " ".join(small.preview().split())
+    assert "SILENCE host web2" in told
+    assert told.count("SILENCE") == 1
