@@ -22,7 +22,8 @@ from logwarden.address import parse, prefix
 from logwarden.allowlist import Allowlist, Protected, Refresher
 from logwarden.logins import ADDRESSES, Logins
 from logwarden.matcher import users
-from logwarden.matcher.patterns import Analysis, Pattern, text_of
+from logwarden.matcher.analysis import Analysis
+from logwarden.matcher.patterns import Pattern, text_of
 from logwarden.model import AttackRule, Batch, Location, Provenance
 from logwarden.rules import attack
 from logwarden.sessions import Sessions

@@ -16,9 +16,10 @@ from logwarden import ere
 from logwarden.errors import RuleError
 from logwarden.header import Parts
 from logwarden.matcher import globs, lines, openings, prefilter, tags
+from logwarden.matcher.analysis import Analysis
 from logwarden.matcher.dispatch import Dispatch
 from logwarden.matcher.engine import Patience
-from logwarden.matcher.patterns import Analysis, Pattern, text_of
+from logwarden.matcher.patterns import Pattern, text_of
 from logwarden.matcher.regex_engine import RegexEngine, try_one
 from logwarden.model import Dialect, IgnoreRule, Location
 

@@ -471,7 +471,7 @@ def forbid_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def work(*_: object) -> None:
         raise AssertionError("worked out again")
 
-    monkeypatch.setattr("logwarden.rules.audit.ere.parse", work)
+    monkeypatch.setattr("logwarden.rules.soundness.ere.parse", work)
     monkeypatch.setattr("logwarden.rules.attack.document.parse", work)
 
 
@@ -529,7 +529,7 @@ def test_that_a_rule_was_too_slow_once_is_not_remembered(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directories = [tree({"local.rules": "sshd: Failed .+"})], [tree({"sshd.yaml": ATTACK})]
-    monkeypatch.setattr("logwarden.rules.audit._search", _too_slow)
+    monkeypatch.setattr("logwarden.rules.soundness._search", _too_slow)
     assert "longer than" in said(rules.load(*directories, cache=f"{tmp_path}/cache/judged.json"))[0]
     monkeypatch.undo()
     assert "hides a sample" in said(rules.load(*directories, cache=f"{tmp_path}/cache/judged.json"))[0]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from logwarden import ere, rules
 from logwarden.ere.nodes import Alt, Capture, Cat, Group, Literal, Node, Repeat, Set
+from logwarden.matcher.analysis import Analysis
 from logwarden.matcher.build import NOTHING
-from logwarden.matcher.patterns import Analysis, Pattern, text_of
+from logwarden.matcher.patterns import Pattern, text_of
 from logwarden.matcher.sole import is_whole, sole, soles
 from logwarden.model import AttackRule, Dialect
 

@@ -10,7 +10,7 @@ from .fragments import PROGRAM
 ANY_PROGRAM = "*"
 """The program of a line whose header names none and which is to be tried against the rules of every program."""
 
-_NOT_IN_TAG = {byte: "_" for byte in range(256) if not re.fullmatch(PROGRAM, bytes([byte]))}
+_NOT_IN_TAG = dict.fromkeys(re.sub(PROGRAM, b"", bytes(range(256))), "_")
 
 
 class Parts(NamedTuple):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from typing import cast
 
 from ..model import Event
-from . import stamp, unusual
+from . import stamp
 from .fragments import FRACTION, HEADER, HOST, PID, PID_TEXT, PROGRAM, RFC_3164, RFC_3339, SECOND, STAMP, ZONE
 from .parts import ANY_PROGRAM, Parts, in_tag
 
@@ -44,9 +45,17 @@ def take_apart(line: bytes, program: str | None, now: float) -> Parts:
     text = line.decode("latin-1").replace("\n", " ")
     minute, second, iso_minute, iso_second, zone, host, tag, pid, message = _LINES.match(text).groups()  # type: ignore[union-attr] # it matches anything
     if not tag:
-        return unusual.take_apart(text, program_name(program), now)
+        return _unusual()(text, program_name(program), now)
     when = _when(minute, second, iso_minute, iso_second, zone, now)
     return Parts(True, when, host, tag, pid, len(text) - len(message))
+
+
+@functools.cache
+def _unusual() -> Callable[[str, str | None, float], Parts]:
+    """What takes apart the lines that are not traditional: where there are none, its regexes need not be compiled."""
+    from .unusual import take_apart
+
+    return take_apart
 
 
 def read(block: bytes, ends: list[int], program: str | None, now: float) -> tuple[list[Event], dict[int, Parts]]:

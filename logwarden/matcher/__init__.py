@@ -4,7 +4,7 @@ compilation   which engine takes which rule; the cache of compiled databases
 classifier    a batch through the engines; judgement: what the rules that match make of a line
 hyperscan_engine, regex_engine    which rules match which lines of a block
 dispatch, prefilter, openings     which rules may match a line at all, where rules are tried one by one
-patterns      a rule, as either engine needs it; lines: a line, as the engines see it
+patterns      a rule, as either engine needs it; analysis: what its text means; lines: a line, as the engines see it
 naming        whom the line of an attack names
 tags, prefix, trees, globs        what is known of a rule's tree, and done to it, on the way
 """

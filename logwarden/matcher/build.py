@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import RuleError
-from .patterns import Analysis, Facts, Scope, Text
+from .patterns import Facts, Scope, Text, analysis
 
 if TYPE_CHECKING:
+    from .analysis import Analysis
     from .expressions import Expression
 
 NOTHING = Facts(Scope.LINE, settles=False)
@@ -59,21 +60,21 @@ def build(texts: Sequence[Text], *, portable: bool) -> Built:
 def _analyse(text: Text) -> Analysis | str:
     """A text parsed, or why it cannot be."""
     try:
-        return Analysis(text)
+        return analysis(text)
     except RuleError as error:
         return str(error)
 
 
-def _row(analysis: Analysis | str, form: Expression | None) -> Row:
-    if isinstance(analysis, str):
-        return Row(Way.REFUSED, NOTHING, analysis)
+def _row(analysed: Analysis | str, form: Expression | None) -> Row:
+    if isinstance(analysed, str):
+        return Row(Way.REFUSED, NOTHING, analysed)
     if form is not None:
-        return Row(Way.LOOSE if form.loose else Way.STRICT, analysis.facts)
+        return Row(Way.LOOSE if form.loose else Way.STRICT, analysed.facts)
     try:
-        analysis.regex()
+        analysed.regex()
     except RuleError as error:
         return Row(Way.REFUSED, NOTHING, str(error))
-    return Row(Way.REGEX, analysis.facts)
+    return Row(Way.REGEX, analysed.facts)
 
 
 def _hyperscan(analyses: Sequence[Analysis | str]) -> tuple[dict[int, Expression], bytes]:

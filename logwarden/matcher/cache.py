@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import tempfile
 import zlib
 from collections.abc import Collection, Sequence
 from importlib.util import find_spec
@@ -132,7 +131,7 @@ class Cache:
         """Remove what is damaged, what was never finished, and all but the latest of what is not in use; mark as late
         what is."""
         with contextlib.suppress(OSError):
-            for path in self._directory.glob(f"{tempfile.gettempprefix()}*"):
+            for path in self._directory.glob(f"{atomic.PREFIX}*"):
                 path.unlink(missing_ok=True)
             for path, built in self._files.items():
                 if built in used:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from . import globs
+from .analysis import Outline, outline
 from .lines import Views
-from .patterns import Outline, Pattern, Scope
+from .patterns import Pattern, Scope, text_of
 from .prefilter import Prefilter
 
 _PROGRAMS = 1024
@@ -99,7 +100,7 @@ class Dispatch:
 
     def _outline(self, id_: int) -> Outline:
         if id_ not in self._outlines:
-            self._outlines[id_] = self._patterns[id_].outline()
+            self._outlines[id_] = outline(text_of(self._patterns[id_].rule))
         return self._outlines[id_]
 
     # Dicts and no lru_cache, which would hold on to this object, and so to all rules after a reload.

@@ -14,7 +14,8 @@ from ..ere import UnsupportedError
 from ..ere.nodes import nesting, repetitions, size
 from ..errors import RuleError
 from . import _hyperscan_compiler, trees
-from .patterns import Analysis, Scope
+from .analysis import Analysis
+from .patterns import Scope
 
 LARGEST = 1_000
 """Size of a tree (`ere.nodes.size`) that Hyperscan is asked to take as it is: a{1,500} takes it 0.05 s, a{1,2000}

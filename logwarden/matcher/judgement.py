@@ -21,7 +21,6 @@ from ..errors import RuleError
 from ..model import AttackRule, IgnoreRule, Outcome, Severity
 from .engine import Patience
 from .patterns import TIMEOUT, Pattern
-from .sole import soles
 
 _MOST_DECISIONS = 10_000
 
@@ -80,6 +79,8 @@ class Judge:
 
     def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
         """What a pattern says is the source, for each message."""
+        from .sole import soles  # with the first attack: it knows rules by their trees
+
         captured: list[bytes | None] = soles(messages) if pattern.captures_whole else [None] * len(messages)
         others = [index for index, text in enumerate(captured) if text is None]
         if not others:

@@ -7,12 +7,14 @@ nobody, and one that takes too long, has no word for whatever else stands in the
 from __future__ import annotations
 
 import functools
-
-import regex
+from typing import TYPE_CHECKING
 
 from ..errors import RuleError
 from ..model import AttackRule, Dialect
-from .patterns import TIMEOUT, Analysis, Text, text_of
+from .patterns import TIMEOUT, Text, analysis, text_of
+
+if TYPE_CHECKING:
+    import regex
 
 
 def users(rule: AttackRule, message: str) -> frozenset[str]:
@@ -30,7 +32,7 @@ def users(rule: AttackRule, message: str) -> frozenset[str]:
 def _naming(text: Text) -> regex.Pattern[bytes] | None:
     """None where the rule names nobody."""
     try:
-        naming = Analysis(text).naming()
+        naming = analysis(text).naming()
     except RuleError:
         return None
     return naming if "user" in naming.groupindex else None

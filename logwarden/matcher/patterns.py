@@ -3,8 +3,8 @@
 Owns: the meaning of a rule for a line. A rule looks at one of three things (`Scope`): a native rule at the message of
 an event of its programs; a rule of logcheck that starts with a standard header, at what follows any header, where there
 is one; any other at the raw line.
-Never: compiles for Hyperscan (`expressions`), or runs a regex without a timeout. A rule's text is parsed when that is
-needed first: of most rules it never is, where compiled databases are cached.
+Never: compiles for Hyperscan (`expressions`), or runs a regex without a timeout. A rule's text is parsed (`analysis`)
+when that is needed first: of most rules it never is, where compiled databases are cached.
 """
 
 from __future__ import annotations
@@ -14,27 +14,24 @@ import functools
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import regex
-
-from .. import ere, header
+from .. import header
 from ..blake2 import blake2b
-from ..ere import Node
 from ..errors import RuleError
-from ..model import AttackRule, Dialect, IgnoreRule
-from . import globs, prefix, tags, trees
+from ..model import AttackRule, IgnoreRule
 from .lines import View, Views
-from .prefilter import Signs, signs
-from .sole import is_whole
+
+if TYPE_CHECKING:
+    import regex
+
+    from .analysis import Analysis
 
 DIGEST = 16
 """Bytes of the digest of a text."""
 
 TIMEOUT = 0.1
 """Seconds that a rule may take for one line in the `regex` engine."""
-
-_CAPTURED = tuple(f"<{name.decode()}>" for name in ere.CAPTURED[Dialect.ATTACK])
 
 Rule = IgnoreRule | AttackRule
 
@@ -45,16 +42,6 @@ class Scope(enum.StrEnum):
     MESSAGE = "message"
     REST = "rest"
     LINE = "line"
-
-
-_LINE = {
-    Scope.MESSAGE: rb"^(?:%s)\n",
-    Scope.REST: rb"^(?:%s)[^\n]*\n",
-    Scope.LINE: rb"^[^\n]*?(?:%s)[^\n]*\n",
-}
-"""A whole line, of what a rule looks at, that the rule matches."""
-_BACK = b"(?P="
-"""In the text of a rule that looks back at a group."""
 
 
 class Text(NamedTuple):
@@ -83,60 +70,14 @@ class Facts(NamedTuple):
     settles: bool
 
 
-class Outline(NamedTuple):
-    """What is known of the lines that a rule matches. `signs` are those of what its scope looks at; where `programs`
-    are given, those of a message of one of these."""
+def analysis(text: Text) -> Analysis:
+    """A text, parsed. Raises RuleError.
 
-    programs: frozenset[bytes] | None
-    signs: list[Signs]
+    What parses and compiles is loaded with the first one: a start whose rules are compiled has none.
+    """
+    from .analysis import Analysis
 
-
-class Analysis:
-    """A rule's text, parsed. Raises RuleError where it cannot be, or where one engine would never be done with it: both
-    are to have the same rules in force."""
-
-    def __init__(self, text: Text) -> None:
-        self.programs = text.programs
-        tree = ere.parse(text.regex.encode("utf-8", "surrogateescape"), Dialect(text.dialect))
-        self.scope, self.tree = _scope(text, ere.bounded(tree))
-        self.fragment = globs.fragment(self.programs) if self.programs else b""
-
-    @property
-    def facts(self) -> Facts:
-        """What a Pattern is told of it."""
-        implies_tag = self.scope is Scope.REST and tags.implies_tag(self.tree)
-        return Facts(self.scope, self.scope is Scope.MESSAGE or implies_tag)
-
-    def capturing(self) -> regex.Pattern[bytes]:
-        """What finds the address that it names in a message which it matches. Raises RuleError."""
-        return _compiled(ere.emit(self.tree, "capture"))
-
-    def naming(self) -> regex.Pattern[bytes]:
-        """What finds whom a message names that it matches: of a text of Dialect.USERS. Raises RuleError."""
-        return _compiled(ere.emit(self.tree, "users"))
-
-    def regex(self) -> regex.Pattern[bytes]:
-        """The rule for the `regex` package. Raises RuleError."""
-        return _compiled(self.emitted())
-
-    def emitted(self) -> bytes:
-        """Its text. Raises RuleError."""
-        tree = trees.without_start(self.tree, at_start=False) if self.scope is Scope.REST else self.tree
-        return ere.emit(tree, "regex")
-
-
-def _compiled(text: bytes) -> regex.Pattern[bytes]:
-    try:
-        return regex.compile(text, regex.MULTILINE)
-    except (regex.error, OverflowError, RecursionError) as error:
-        raise RuleError(f"does not compile: {error}") from error
-
-
-def _scope(text: Text, tree: Node) -> tuple[Scope, Node]:
-    if text.programs:
-        return Scope.MESSAGE, tree
-    rest = prefix.rest(tree)
-    return (Scope.LINE, tree) if rest is None else (Scope.REST, rest)
+    return Analysis(text)
 
 
 class Pattern:
@@ -198,24 +139,13 @@ class Pattern:
             case Scope.REST:
                 return views.texts
 
-    def outline(self) -> Outline:
-        """By what to know, without running its regex, a line that the rule may match."""
-        try:
-            tree = Analysis(text_of(self.rule)).tree
-        except RuleError:  # and so it matches nothing: see `try_one`
-            return Outline(None, [])
-        tagged = tags.split(tree) if self.scope is Scope.REST else None
-        if tagged:
-            return Outline(tagged.programs, signs(tagged.message, anywhere=False))
-        return Outline(None, signs(tree, anywhere=self.scope is Scope.LINE))
-
     def _run(self, how: Literal["fullmatch", "search", "match"], text: bytes | None) -> bool:
         return text is not None and getattr(self._regex, how)(text, timeout=TIMEOUT) is not None
 
-    @property
+    @functools.cached_property
     def captures(self) -> bool:
         """Whether the rule may say who is the source of an attack."""
-        return self.scope is Scope.MESSAGE and any(each in self.rule.regex for each in _CAPTURED)
+        return self._analysis.captures
 
     def prepare_to_capture(self, *, many: bool) -> None:
         """The same for `capture`, or for `capture_all`. Raises RuleError."""
@@ -236,7 +166,7 @@ class Pattern:
     def captures_whole(self) -> bool:
         """See `sole.is_whole`."""
         try:
-            return is_whole(Analysis(text_of(self.rule)).tree)
+            return self._analysis.captures_whole
         except RuleError:
             return False
 
@@ -252,32 +182,31 @@ class Pattern:
     def _has_address(self) -> bool:
         return "addr" in self._capturing.groupindex
 
+    @property
+    def _analysis(self) -> Analysis:
+        return analysis(text_of(self.rule))
+
     @functools.cached_property
     def _programs(self) -> re.Pattern[bytes]:
+        from . import globs  # as in `analysis`
+
         return re.compile(globs.linear(self.rule.programs))
 
     @functools.cached_property
     def _regex_for_many(self) -> regex.Pattern[bytes]:
-        """Matches each line of a block once, and captures nothing where the rule does not match it."""
-        if self._capturing.groups != 1 or self._capturing.pattern.count(b"(?P<addr>") != 1:
-            raise RuleError("captures in more than one place")
-        return regex.compile(rb"^(?:(?:%s)$|.*$)" % self._capturing.pattern, regex.MULTILINE)
+        return self._analysis.capturing_in_many()
 
     @functools.cached_property
     def _runs(self) -> regex.Pattern[bytes]:
-        """Matches one line after another in a block of what the rule looks at. Where the rule looks back at a group
-        it matches one alone, for the line before might have left something there."""
-        emitted = Analysis(text_of(self.rule)).emitted()
-        line = _LINE[self.scope] % emitted
-        return _compiled(line if _BACK in emitted else rb"(?>%s)+" % line)
+        return self._analysis.runs()
 
     @functools.cached_property
     def _capturing(self) -> regex.Pattern[bytes]:
-        return Analysis(text_of(self.rule)).capturing()
+        return self._analysis.capturing()
 
     @functools.cached_property
     def _regex(self) -> regex.Pattern[bytes]:
-        return Analysis(text_of(self.rule)).regex()
+        return self._analysis.regex()
 
 
 def _starts(texts: Iterable[bytes]) -> dict[int, int]:

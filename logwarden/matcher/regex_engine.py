@@ -8,17 +8,21 @@ Never: raises for a line. A rule that takes too long is noted (`engine.Patience`
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .. import header
 from ..errors import RuleError
 from . import lines
-from .dispatch import Dispatch
 from .engine import NEWLINE, SETTLED, Found, Match, Patience
 from .lines import View, Views
 from .patterns import Pattern
+
+if TYPE_CHECKING:
+    from .dispatch import Dispatch
 
 
 class RegexEngine:
@@ -27,7 +31,12 @@ class RegexEngine:
     def __init__(self, patterns: Sequence[Pattern], patience: Patience) -> None:
         self.patterns = dict(enumerate(patterns))
         self._patience = patience
-        self._dispatch = Dispatch(self.patterns)
+
+    @functools.cached_property
+    def _dispatch(self) -> Dispatch:
+        from .dispatch import Dispatch  # with the first line that asks for it: it parses rules
+
+        return Dispatch(self.patterns)
 
     def scan(self, block: bytes) -> Found:
         """All matches in `block`."""

@@ -1,6 +1,6 @@
 """Which rules may be in force, by what they mean: refused are those that do harm or can do no good.
 
-Owns: the checks that need a rule's syntax tree or a trial match against attack samples.
+Owns: what is asked of which rule (`soundness` answers), what was answered before, and that no rule repeats another.
 Never: looks at a file. Each check says why in words for the person who wrote the rule.
 
 An ignore rule is refused where it does not compile, can match an empty message (and so may hide everything), repeats
@@ -17,24 +17,15 @@ from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-import regex
-
-from .. import address, ere
 from ..blake2 import blake2b
 from ..errors import RuleError
 from ..memory import Memory
-from ..model import AttackRule, Dialect, IgnoreRule, Refusal, Sample, Severity
+from ..model import AttackRule, Dialect, IgnoreRule, Refusal
 
 Rule = TypeVar("Rule", AttackRule, IgnoreRule)
 
-TIMEOUT = 0.1
-"""Seconds that a rule may take for one sample before it is refused: what the matcher will grant it."""
-
 HEADERS = ("Jan  1 00:00:00 host ", "2026-01-01T00:00:00.000000+00:00 host ")
 """What stands before a sample where a logcheck rule, which is for whole lines, is tried against it."""
-
-
-_NONSENSE = b"\x01zq[1]: \x02 qz\x03, \xff: (\x04)"
 
 
 class TooSlowError(RuleError):
@@ -65,7 +56,7 @@ def ignores(
     kept: list[IgnoreRule] = []
     refused: list[Refusal] = []
     texts: dict[object, IgnoreRule] = {}
-    samples = _Samples(against)
+    samples = Samples(against)
     for rule in rules:
         about = [rule.regex, rule.dialect, rule.programs, not rule.exempts]
         if rule.dialect is Dialect.IGNORE:
@@ -98,91 +89,18 @@ def _repeats(seen: dict[object, Rule], key: object, rule: Rule, how: str) -> str
 
 
 def _why_no_attack(rule: AttackRule) -> str | None:
-    """Why an attack rule may not be in force, by what it says itself; None: it may."""
-    try:
-        tree = _tree(rule)
-        _refuse_empty(tree)
-        if rule.dialect is Dialect.ATTACK:
-            _try_samples(rule, tree)
-    except TooSlowError:
-        raise
-    except RuleError as error:
-        return str(error)
-    return None
+    from . import soundness  # which parses rules: a start with rules that are known has nothing to ask
+
+    return soundness.why_no_attack(rule)
 
 
-def _why_no_ignore(rule: IgnoreRule, samples: _Samples) -> str | None:
-    """Why an ignore rule may not be in force, by what it says and what it would hide; None: it may."""
-    try:
-        tree = _tree(rule)
-        _refuse_empty(tree)
-        if not rule.exempts:
-            _refuse_matching_everything(rule, tree)
-        if rule.dialect is Dialect.IGNORE:
-            samples.refuse_hiding(rule, tree)
-    except TooSlowError:
-        raise
-    except RuleError as error:
-        return str(error)
-    return None
+def _why_no_ignore(rule: IgnoreRule, samples: Samples) -> str | None:
+    from . import soundness
+
+    return soundness.why_no_ignore(rule, samples)
 
 
-def _tree(rule: Rule) -> ere.Node:
-    return ere.parse(rule.regex.encode("utf-8", "surrogateescape"), rule.dialect)
-
-
-def _refuse_matching_everything(rule: IgnoreRule, tree: ere.Node) -> None:
-    """Raise for a rule of any program that hides a message which no program writes."""
-    if rule.programs and "*" not in rule.programs:
-        return
-    for header in HEADERS[:1] if rule.programs else HEADERS:
-        line = _NONSENSE if rule.programs else header.encode() + _NONSENSE
-        if ere.required_text(tree) in line and _search(_compile(tree, whole=bool(rule.programs)), line):
-            raise RuleError("matches any message of any program")
-
-
-def _refuse_empty(tree: ere.Node) -> None:
-    if ere.can_match_empty(tree):
-        raise RuleError("can match an empty message, and so may match everything")
-
-
-# --- an attack rule and its own samples ---------------------------------------------------------------------
-
-
-def _try_samples(rule: AttackRule, tree: ere.Node) -> None:
-    pattern = _compile(tree)
-    if rule.severity is Severity.ATTACK and "addr" not in pattern.groupindex:
-        raise RuleError("names no source: an attack rule needs <ADDR> or <HOST>")
-    if not rule.samples:
-        raise RuleError("has no samples")
-    for sample in rule.samples:
-        _try_sample(pattern, sample)
-    for line in rule.near_misses:
-        if _search(pattern, line.encode()):
-            raise RuleError(f"matches its near miss: {line}")
-
-
-def _try_sample(pattern: regex.Pattern[bytes], sample: Sample) -> None:
-    if not (found := _search(pattern, sample.line.encode())):
-        raise RuleError(f"does not match its sample: {sample.line}")
-    captured = (found["addr"] if "addr" in pattern.groupindex else None) or b""
-    got, wanted = captured.decode(), sample.address or ""
-    if _normal(got) != _normal(wanted):
-        raise RuleError(f"yields the address {got or 'none'}, not {wanted or 'none'}, for its sample: {sample.line}")
-
-
-def _normal(text: str) -> str | None:
-    """An address in its one normal spelling; None for what is none, such as a host name."""
-    try:
-        return str(address.parse(text))
-    except ValueError:
-        return None
-
-
-# --- an ignore rule and the samples of others ---------------------------------------------------------------
-
-
-class _Samples:
+class Samples:
     """The samples of all attack rules, by the programs that they are for."""
 
     def __init__(self, rules: Sequence[AttackRule]) -> None:
@@ -202,17 +120,6 @@ class _Samples:
             samples = repr([(line, str(rule)) for line, rule in self.of(programs)])
             self._digests[programs] = blake2b(samples.encode()).hexdigest()
         return self._digests[programs]
-
-    def refuse_hiding(self, rule: IgnoreRule, tree: ere.Node) -> None:
-        """Raise RuleError where an ignore rule matches one of the samples of a program that it is for."""
-        needed = ere.required_text(tree)
-        candidates = [(line, attack) for line, attack in self.of(rule.programs) if needed in line]
-        if not candidates:
-            return
-        pattern = _compile(tree, whole=bool(rule.programs))
-        for line, attack in candidates:
-            if _search(pattern, line):
-                raise RuleError(f"hides a sample of the attack rule {attack}: {line.decode()}")
 
     def _whole_lines(self) -> list[tuple[bytes, AttackRule]]:
         """What a logcheck rule is tried against: the samples behind a header of each program that they are for."""
@@ -241,18 +148,3 @@ def _meet(some: Iterable[str], others: Sequence[str]) -> bool:
 def _means(glob: str, program: str) -> bool:
     """Whether a glob means a program; a plain name is not asked, for `fnmatch` keeps a compiled regex of each."""
     return any(character in glob for character in "*?[") and fnmatchcase(program, glob)
-
-
-def _compile(tree: ere.Node, *, whole: bool = True) -> regex.Pattern[bytes]:
-    text = ere.emit(tree, "capture")
-    try:
-        return regex.compile(b"^(?:" + text + b")$" if whole else text, regex.MULTILINE)
-    except (regex.error, OverflowError, RecursionError) as error:
-        raise RuleError(f"does not compile: {error}") from error
-
-
-def _search(pattern: regex.Pattern[bytes], line: bytes) -> regex.Match[bytes] | None:
-    try:
-        return pattern.search(line, timeout=TIMEOUT)
-    except TimeoutError as error:
-        raise TooSlowError(f"takes longer than {TIMEOUT * 1000:g} ms for the message: {line.decode()}") from error

@@ -19,7 +19,7 @@ from .. import ere
 from ..ere import examples
 from ..errors import RuleError
 from ..model import IgnoreRule, Refusal
-from .audit import TIMEOUT
+from .soundness import TIMEOUT
 
 _ANYTHING = re.compile(r"(\\.)|(\[\^?\]?(?:\[[:.=].*?[:.=]\]|[^\]])*\])|(\.[*+])")
 _LINES = 40

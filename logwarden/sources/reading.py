@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import regex
-
 from ..errors import ConfigError
 from ..model import MAX_LINE
 from .lines import BLOCK, Cut, Skip, cut, join, split
@@ -27,6 +25,8 @@ Continues = Callable[[bytes], bool]
 
 def continuation(pattern: str) -> Continues:
     """A line that starts with a match continues the line before it. Raises ConfigError where it does not compile."""
+    import regex  # few logs have lines that continue others
+
     try:
         compiled = regex.compile(pattern.encode())
     except regex.error as error:

@@ -1,0 +1,126 @@
+"""What a rule's text means: its tree, and what is made of that.
+
+Owns: which part of a line a rule looks at, and each regex that it becomes.
+Never: runs one.
+Fails: with RuleError where a text cannot be parsed, or where one engine would never be done with it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import regex
+
+from .. import ere
+from ..ere import Node
+from ..errors import RuleError
+from ..model import Dialect
+from . import globs, prefix, tags, trees
+from .patterns import Facts, Scope, Text
+from .prefilter import Signs, signs
+from .sole import is_whole
+
+_CAPTURED = tuple(f"<{name.decode()}>" for name in ere.CAPTURED[Dialect.ATTACK])
+
+_LINE = {
+    Scope.MESSAGE: rb"^(?:%s)\n",
+    Scope.REST: rb"^(?:%s)[^\n]*\n",
+    Scope.LINE: rb"^[^\n]*?(?:%s)[^\n]*\n",
+}
+"""A whole line, of what a rule looks at, that the rule matches."""
+_BACK = b"(?P="
+"""In the text of a rule that looks back at a group."""
+
+
+class Outline(NamedTuple):
+    """What is known of the lines that a rule matches. `signs` are those of what its scope looks at; where `programs`
+    are given, those of a message of one of these."""
+
+    programs: frozenset[bytes] | None
+    signs: list[Signs]
+
+
+class Analysis:
+    """A rule's text, parsed. Raises RuleError where it cannot be, or where one engine would never be done with it: both
+    are to have the same rules in force."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.programs = text.programs
+        tree = ere.parse(text.regex.encode("utf-8", "surrogateescape"), Dialect(text.dialect))
+        self.scope, self.tree = _scope(text, ere.bounded(tree))
+        self.fragment = globs.fragment(self.programs) if self.programs else b""
+
+    @property
+    def facts(self) -> Facts:
+        """What a Pattern is told of it."""
+        implies_tag = self.scope is Scope.REST and tags.implies_tag(self.tree)
+        return Facts(self.scope, self.scope is Scope.MESSAGE or implies_tag)
+
+    @property
+    def captures(self) -> bool:
+        """Whether it may say who is the source of an attack."""
+        return self.scope is Scope.MESSAGE and any(each in self.text.regex for each in _CAPTURED)
+
+    @property
+    def captures_whole(self) -> bool:
+        """See `sole.is_whole`."""
+        return is_whole(self.tree)
+
+    def capturing(self) -> regex.Pattern[bytes]:
+        """What finds the address that it names in a message which it matches. Raises RuleError."""
+        return _compiled(ere.emit(self.tree, "capture"))
+
+    def capturing_in_many(self) -> regex.Pattern[bytes]:
+        """What matches each line of a block once, and captures nothing where the rule does not match it. Raises
+        RuleError."""
+        capturing = self.capturing()
+        if capturing.groups != 1 or capturing.pattern.count(b"(?P<addr>") != 1:
+            raise RuleError("captures in more than one place")
+        return _compiled(rb"^(?:(?:%s)$|.*$)" % capturing.pattern)
+
+    def naming(self) -> regex.Pattern[bytes]:
+        """What finds whom a message names that it matches: of a text of Dialect.USERS. Raises RuleError."""
+        return _compiled(ere.emit(self.tree, "users"))
+
+    def runs(self) -> regex.Pattern[bytes]:
+        """What matches one line after another in a block of what the rule looks at. Where the rule looks back at a
+        group it matches one alone, for the line before might have left something there. Raises RuleError."""
+        emitted = self.emitted()
+        line = _LINE[self.scope] % emitted
+        return _compiled(line if _BACK in emitted else rb"(?>%s)+" % line)
+
+    def regex(self) -> regex.Pattern[bytes]:
+        """The rule for the `regex` package. Raises RuleError."""
+        return _compiled(self.emitted())
+
+    def emitted(self) -> bytes:
+        """Its text. Raises RuleError."""
+        tree = trees.without_start(self.tree, at_start=False) if self.scope is Scope.REST else self.tree
+        return ere.emit(tree, "regex")
+
+
+def outline(text: Text) -> Outline:
+    """By what to know, without running its regex, a line that a rule may match."""
+    try:
+        analysis = Analysis(text)
+    except RuleError:  # and so it matches nothing: see `try_one`
+        return Outline(None, [])
+    tagged = tags.split(analysis.tree) if analysis.scope is Scope.REST else None
+    if tagged:
+        return Outline(tagged.programs, signs(tagged.message, anywhere=False))
+    return Outline(None, signs(analysis.tree, anywhere=analysis.scope is Scope.LINE))
+
+
+def _compiled(text: bytes) -> regex.Pattern[bytes]:
+    try:
+        return regex.compile(text, regex.MULTILINE)
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise RuleError(f"does not compile: {error}") from error
+
+
+def _scope(text: Text, tree: Node) -> tuple[Scope, Node]:
+    if text.programs:
+        return Scope.MESSAGE, tree
+    rest = prefix.rest(tree)
+    return (Scope.LINE, tree) if rest is None else (Scope.REST, rest)
