@@ -15,8 +15,8 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from . import process
 from .errors import CommandError
@@ -29,8 +29,7 @@ NAMES = ("address", "prefix", "family", "attack", "why", "hits", "seconds", "sin
 _PLACE = re.compile(r"\{([a-z_]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One action of the config. An empty template: nothing is done at that occasion. `timeout` in seconds."""
 
     ban: tuple[str, ...] = ()

@@ -6,7 +6,6 @@ Each takes the daemon. Where the database refuses, nothing has changed; trouble 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import upkeep, watch
@@ -23,7 +22,7 @@ log = logging.getLogger("logwarden")
 
 def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     """Put `new` in force. Raises StateError, and then the old watch is."""
-    new = replace(new, guard=daemon.protection.guard(new.config))  # before hits are counted by prefixes that it forbids
+    new = new._replace(guard=daemon.protection.guard(new.config))  # before hits are counted by prefixes that it forbids
     tracker = watch.tracker(
         new, daemon.state, now, daemon.pipeline.unwritten_hits(now), daemon.pipeline.unwritten(), daemon.protection
     )
@@ -52,7 +51,7 @@ def _keeping_places(daemon: Daemon, new: Watch, now: float) -> Watch:
         if ours != theirs:
             text = f"{theirs} comes into use at the next restart; until then it is {ours}"
             daemon.note(Notice(NoticeKind.RELOAD, key, text, now))
-    return replace(new, config=replace(new.config, state=held.state, socket=held.socket))
+    return new._replace(config=new.config._replace(state=held.state, socket=held.socket))
 
 
 def _change_firewall(daemon: Daemon, old: Config, new: Config) -> None:

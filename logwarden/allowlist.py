@@ -26,8 +26,7 @@ LARGEST = 4_000_000
 _NAME = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 
 
-@dataclass(frozen=True, slots=True)
-class Allowlist:
+class Allowlist(NamedTuple):
     """An allowlist as it is written, taken apart."""
 
     prefixes: tuple[Prefix, ...] = ()

@@ -14,9 +14,8 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from . import actions, address, document, duration, firewall
 from .actions import Action
@@ -38,16 +37,14 @@ USUAL_FILES = ("/var/log/syslog", "/var/log/messages", "/var/log/auth.log", "/va
 """What is read where no source is named and there is no journal: what rsyslog writes on Debian and on Fedora."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalConfig:
+class JournalConfig(NamedTuple):
     units: tuple[str, ...] = ()
     priority: int = 7
     directories: tuple[str, ...] = ()
     every: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FileConfig:
+class FileConfig(NamedTuple):
     path: str
     program: str | None = None
     continues: str | None = None
@@ -55,37 +52,32 @@ class FileConfig:
     every: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourcesConfig:
+class SourcesConfig(NamedTuple):
     journal: JournalConfig | None
     files: tuple[FileConfig, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RetentionConfig:
+class RetentionConfig(NamedTuple):
     """Seconds and bytes."""
 
     age: float
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class RulesConfig:
+class RulesConfig(NamedTuple):
     level: str
     ignore: tuple[str, ...]
     attack: tuple[str, ...]
     aggressive: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LogcheckConfig:
+class LogcheckConfig(NamedTuple):
     rules: bool
     path: str
     level: str
 
 
-@dataclass(frozen=True, slots=True)
-class BansConfig:
+class BansConfig(NamedTuple):
     mode: str
     backend: str
     default: Policy
@@ -110,8 +102,7 @@ class BansConfig:
         return self.backend if self.mode == "enforce" else "dry-run"
 
 
-@dataclass(frozen=True, slots=True)
-class DigestConfig:
+class DigestConfig(NamedTuple):
     schedule: Schedule
     jitter: float
     to: tuple[str, ...]
@@ -120,8 +111,7 @@ class DigestConfig:
     templates: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class MailConfig:
+class MailConfig(NamedTuple):
     transport: str
     host: str
     port: int
@@ -133,8 +123,7 @@ class MailConfig:
     lifetime: float
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """Everything that the composition floor hands down. `file` is None where the defaults alone are used."""
 
     file: str | None
@@ -185,7 +174,7 @@ def _beside_state(data: Any) -> str | None:
 def from_document(source: Document, *, file: str | None, memory: Memory | None = None) -> Config:
     """Check `source` and fill in the defaults. Raises ConfigError with every problem, a line each."""
     rules = schema()
-    given = source if source.data is not None else replace(source, data={})
+    given = source if source.data is not None else source._replace(data={})
     problems = _against(rules, given, memory or Memory()) or list(_impossible(given))
     if problems:
         raise ConfigError("\n".join(map(str, problems)))

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -129,7 +128,7 @@ class Daemon:
         self.control.start()  # first of all: it fails where another daemon has the socket
         leapt = upkeep.take_up(self, now)
         self.protection.load(self.watch.config, self.state)
-        self.watch = replace(self.watch, guard=self.protection.guard(self.watch.config))
+        self.watch = self.watch._replace(guard=self.protection.guard(self.watch.config))
         upkeep.recover(self, now)
         upkeep.reconcile(self, now, expected=True)
         tracker = watch.tracker(self.watch, self.state, now, known=self.protection)
@@ -293,7 +292,7 @@ class Daemon:
 
     def protect(self) -> None:
         """Who must not be banned has changed: a new guard, and what it covers is lifted."""
-        self.watch = replace(self.watch, guard=self.protection.guard(self.watch.config))
+        self.watch = self.watch._replace(guard=self.protection.guard(self.watch.config))
         self.pipeline.tracker.guard = self.watch.guard
         self.edge(NoticeKind.STATE, lambda: byhand.lift_protected(self))
         troubles = "; ".join(self.protection.protected.troubles)

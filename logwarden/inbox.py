@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .model import Batch
 
@@ -21,15 +21,13 @@ CROWD = 3
 """Items that wait where more is read than judged: results and requests come by one or two."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signalled:
+class Signalled(NamedTuple):
     """A signal came."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Crashed:
+class Crashed(NamedTuple):
     """A thread met a bug. The daemon ends with it rather than live on without that thread."""
 
     bug: BaseException | None

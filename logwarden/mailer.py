@@ -13,7 +13,7 @@ import contextlib
 import ipaddress
 import sys
 from dataclasses import dataclass
-from typing import IO, Literal, Protocol
+from typing import IO, Literal, NamedTuple, Protocol
 
 from . import process
 from .errors import CommandError, MailError
@@ -58,8 +58,7 @@ class Smtp:
         smtp.deliver(self, message)
 
 
-@dataclass(frozen=True, slots=True)
-class Sendmail:
+class Sendmail(NamedTuple):
     """A command that takes a message on standard input, as sendmail(8) does; killed after `timeout` seconds."""
 
     command: tuple[str, ...] = ("/usr/sbin/sendmail",)
@@ -75,8 +74,7 @@ class Sendmail:
             raise MailError(str(error)) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Stdout:
+class Stdout(NamedTuple):
     """Print the message, for a look or for a pipe."""
 
     stream: IO[bytes] | None = None

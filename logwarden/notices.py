@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 
 from .errors import StateError
 from .model import Notice, NoticeKind
@@ -101,4 +100,4 @@ class Notices:
 
 
 def _same(one: Notice, other: Notice) -> bool:
-    return replace(one, time=other.time) == other
+    return one._replace(time=other.time) == other

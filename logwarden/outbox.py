@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import EdgeError, MailError
 from .model import Message
@@ -18,8 +18,7 @@ FIRST_RETRY = 60.0
 LAST_RETRY = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What became of one attempt. `error` is None where the server took it for every recipient."""
 
     message: Message

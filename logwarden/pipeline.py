@@ -13,7 +13,7 @@ that the cursor stays where it is. Once the database takes everything again, the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from . import header, veto
 from .actions import Actions
@@ -41,8 +41,7 @@ RETRY = 5.0
 """Seconds until the next try after the database did not commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A batch after the matcher and the tracker: what is to be written down of it. `read`: its lines, counted apart."""
 
     source: str
@@ -171,7 +170,7 @@ class Pipeline:
 
     def lift(self, prefixes: Collection[str], now: float) -> None:
         """End those of the unwritten bans that are on one of `prefixes`; they are written as over."""
-        self.uncommitted[:] = [replace(each, bans=tuple(_ended(each.bans, prefixes, now))) for each in self.uncommitted]
+        self.uncommitted[:] = [each._replace(bans=tuple(_ended(each.bans, prefixes, now))) for each in self.uncommitted]
         self._bans[:] = _ended(self._bans, prefixes, now)
 
     def unwritten_hits(self, now: float) -> list[Hit]:
@@ -206,7 +205,7 @@ class Pipeline:
         self.tracker.leap(by, now)
         self.roll.shift(by)
         self.next_try = 0.0
-        self.uncommitted[:] = [replace(each, bans=tuple(_moved(each.bans, by))) for each in self.uncommitted]
+        self.uncommitted[:] = [each._replace(bans=tuple(_moved(each.bans, by))) for each in self.uncommitted]
         self._bans[:] = _moved(self._bans, by)
 
     def _bound(self, new: Sequence[Judged]) -> None:
@@ -250,7 +249,7 @@ class Pipeline:
         bans, notices = self._decide(classified, now, source)
         for notice in classified.notices + notices:
             self.notices.add(notice)
-        return tuple(replace(ban, why=f"{ban.why}; read ahead of a backlog") for ban in bans)
+        return tuple(ban._replace(why=f"{ban.why}; read ahead of a backlog") for ban in bans)
 
     def _look_closer(self, batch: Batch, classified: Classified, now: float) -> int:
         """Hear who speaks, and count the lines again: of every batch, or of some while a backlog is read."""
@@ -305,8 +304,8 @@ def _last_line(block: bytes) -> bytes:
 
 
 def _moved(bans: Sequence[Ban], by: float) -> list[Ban]:
-    return [replace(ban, since=ban.since + by, until=ban.until + by) for ban in bans]
+    return [ban._replace(since=ban.since + by, until=ban.until + by) for ban in bans]
 
 
 def _ended(bans: Sequence[Ban], prefixes: Collection[str], now: float) -> list[Ban]:
-    return [replace(ban, until=min(ban.until, now)) if ban.prefix in prefixes else ban for ban in bans]
+    return [ban._replace(until=min(ban.until, now)) if ban.prefix in prefixes else ban for ban in bans]

@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import config, watch
 from .config import Config
@@ -20,8 +19,7 @@ from .watch import Watch
 Reply = Future[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
+class Rebuilt(NamedTuple):
     """What came of a reload; `replies` wait for it."""
 
     replies: tuple[Reply, ...]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import fnmatch
 import glob
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from . import matcher, process, rules
 from .address import Guard
@@ -38,8 +38,7 @@ SYSLOG_FILES = tuple(
 """What rsyslog writes by default on Debian and on Fedora."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """One config in force."""
 
     config: Config

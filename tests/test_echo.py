@@ -206,10 +206,9 @@ def test_an_attack_seen_twice_counts_once_and_a_restart_between_the_two_changes_
 def test_echoes_are_listened_for_where_there_can_be_any(
     journal: bool, files: tuple[str, ...], at_work: bool, advised: bool, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
 
     sources = SourcesConfig(JournalConfig() if journal else None, tuple(map(FileConfig, files)))
-    config = replace(load_nothing(tmp_path), sources=sources)
+    config = load_nothing(tmp_path)._replace(sources=sources)
     state = State(str(tmp_path))
     assert (watch.echoes(config, ()) is not None) == at_work
     assert bool(watch.read_twice(config)) == advised

@@ -213,11 +213,11 @@ def test_nobody_listening_is_said_with_the_place() -> None:
 @pytest.mark.parametrize("bad", ["root\r\nDATA", "r\u00f6\u00f6t@host.example", "a b@host.example", ""])
 def test_an_address_that_smtp_cannot_carry_is_refused_for_good(server: Server, smtp: Smtp, bad: str) -> None:
     with pytest.raises(MailError) as caught:
-        smtp.deliver(replace(MESSAGE, recipients=("root@host.example", bad)))
+        smtp.deliver(MESSAGE._replace(recipients=("root@host.example", bad)))
     assert caught.value.permanent
     assert server.taken == []
     with pytest.raises(MailError):
-        Sendmail(("false",)).deliver(replace(MESSAGE, sender=bad))
+        Sendmail(("false",)).deliver(MESSAGE._replace(sender=bad))
 
 
 def test_what_a_server_says_reaches_the_log_as_one_harmless_line(server: Server, smtp: Smtp) -> None:

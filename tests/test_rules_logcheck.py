@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -390,7 +389,7 @@ def test_of_every_rule_of_the_database_the_matcher_says_what_grep_says() -> None
         pytest.skip("the Debian package logcheck-database is not installed")
     random = Random(12)
     database = rules.load(logcheck=str(DATABASE), logcheck_level="workstation")
-    ruleset = RuleSet(tuple(replace(rule, exempts=()) for rule in database.ignore), database.attack)
+    ruleset = RuleSet(tuple(rule._replace(exempts=()) for rule in database.ignore), database.attack)
     texts = {str(rule.where): rule.regex.encode() for rule in ruleset.ignore}
     texts |= {str(rule): rule.regex.encode() for rule in ruleset.attack}
     assert len(texts) > 1_900

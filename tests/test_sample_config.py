@@ -50,7 +50,7 @@ def test_the_sample_as_shipped_means_the_defaults(tmp_path: Path) -> None:
 
 
 def vars_of(record: config.Config) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__slots__}
+    return {name: getattr(record, name) for name in record._fields}
 
 
 def test_the_sample_with_every_setting_uncommented_is_valid(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def _list(config_file: str, *, as_json: bool) -> None:
     with search(config_file) as kept:
         found = list(kept.digests())
     if as_json:
-        print_json([{name: getattr(each, name) for name in each.__slots__} for each in found])
+        print_json([each._asdict() for each in found])
         return
     lines = table(None, "number", "made", "state", "subject")
     for each in found:

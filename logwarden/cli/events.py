@@ -86,4 +86,4 @@ def _line(item: Entry | Ban) -> str:
 def _data(item: Entry | Ban) -> dict[str, object]:
     if isinstance(item, Entry):
         return {"kind": "line", **as_data(item)}
-    return {"kind": "ban", **{name: getattr(item, name) for name in item.__slots__}}
+    return {"kind": "ban", **item._asdict()}

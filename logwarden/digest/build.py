@@ -217,8 +217,7 @@ def _watch(notices: Iterable[Notice]) -> list[Need]:
 def _banned(ban: Ban, behind: Sequence[Tally], before: Mapping[str, int], dropped: Mapping[str, int]) -> Banned:
     most = max(behind, key=lambda tally: tally.count, default=None)
     single = "/128" if ":" in ban.prefix else "/32"
-    shown = replace(
-        ban,
+    shown = ban._replace(
         prefix=visible(ban.prefix.removesuffix(single)),
         attack=visible(ban.attack, NAME),
         why=visible(ban.why, SAMPLE),

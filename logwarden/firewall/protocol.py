@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..errors import CommandError, FirewallError
 from ..model import Ban
@@ -53,8 +52,7 @@ class Firewall(Protocol):
         """Remove every trace: rules, then sets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(NamedTuple):
     """Where the DROP rule stands: a table of iptables and a chain in it."""
 
     table: str
@@ -78,8 +76,7 @@ class Hook:
         return f"{self.table}/{self.chain}"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What a backend may be told."""
 
     hook: Hook | None = Hook("raw", "PREROUTING")

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import RuleError
 from ..model import Location, Refusal
@@ -29,8 +29,7 @@ OPTIONAL = frozenset(
 _NOISE = re.compile(r"\.git.*|\..*\.sw.|\.#.*|#.*#|README.*|4913")
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """A rule file that is in force, and what it holds."""
 
     path: str

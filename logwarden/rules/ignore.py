@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from ..errors import RuleError
 from ..model import IgnoreRule, Location, Refusal
@@ -43,7 +42,7 @@ def parse(content: bytes, file: str) -> tuple[list[IgnoreRule], list[Refusal]]:
                 worst = where, priority
                 continue
             rule = _rule(line, where)
-            rules.append(replace(rule, worst=worst[1]) if worst else rule)
+            rules.append(rule._replace(worst=worst[1]) if worst else rule)
         except RuleError as error:
             refused.append(Refusal(where, str(error)))
         worst = None

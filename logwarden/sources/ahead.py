@@ -9,7 +9,7 @@ Bugs: of a file that grows faster than it is looked at, only what is newest is s
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..model import Ahead, Batch
 from .lines import BLOCK, Skip, cut
@@ -24,8 +24,7 @@ TURN = 0.25
 """Seconds between two looks ahead of any file: that which has waited longest is next. Together 1 MiB a second."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(NamedTuple):
     """Where the last look ended, and the bytes before it."""
 
     device: int

@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from ..model import Ahead, Batch, Lag, Notice, NoticeKind
@@ -188,7 +187,7 @@ class FileSource:
             wanted.setdefault(mount, []).append(spec)
             links = {} if mount else matches(spec.path, table)[1]
             for path, behind in sorted(links.items()):
-                wanted.setdefault(behind, []).append(replace(spec, path=path, found_by=spec.path))
+                wanted.setdefault(behind, []).append(spec._replace(path=path, found_by=spec.path))
         return wanted
 
     def _say(self, group: Group) -> None:

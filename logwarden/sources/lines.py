@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..model import MAX_LINE
 
@@ -79,8 +80,7 @@ def _any_long(chunk: bytes, start: int, end: int) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One line without its newline (None: NULs only, no line yet) and the offset in the chunk that stands behind it."""
 
     text: bytes | None

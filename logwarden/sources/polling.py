@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..model import Ahead, Batch, Lag, Notice, NoticeKind
 from . import Emit
@@ -39,8 +39,7 @@ _RESCAN = 20  # times as long as a look for new files took, until the next: a di
 _GRACE = 0.1  # seconds that a thread gets to end that probably hangs
 
 
-@dataclass(frozen=True, slots=True)
-class FileSpec:
+class FileSpec(NamedTuple):
     """One item of `sources.files`: a path or glob; the program of lines that name none; what continues a line.
 
     `from_start`: at a first start, read what is there already. `found_by`: the item of the config whose glob has found

@@ -16,7 +16,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .mounts import mounts, remotes
 
@@ -31,8 +31,7 @@ _MOVING = "tmp"
 Stamp = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A rotated file. `rank` orders those of one `scheme`, oldest first."""
 
     path: str

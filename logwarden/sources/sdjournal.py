@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..errors import EdgeError
 from ..model import MAX_LINE
@@ -44,8 +43,7 @@ class Reader(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Which entries to read: those of any of the units (all: none given), of at most this priority (0 to 7)."""
 
     units: tuple[str, ...] = ()

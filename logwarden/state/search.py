@@ -10,17 +10,15 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import StateError
 from ..model import Ban, Entry, Message
 from .database import FILE, _ban, _entry, _message
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(NamedTuple):
     """A kept digest: its number, when it was made, and what became of it."""
 
     number: int

@@ -14,7 +14,6 @@ there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import NamedTuple, Protocol
 
@@ -48,8 +47,7 @@ AHEAD = 10_000
 """Windows kept of what is read ahead of one source's backlog."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spared:
+class Spared(NamedTuple):
     """A prefix that an attack file would have banned, and why it is not. Said once a ban length, not once a hit."""
 
     prefix: str

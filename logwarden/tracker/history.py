@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..address import Prefix, prefix
 from ..model import Ban, Policy
@@ -19,8 +20,7 @@ SPENT = 86_400.0
 """Seconds after its end for which a ban is known at least, and with it which hits it has spent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(NamedTuple):
     """Each ban is `factor` times as long as the one before, up to `ceiling` seconds.
 
     For every `decay` seconds without a ban one earlier ban is forgiven. A factor of 1 turns growth off.
@@ -43,8 +43,7 @@ class Growth:
         return self.decay * (1 + next(steps, MOST)) if self.factor > 1 else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregation:
+class Aggregation(NamedTuple):
     """Ban the whole prefix when `threshold` addresses inside it were banned within `window` seconds, for `ban` seconds.
 
     At most `cap` prefixes are banned so at one time.
