@@ -123,7 +123,8 @@ class Daemon:
             self.stop()
 
     def start(self) -> None:
-        """Put everything in force, then say READY."""
+        """Put everything in force, then say READY, and begin with what nobody waits for: mail, look-ups, and to hear of
+        edits, of which none is missed meanwhile (`RuleWatch`)."""
         now = self.clock()
         self.control.start()  # first of all: it fails where another daemon has the socket
         leapt = upkeep.take_up(self, now)
@@ -138,13 +139,13 @@ class Daemon:
         upkeep.notice_refusals(self, now)
         for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
-        self.courier.start()
-        self.protection.start()
         self._start_sources()
-        self._edits.start()
         self._started = True
         systemd.notify(READY=1, STATUS=self.summary())
         log.info("ready: %s", self.summary())
+        self.courier.start()
+        self.protection.start()
+        self._edits.start()
 
     def stop(self) -> None:
         """Stop the threads, and leave the bans as the config says. Takes under two seconds.
