@@ -1,8 +1,9 @@
 """Hears, by inotify, that somebody edited the rules, and says so once it is quiet again.
 
 Owns: the wait for the end of an edit: an editor writes, renames and removes within milliseconds, a copy of many files
-within tenths of a second, and a file that somebody still writes to is half a file, however long he pauses.
-Where so much happened that inotify could not tell it all, everything counts as edited.
+within tenths of a second, and a file that somebody still writes to is half a file. Where that never ends, it is said
+all the same, and again when there is more. Where so much happened that inotify could not tell it all, everything counts
+as edited. What a link leads to is listened to where it lies, and so is each link on the way.
 Never: reads a rule, or reloads (the daemon does, in a thread, and keeps what was in force).
 Fails: a directory that cannot be watched is told to `deaf`, unless it may not even be read, which is the loader's to
 say; `reload` and SIGHUP remain.
@@ -14,16 +15,20 @@ import glob
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from .rules.directory import is_noise
 from .sources.directories import DirectoryWatch, directories
+from .sources.mounts import on_the_way
 
 QUIET = 0.2
 """Seconds without a change after which an edit counts as done."""
+LONGEST = 2.0
+"""Seconds after which it does though changes go on, while no file is half-written: a log may have strayed there."""
 PATIENCE = 10.0
-"""The same while a file is half-written: whoever has it open for writing may never close it."""
+"""Seconds after which it does in any case: whoever has a file open for writing may never close it."""
 
 
 class RuleWatch:
@@ -39,12 +44,18 @@ class RuleWatch:
         deaf: Callable[[str], None] | None = None,
         quiet: float = QUIET,
         patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._paths = tuple(paths)
+        self._paths = tuple(os.path.abspath(path) for path in paths)
         self._changed = changed
         self._deaf = deaf
         self._quiet = quiet
         self._patience = patience
+        self._clock = clock
+        self._places: set[str] = set()
+        """The directories in which all names count."""
+        self._led: set[str] = set()
+        """The links, and what they lead to: in other directories these names alone count."""
         self._half: set[str] = set()
         """Files that somebody has begun to write and not closed yet."""
         self._whole: dict[str, int] = {}
@@ -72,7 +83,7 @@ class RuleWatch:
             self._watch.stop()
 
     def _hear(self, path: str, names: bool) -> None:
-        if is_noise(os.path.basename(path)):  # logcheck's files have no suffix; one of a wrong name is to be said
+        if not self._concerns(path):
             return
         written = _written(path, names)
         if written is None or written == self._whole.get(path):
@@ -87,19 +98,39 @@ class RuleWatch:
             self._whole[path] = _written(path, names=False) or 0
             self._heard.set()
 
+    def _concerns(self, path: str) -> bool:
+        if path in self._led:
+            return True
+        if path in self._places or os.path.dirname(path) in self._places:
+            # logcheck's files have no suffix; one of a wrong name is to be said
+            return not is_noise(os.path.basename(path))
+        return any(each.startswith(f"{path}/") for each in self._led)
+
     def _run(self) -> None:
         while self._heard.wait() and not self._stopping.is_set():
             self._heard.clear()
-            while self._heard.wait(self._patience if self._half else self._quiet) and not self._stopping.is_set():
-                self._heard.clear()
+            self._wait_for_the_end()
             self._half.clear()
             self._whole.clear()
             if not self._stopping.is_set():
                 self._listen()
                 self._changed()
 
+    def _wait_for_the_end(self) -> None:
+        """Of the burst that has begun."""
+        begun = self._clock()
+        while not self._stopping.is_set():
+            left = begun + (self._patience if self._half else LONGEST) - self._clock()
+            if left <= 0 or not self._heard.wait(left if self._half else min(self._quiet, left)):
+                break
+            self._heard.clear()
+
     def _listen(self) -> None:
-        _, failed = self._watch.watch(self._directories())
+        links = filter(os.path.islink, _found(self._paths))
+        self._led = {each for path in (*self._paths, *links) for each in _led(path)}
+        self._places = self._directories()
+        beyond = {found for each in self._led for found in directories(glob.escape(each))}
+        _, failed = self._watch.watch(self._places | beyond)
         for directory, why in failed.items():
             if self._deaf and os.access(directory, os.R_OK):
                 self._deaf(f"{directory} cannot be watched ({why}): after an edit there, run `logwarden reload`")
@@ -111,18 +142,30 @@ class RuleWatch:
 
 def _stamps(paths: Iterable[str]) -> frozenset[tuple[str, int, int]]:
     """What tells the files of these directories, and those one level below, from what they are after an edit."""
-    found = [
-        inside
-        for path in paths
-        for depth in ("", "*", "*/*")
-        for inside in glob.glob(os.path.join(glob.escape(path), depth))
-    ]
     stamps = set()
-    for path in found:
+    for path in _found(paths):
         with suppress(OSError):
-            info = os.lstat(path)
-            stamps.add((path, info.st_ino, info.st_mtime_ns))
+            for look in (os.lstat, os.stat):
+                info = look(path)
+                stamps.add((path, info.st_ino, info.st_mtime_ns))
     return frozenset(stamps)
+
+
+def _found(paths: Iterable[str]) -> Iterator[str]:
+    """These directories, what is in them, and one level below."""
+    for path in paths:
+        for depth in ("", "*", "*/*"):
+            yield from glob.iglob(os.path.join(glob.escape(path), depth))
+
+
+def _led(path: str) -> set[str]:
+    """The links on the way to what a path means, and where these lead, be it a file or nothing yet. Not a device: to
+    /dev/null somebody writes all the time."""
+    steps = list(on_the_way(path))
+    links = set(filter(os.path.islink, steps))
+    if links and (os.path.isfile(steps[-1]) or not os.path.lexists(steps[-1])):
+        links.add(steps[-1])
+    return links
 
 
 def _written(path: str, names: bool) -> int | None:

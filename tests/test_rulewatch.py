@@ -2,7 +2,7 @@
 
 import errno
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -80,6 +80,22 @@ def test_an_edit_elsewhere_waits_for_it_too(heard: threading.Semaphore, tmp_path
     assert heard.acquire(timeout=5)
 
 
+@pytest.mark.parametrize(("name", "times"), [("log", (0.0, 1.0, 2.1)), ("kept.rules", (0.0, 60.0, 90.0, 101.0))])
+def test_changes_that_never_end_are_not_waited_for_for_ever(tmp_path: Path, name: str, times: Sequence[float]) -> None:
+    """To a log beside the rules; to a rule file that is kept open, and written to before each wait for it is over."""
+    heard, now = threading.Semaphore(0), [0.0]
+    (tmp_path / "log").touch()
+    watch = RuleWatch([str(tmp_path)], heard.release, quiet=60, patience=100, clock=lambda: now[-1])
+    watch.start()
+    with (tmp_path / name).open("a", buffering=1) as kept:
+        for time in times:
+            assert not heard.acquire(timeout=0.1)
+            now.append(time)
+            (kept.write if kept.name.endswith(".rules") else (tmp_path / "log").write_text)("app: x\n")
+        assert heard.acquire(timeout=5)
+    watch.stop()
+
+
 def test_a_file_that_is_never_closed_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     heard = threading.Semaphore(0)
     watch = RuleWatch([str(tmp_path)], heard.release, quiet=0.02, patience=0.1)
@@ -116,6 +132,108 @@ def test_a_directory_that_cannot_be_watched_is_told(tmp_path: Path, monkeypatch:
     assert told == [
         f"{tmp_path} cannot be watched (inotify watch limit reached): after an edit there, run `logwarden reload`"
     ]
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Iterator[tuple[threading.Semaphore, Path]]:
+    """Rules of which some are links into a directory beside them."""
+    git = tmp_path / "git"
+    (git / "one").mkdir(parents=True)
+    (git / "two").mkdir()
+    (git / "current").symlink_to("one")
+    for name in ("one/real", "two/real", "one/chained"):
+        write(git / f"{name}.rules")
+    (git / "middle").symlink_to("current/../one/chained.rules")
+    (tmp_path / "server").mkdir()
+    (tmp_path / "ignore.d").symlink_to(tmp_path / "rules")
+    (tmp_path / "rules").mkdir()
+    for name, target in {
+        "a.rules": git / "current" / "real.rules",
+        "chain.rules": Path("../git/middle"),
+        "dangling.rules": git / "later" / "x.rules",
+        "none.rules": Path("/dev/null"),
+        "circle.rules": Path("circle.rules"),
+        "server": tmp_path / "server",
+    }.items():
+        (tmp_path / "rules" / name).symlink_to(target)
+    heard = threading.Semaphore(0)
+    watch = RuleWatch([str(tmp_path / "ignore.d")], heard.release, quiet=0.02, patience=60)
+    watch.start()
+    yield heard, git
+    watch.stop()
+
+
+def move_link(path: Path, target: str) -> None:
+    path.with_name("new").symlink_to(target)
+    path.with_name("new").rename(path)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda git: write(git / "one" / "real.rules"),
+        lambda git: replace(git / "one" / "real.rules"),
+        lambda git: write(git / "one" / "chained.rules"),
+        lambda git: (git / "one" / "chained.rules").unlink(),
+        lambda git: move_link(git / "middle", "two/real.rules"),
+        lambda git: move_link(git / "current", "two"),
+        lambda git: (git / "later").mkdir(),
+        lambda git: write(git.parent / "server" / "a.rules"),
+        lambda git: move_link(git.parent / "ignore.d", "git"),
+        lambda git: move_link(git.parent / "rules" / "a.rules", "/dev/null"),
+    ],
+)
+def test_an_edit_of_what_a_link_leads_to_is_heard_of_and_of_a_link_on_the_way(
+    linked: tuple[threading.Semaphore, Path], edit: Callable[[Path], object]
+) -> None:
+    heard, git = linked
+    edit(git)
+    assert heard.acquire(timeout=5)
+
+
+def test_where_a_link_leads_after_it_has_moved_is_listened_to_and_where_it_led_is_not(
+    linked: tuple[threading.Semaphore, Path],
+) -> None:
+    heard, git = linked
+    move_link(git / "current", "two")
+    assert heard.acquire(timeout=5)
+    write(git / "one" / "real.rules")
+    assert not heard.acquire(timeout=0.2)
+    write(git / "two" / "real.rules")
+    assert heard.acquire(timeout=5)
+    (git / "later").mkdir()
+    assert heard.acquire(timeout=5)
+    write(git / "later" / "x.rules")
+    assert heard.acquire(timeout=5)
+
+
+def test_what_lies_beside_the_target_of_a_link_is_not_heard_of(linked: tuple[threading.Semaphore, Path]) -> None:
+    heard, git = linked
+    for path in (git / "one" / "other.rules", git / "x", git.parent / "logwarden.yaml"):
+        write(path)
+    Path("/dev/null").write_text("x")
+    assert not heard.acquire(timeout=0.2)
+
+
+def test_the_half_written_target_of_a_link_is_waited_out(linked: tuple[threading.Semaphore, Path]) -> None:
+    heard, git = linked
+    with (git / "one" / "real.rules").open("a") as file:
+        file.write("app: a li")
+        file.flush()
+        assert not heard.acquire(timeout=0.2)
+    assert heard.acquire(timeout=5)
+
+
+def test_an_edit_of_a_target_before_the_start_is_heard_of(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    write(tmp_path / "real.rules")
+    (tmp_path / "rules" / "a.rules").symlink_to("../real.rules")
+    heard = threading.Semaphore(0)
+    watch = RuleWatch([str(tmp_path / "rules")], heard.release, quiet=0.02)
+    (tmp_path / "real.rules").write_text("app: y\n")
+    watch.start()
+    assert heard.acquire(timeout=5)
+    watch.stop()
 
 
 def write(path: Path) -> None:

@@ -13,6 +13,7 @@ thread that reads it.
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -44,21 +45,30 @@ def remote(path: str, table: Mapping[str, str]) -> str | None:
 
     Of a glob that may lead to several, the directory above them.
     """
-    at, rest, links = "/", list(_parts(path)), 0
-    while rest:
-        if glob.has_magic(rest[0]):
-            return at if any(_below(point, at) for point in remotes(table)) else None
-        at = os.path.normpath(os.path.join(at, rest.pop(0)))
+    parts = list(_parts(path))
+    plain = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    at = "/"
+    for at in on_the_way("/".join(plain)):
         if _is_remote(table.get(at, "")):
             return at
+    return at if plain != parts and any(_below(point, at) for point in remotes(table)) else None
+
+
+def on_the_way(path: str) -> Iterator[str]:
+    """What is looked up, one after the other, to find what an absolute path means: directories, links, and where these
+    lead, up to the thing itself, which may not be there. None has a link above it, nor is touched before it is asked
+    for what follows it."""
+    at, rest, links = "/", list(_parts(path)), 0
+    while rest:
+        at = os.path.normpath(os.path.join(at, rest.pop(0)))
+        yield at
         try:
             target = os.readlink(at)
         except OSError:  # no link
             continue
         if (links := links + 1) > _LINKS:
-            return None
+            return
         at, rest = os.path.dirname(at) if not target.startswith("/") else "/", [*_parts(target), *rest]
-    return None
 
 
 def matches(pattern: str, table: Mapping[str, str]) -> tuple[set[str], dict[str, str]]:
