@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -92,3 +93,25 @@ def test_where_inotify_works_no_file_is_looked_at_more_than_once_a_minute_while_
     assert all(minutes <= count <= minutes + GRACED for count in polls.values()), polls.most_common(3)
     assert waits <= minutes + 2 * GRACED, "and it is woken up for nothing else"
     assert {"one", "a stack#012  trace"} == set(sink.lines())
+
+
+def test_of_logs_that_are_known_no_directory_is_searched_at_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+    monkeypatch.setattr(polling, "members", lambda path: searched.append(path) or [])
+    pattern = str(tmp_path / "*.log")
+    known = {f"file:{tmp_path}/{number}.log": "{}" for number in range(3)} | {"files": json.dumps([pattern])}
+    (tmp_path / "new.log").touch()
+    poller = Poller(
+        [FileSpec(pattern)],
+        name="files",
+        apart=False,
+        strayed=lambda: None,
+        clock=time.time,
+        from_start=False,
+        sweep=SWEEP,
+        inotify=False,
+    )
+    assert len(poller._find_files(known)) == 4
+    assert set(searched) <= {str(tmp_path / "new.log")}

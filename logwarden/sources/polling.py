@@ -286,13 +286,14 @@ class Poller:
             beginning = watched or self._from_start or spec.from_start
             for path in self._matches(spec, cursors):
                 cursor = cursors.get(f"file:{path}")
+                sought = cursor is None and watched and not self._shares(path)
                 self._tails[path] = Tail(
                     path,
                     program=spec.program,
                     continues=spec.continues,
                     cursor=cursor,
                     beginning=beginning,
-                    since=last if watched and not self._shares(path) else None,
+                    since=last if sought else None,
                 )
                 if spec.continues is None:
                     self._scouts[path] = Scout(path, spec.program)

@@ -24,6 +24,7 @@ _PACKED = re.compile(r"\.(?:gz|xz|zst|bz2)$")
 _PUT_IN = r"[-._](\d[\dT:_.-]*|old|bak|tmp)"
 _EXTENSION = r"\.[A-Za-z]\w*"
 _STAMP = re.compile(rf"{_PUT_IN}({_EXTENSION})?")
+_DOTTED, _STUCK = re.compile(_EXTENSION), re.compile(_PUT_IN)
 _COUNT = 1000
 """A bare number below this counts rotations, the greater the older; other digits are a date."""
 
@@ -73,7 +74,7 @@ def bases(name: str) -> Iterator[tuple[str, str]]:
 def moved_to(now: str, path: str) -> str | None:
     """The directory into which rotation has moved the log that was at `path` and is at `now`; None: it has not."""
     directory, name = os.path.split(now)
-    rotated = _older(os.path.basename(path)).fullmatch(name) is not None
+    rotated = _put_in(os.path.basename(path), name) is not None
     return directory if rotated and directory != os.path.dirname(os.path.realpath(path)) else None
 
 
@@ -83,7 +84,7 @@ def olddir(path: str) -> str | None:
     One of root, or of whose its own directory is: others could have what they wrote there taken for the log's. None
     that may keep us waiting for ever, see `mounts`.
     """
-    home, older, far = os.path.dirname(os.path.realpath(path)), _older(os.path.basename(path)), remotes(mounts())
+    home, name, far = os.path.dirname(os.path.realpath(path)), os.path.basename(path), remotes(mounts())
     try:
         with os.scandir(home) as entries:
             near = (each for each in entries if each.path not in far)
@@ -91,7 +92,8 @@ def olddir(path: str) -> str | None:
         owners = {0, os.stat(home).st_uid}
     except OSError:
         return None
-    found = [each for each in below if below[each].st_uid in owners and any(map(older.fullmatch, _listing(each, "")))]
+    ours = (each for each in below if below[each].st_uid in owners)
+    found = [each for each in ours if any(_put_in(name, other) for other in _listing(each, ""))]
     return max(found, key=lambda each: below[each].st_mtime_ns, default=None)
 
 
@@ -135,22 +137,27 @@ def _candidates(path: str, olddir: str | None) -> Iterator[tuple[str, str]]:
     for base in {path, target, *elsewhere}:
         directory, name = os.path.split(base)
         moves = base == target and os.path.islink(path)
-        older = _older(name)
-        variant = re.compile(re.sub(r"\d+", r"\\d+", re.escape(name)) + f"(?:{_PACKED.pattern})?")
+        variant = re.compile(re.sub(r"\d+", r"\\d+", re.escape(name)) + f"(?:{_PACKED.pattern})?") if moves else None
         root = os.path.splitext(name)[0]  # quick to tell, in a directory of thousands
         for other in _listing(directory, "" if moves else root):
-            if match := older.fullmatch(other):
-                yield os.path.join(directory, other), match[1] or match[2]
-            elif moves and variant.fullmatch(other):
+            if stamp := _put_in(name, other):
+                yield os.path.join(directory, other), stamp
+            elif variant is not None and variant.fullmatch(other):
                 yield os.path.join(directory, other), "v" + _PACKED.sub("", other)
 
 
-@functools.lru_cache(maxsize=256)
-def _older(name: str) -> re.Pattern[str]:
-    """What rotation makes of the name of a log; see `bases`. What it has put in is in one of the two groups."""
-    whole, (root, extension) = re.escape(name), map(re.escape, os.path.splitext(name))
-    within = f"|{root}{_PUT_IN}{extension}" if re.fullmatch(_EXTENSION, os.path.splitext(name)[1]) else "|(?!)()"
-    return re.compile(f"(?:{whole}{_PUT_IN}{within})(?:{_PACKED.pattern})?")
+def _put_in(name: str, other: str) -> str | None:
+    """What rotation has put into the name of a log to make the other of it, see `bases`; None: it has not."""
+    root, extension = os.path.splitext(name)
+    if not other.startswith(root):
+        return None
+    within = [(root, extension)] if _DOTTED.fullmatch(extension) else []
+    for start, end in [(name, ""), *within]:
+        for whole in (other, _PACKED.sub("", other)):
+            match = _STUCK.fullmatch(whole, len(start), len(whole) - len(end))
+            if match and whole.startswith(start) and whole.endswith(end):
+                return match[1]
+    return None
 
 
 def _listing(directory: str, start: str) -> list[str]:
