@@ -64,7 +64,9 @@ def said(sink: Sink) -> list[str]:
 
 
 def follow(directory: Path, cursor: str | None = None, *, selection: Selection = ALL, first: bool = True) -> Sequences:
-    return Sequences("journal:x", str(directory), selection, cursor=cursor, from_start=first)
+    return Sequences(
+        "journal:x", {"path": str(directory)}, [str(directory)], selection, cursor=cursor, from_start=first
+    )
 
 
 def poll(journal: Journal, now: float = 0.0) -> list[Batch | Notice]:

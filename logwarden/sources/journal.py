@@ -19,6 +19,7 @@ from ..model import Batch, Lag
 from . import Emit
 from .ahead import EVERY
 from .journal_ahead import JournalScout, is_far_behind
+from .journal_local import LocalJournal
 from .journal_reader import ENTRIES, RETRY, Journal
 from .lines import FULL
 from .sdjournal import EVERYTHING, Selection, available
@@ -26,6 +27,9 @@ from .sequences import Sequences
 
 PATIENCE = 1.0
 """Seconds that a start waits for the journals to be opened: one may lie on a disk that hangs."""
+
+
+_Any = Journal | LocalJournal
 
 
 class JournalSource:
@@ -49,7 +53,7 @@ class JournalSource:
         self._directories = directories
         self._clock = clock
         self._from_start = from_start
-        self._journals: Sequence[Journal] = ()
+        self._journals: Sequence[_Any] = ()
         self._scouts: dict[str, JournalScout] = {}
         self._next_look = 0.0  # monotonic seconds
         self._begun = threading.Event()  # each stands where it begins: what is logged from then on is read
@@ -69,13 +73,15 @@ class JournalSource:
         self._thread.start()
         self._begun.wait(PATIENCE)
 
-    def _open(self, cursors: Mapping[str, str]) -> Iterator[Journal]:
+    def _open(self, cursors: Mapping[str, str]) -> Iterator[_Any]:
         selection, from_start = self._selection, self._from_start
         for path in self._directories:
             source = f"journal:{path}"
-            yield Sequences(source, path, selection, cursor=cursors.get(source), from_start=from_start)
+            yield Sequences(
+                source, {"path": path}, [path], selection, cursor=cursors.get(source), from_start=from_start
+            )
         if not self._directories:
-            yield Journal("journal", {}, selection, cursor=cursors.get("journal"), from_start=from_start)
+            yield LocalJournal("journal", selection, cursor=cursors.get("journal"), from_start=from_start)
 
     def lag(self) -> Mapping[str, Lag]:
         """See Source. Seconds are between the last entry read and the newest."""
@@ -91,7 +97,7 @@ class JournalSource:
             os.eventfd_write(self._wake, 1)
             self._thread.join(1.0)
 
-    def _run(self, emit: Emit, journals: Sequence[Journal]) -> None:
+    def _run(self, emit: Emit, journals: Sequence[_Any]) -> None:
         try:
             begins = [journal.poll(self._clock()) for journal in journals]
             firsts = [list(itertools.islice(items, 1)) for items in begins]
@@ -117,7 +123,7 @@ class JournalSource:
             for scout in self._scouts.values():
                 scout.close()
 
-    def _look_ahead(self, emit: Emit, journals: Sequence[Journal]) -> None:
+    def _look_ahead(self, emit: Emit, journals: Sequence[_Any]) -> None:
         """Show the newest entries of the journals that are far behind, no oftener than EVERY seconds."""
         now = time.monotonic()
         if now < self._next_look:
@@ -127,7 +133,7 @@ class JournalSource:
             if is_far_behind(journal.lag()) and (ahead := self._scouts[journal.source].look()) is not None:
                 emit(ahead)
 
-    def _wait(self, journals: Sequence[Journal]) -> None:
+    def _wait(self, journals: Sequence[_Any]) -> None:
         """Until a journal has news, or `stop`; a minute where one could not be opened."""
         poller = select.poll()
         poller.register(self._wake, select.POLLIN)

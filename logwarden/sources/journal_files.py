@@ -49,10 +49,14 @@ class JournalFile:
 
 
 class Files:
-    """The files in some directories, and in those below that are named for a machine."""
+    """The files in some directories, and in those below that are named for a machine.
 
-    def __init__(self, directories: Sequence[str]) -> None:
+    `optional`: some may not exist.
+    """
+
+    def __init__(self, directories: Sequence[str], *, optional: bool = False) -> None:
         self._directories = directories
+        self._optional = optional
         self._settled: dict[str, tuple[int, JournalFile]] = {}  # by path, with their mtime in ns
         self.trouble: dict[str, str] = {}
         """What could not be read at the last look, by path."""
@@ -62,9 +66,14 @@ class Files:
         found: dict[str, list[JournalFile]] = {}
         before, self._settled = self._settled, {}
         self.trouble = {}
-        for entry in (entry for directory in self._directories for entry in _entries(directory, deeper=True)):
-            if (file := self._file(entry, before.get(entry.path))) is not None:
-                found.setdefault(file.sequence, []).append(file)
+        for directory in self._directories:
+            try:
+                for entry in _entries(directory, deeper=True):
+                    if (file := self._file(entry, before.get(entry.path))) is not None:
+                        found.setdefault(file.sequence, []).append(file)
+            except FileNotFoundError:
+                if not self._optional:
+                    raise
         return found
 
     def _file(self, entry: os.DirEntry[str], before: tuple[int, JournalFile] | None) -> JournalFile | None:

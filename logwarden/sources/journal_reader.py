@@ -41,6 +41,8 @@ class Journal:
         renderer: Renderer | None = None,
     ) -> None:
         self.source = source
+        self.changed = False
+        """Whether there may be other files than before: for the owner to look at and to take back."""
         self.pause = 0.0
         """Seconds to wait before the next poll, whatever is heard meanwhile."""
         self.where = where
@@ -67,6 +69,7 @@ class Journal:
     def open(self, now: float) -> Iterator[Batch | Notice]:
         """Open it where what was read ends. Raises OSError."""
         self._reader = open_reader(self.where, self._selection)
+        self.changed = True
         yield from self._seek(self._reader, now)
 
     def follow(self, now: float) -> Iterator[Batch | Notice]:
@@ -74,6 +77,7 @@ class Journal:
         if self._reader is None:
             yield from self.open(now)
         elif self._reader.process() == INVALIDATE and self._cursor is not None:
+            self.changed = True
             self._to_cursor(self._reader, self._cursor)
         if (reader := self._reader) is not None:
             yield from self._read(reader, now)

@@ -15,7 +15,7 @@ Bugs: the order of the lines of different hosts is not that of their times.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from ..model import Batch, Lag, Notice, NoticeKind
@@ -54,14 +54,26 @@ class _Sequence:
 
 
 class Sequences(Journal):
-    """As Journal. Its own reader of the directory only hears that there is news."""
+    """As Journal. Its own reader of `where` only hears that there is news; `directories` are where those files lie.
+
+    `new`: the sequences that one reader of all has not seen, where the cursor is of that.
+    """
 
     def __init__(
-        self, source: str, directory: str, selection: Selection, *, cursor: str | None, from_start: bool
+        self,
+        source: str,
+        where: Mapping[str, object],
+        directories: Sequence[str],
+        selection: Selection,
+        *,
+        cursor: str | None,
+        from_start: bool,
+        new: Set[str] = frozenset(),
     ) -> None:
-        super().__init__(source, {"path": directory}, selection, cursor=cursor, from_start=from_start)
-        self._directory = directory
-        self._files = Files([directory])
+        super().__init__(source, where, selection, cursor=cursor, from_start=from_start)
+        self._directories = directories
+        self._new = new
+        self._files = self._all()
         self._known: dict[str, _Sequence] = {}
         self._placed = False
         self._idle: dict[str, None] = {}  # those with an open reader, the one used last behind the others
@@ -89,7 +101,7 @@ class Sequences(Journal):
             return Lag(0, 0.0)
         entries, seconds, known = 0, 0.0, dict(self._known)
         try:
-            found = Files([self._directory]).look()
+            found = self._all().look()
         except OSError:
             return Lag(0, 0.0)
         for name, files in found.items():
@@ -100,6 +112,9 @@ class Sequences(Journal):
                 entries += unread
                 seconds = max(seconds, (newest.ended - when) / 1e6)
         return Lag(0, seconds, entries)
+
+    def _all(self) -> Files:
+        return Files(self._directories, optional=not self.where)
 
     # --- where to begin --------------------------------------------------------------------------------------
 
@@ -116,7 +131,8 @@ class Sequences(Journal):
                 self._known[sequence_of(place)] = _Sequence(place.removesuffix(ENDED), ended=place.endswith(ENDED))
             self._placed = True
             return
-        for name, files in self._files.look().items():
+        found = self._files.look()
+        for name, files in ((name, found[name]) for name in found.keys() - self._new):
             self._known[name] = _Sequence(self._begin(name, files, cursor), files)
         if cursor and sequence_of(cursor) not in self._known:
             self._known[sequence_of(cursor)] = _Sequence(short(cursor))
@@ -208,7 +224,7 @@ class Sequences(Journal):
             return
         except OSError as error:
             each.close()
-            broken = files[-1].path if files else self._directory
+            broken = files[-1].path if files else self.source
             troubles[broken] = f"{broken} cannot be read: {error.strerror or error}; trying again"
             return
         for file in files:
