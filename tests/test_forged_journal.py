@@ -13,6 +13,10 @@ from demo.stage import daemon
 from test_journey import Host, host, mailbox, until  # noqa: F401 - fixtures
 from torture.journald import Journald, lacking
 
+from logwarden.model import Batch
+from logwarden.sources.sdjournal import Selection
+from logwarden.sources.sequences import Sequences
+
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -52,3 +56,27 @@ def test_what_nobody_logs_as_sshd_bans_no_one_and_is_reported(host: Host, journa
         assert [ban["prefix"] for ban in json.loads(host.run("bans", "--json"))] == [f"{EVIL}/32"]
         assert "it names sshd but came from" in host.run("digest", "--preview")
         assert host.run("why", VICTIM).count("not counted") == 3
+
+
+def test_the_entries_of_users_whom_journald_gives_files_of_their_own_are_read_with_the_others(
+    journald: Journald,
+) -> None:
+    path = str(journald.directory)
+    journal = Sequences("journal:x", {"path": path}, [path], Selection(), cursor="", from_start=True)
+    said: list[str] = []
+    for turn in range(6):
+        for user in ((), ("setpriv", "--reuid=4242", "--clear-groups")):
+            entry = f"SYSLOG_IDENTIFIER=app\nMESSAGE={turn} {'user' if user else 'root'}\n"
+            subprocess.run(journald.enter(*user, "logger", "--journald"), input=entry.encode(), check=True)
+        journald.wait_for(f"{turn} user")
+        if turn == 3:
+            journald.rotate()
+        if turn % 2:
+            items = [item for item in journal.poll(0.0) if isinstance(item, Batch)]
+            assert not [notice for item in items for notice in item.notices]
+            said += [line for item in items for line in item.block.decode().splitlines() if " app" in line]
+    journal.close()
+    for who in ("root", "user"):  # whose numbers are of one row only from systemd 254 on
+        told = [line.split(": ")[1] for line in said if line.endswith(who)]
+        assert told == [f"{turn} {who}" for turn in range(6)]
+    assert list(journald.directory.glob("*/user-4242.journal"))

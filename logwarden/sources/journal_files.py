@@ -39,6 +39,12 @@ class JournalFile:
     ended: int
     closed: bool
 
+    @property
+    def stem(self) -> str:
+        """The path as far as it is the same for all files of one writer, such as system or remote-HOST."""
+        directory, name = os.path.split(self.path)
+        return os.path.join(directory, name.partition("@")[0].removesuffix(".journal"))
+
     def still(self) -> bool:
         """Whether the path still leads to it."""
         try:
@@ -60,12 +66,15 @@ class Files:
         self._settled: dict[str, tuple[int, JournalFile]] = {}  # by path, with their mtime in ns
         self.trouble: dict[str, str] = {}
         """What could not be read at the last look, by path."""
+        self.empty: set[str] = set()
+        """The sequences of files that held no entry yet at the last look."""
 
     def look(self) -> dict[str, list[JournalFile]]:
         """The files as they are now, by sequence. Raises OSError where a directory cannot be read."""
         found: dict[str, list[JournalFile]] = {}
         before, self._settled = self._settled, {}
         self.trouble = {}
+        self.empty = set()
         for directory in self._directories:
             try:
                 for entry in _entries(directory, deeper=True):
@@ -115,6 +124,7 @@ class Files:
             self.trouble[path] = "it is no journal"
             return None
         if not count:
+            self.empty.add(sequence.hex())
             return None
         closed = "@" in os.path.basename(path) or path.endswith("~")
         identity = status.st_dev, status.st_ino

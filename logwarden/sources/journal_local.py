@@ -112,7 +112,7 @@ class LocalJournal:
         """With the sequences that are there."""
         if self._journal is not None and self._journal.changed:
             self._journal.changed = False
-            self._known |= {name[:_DIGITS] for name in self._look()}
+            self._known |= {name[:_DIGITS] for name in (*self._look(), *self._files.empty)}
         if cursor:
             self._known.add(sequence_of(cursor)[:_DIGITS])
         return f"{cursor}{_KNOWN}{'.'.join(sorted(self._known))}"

@@ -132,7 +132,8 @@ class Sequences(Journal):
             self._placed = True
             return
         found = self._files.look()
-        for name, files in ((name, found[name]) for name in found.keys() - self._new):
+        for name in sorted(found.keys() - self._new)[:MOST]:
+            files = found[name]
             self._known[name] = _Sequence(self._begin(name, files, cursor), files)
         if cursor and sequence_of(cursor) not in self._known:
             self._known[sequence_of(cursor)] = _Sequence(short(cursor))
@@ -210,7 +211,7 @@ class Sequences(Journal):
         self._idle.pop(name, None)
         there = each.there()
         number, _ = place_of(each.place)
-        files = [file for file in each.files if file.tail >= number]
+        files = [file for file in each.files if file.tail >= number or not file.closed]
         try:
             whole = self._open(each, files, now)
             if each.journal is not None:
@@ -268,7 +269,7 @@ class Sequences(Journal):
         try:
             for _ in journal.open(now):
                 pass
-            moved = not all(file.still() for file in files)
+            moved = not all(file.still() for file in files) or self._grew(files)
         except OSError as error:
             journal.close()
             if all(file.still() for file in files):
@@ -278,6 +279,14 @@ class Sequences(Journal):
             journal.close()
             raise _MovedError
         return journal
+
+    def _grew(self, files: list[JournalFile]) -> bool:
+        """Whether journald, which writes a file for each user beside its own, has begun another one meanwhile: what is
+        read of one must not be ahead of what was written to another."""
+        if len({file.stem for file in files}) <= 1:
+            return False
+        known = {file.identity for each in self._known.values() for file in each.files}
+        return any(file.identity not in known for file in self._all().look().get(files[0].sequence, ()))
 
     def _gone(self, now: float) -> Iterator[Notice]:
         """Forget those that are gone for good, and tell what of them was not read. A look may miss what is renamed."""
