@@ -85,10 +85,23 @@ def _permissions(config: Config) -> Iterator[Finding]:
             f"{path} has mode {mode & 0o7777:o}",
             f"chmod o-{'rwx' if world == 7 else 'w'} {path}",
         )
+    yield from _cache(Path(config.state))
     for file in config.sources.files:
         log = Path(file.path)
         if log.exists() and not os.access(log, os.R_OK):
             yield Finding("permissions", False, f"{log} cannot be read", f"chgrp adm {log} && chmod g+r {log}")
+
+
+def _cache(state: Path) -> Iterator[Finding]:
+    """Where root was the first to compile the rules, the daemon may not read what root has kept, nor add to it."""
+    cache = state / "cache"
+    try:
+        owner, ours = cache.stat().st_uid, state.stat().st_uid
+    except OSError:  # it is made with the first rules
+        return
+    if owner != ours:
+        remedy = f"chown -R --reference={state} {cache}, or else each start compiles all rules anew"
+        yield Finding("permissions", False, f"{cache} does not belong to the user of {state}", remedy)
 
 
 def _logcheck(config: Config) -> Iterator[Finding]:

@@ -188,6 +188,8 @@ def missing(watch: Watch) -> list[str]:
     lacks += [f"bans.policies: no attack file is called {name}" for name in config.bans.policies if name not in files]
     if config.digest.templates and not Path(config.digest.templates).is_dir():
         lacks.append(f"digest.templates: {config.digest.templates} is no directory")
+    if watch.matcher.unkept:
+        lacks.append(watch.matcher.unkept)
     if config.sources.journal:
         try:
             available()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from test_rules_logcheck import nobody, open_place  # noqa: F401 - a fixture
 
 from logwarden import matcher, process
 from logwarden.errors import CommandError
@@ -188,6 +189,23 @@ def test_a_cache_that_cannot_be_written_costs_no_rule(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     made = matcher.compile(ruleset(*BASE), tmp_path / "file")
     assert ignored(made, "rule 7") == "local.rules:8"
+    said = f"{tmp_path}/file cannot be written (File exists), so each start compiles the rules anew"
+    assert made.unkept == said
+
+
+@pytest.mark.root
+def test_a_cache_that_root_has_made_for_himself_is_said_to_be_of_no_use_to_another(
+    open_place: Path,  # noqa: F811
+) -> None:
+    matcher.compile(ruleset(*BASE), open_place / "cache")
+    (open_place / "cache").chmod(0o700)
+    with nobody():
+        made = matcher.compile(ruleset(*BASE), open_place / "cache")
+    assert ignored(made, "rule 7") == "local.rules:8"
+    assert made.unkept == (
+        f"{open_place}/cache cannot be written (Permission denied), so each start compiles the rules anew"
+    )
+    assert matcher.compile(ruleset(*BASE), open_place / "cache").unkept is None
 
 
 @pytest.mark.parametrize("error", [OSError("no room"), KeyboardInterrupt()], ids=["full", "killed"])

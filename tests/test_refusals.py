@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from small import NOW, Small
 
-from logwarden import answers
+from logwarden import answers, atomic, diagnosis
 from logwarden.cli.check import check
 
 pytestmark = pytest.mark.slow  # a whole daemon
@@ -32,6 +34,7 @@ rules:
     "logcheck/ignore.d.server/more/app": "^x$\n",
     "logcheck/cracking.d/app.dpkg-old": "^x$\n",
     "logcheck/violations.ignore.d/lonely": "^x$\n",
+    "logcheck/ignore.d.servr/app": "^x$\n",
 }
 DANGLING = ("ignore.d/gone.rules", "attack.d/gone.yaml", "logcheck/violations.d/gone")
 NAMED = {
@@ -51,6 +54,7 @@ NAMED = {
     "logcheck/ignore.d.server/more:1": "a directory",
     "logcheck/cracking.d/app.dpkg-old:1": "logcheck does not read it",
     "logcheck/violations.ignore.d/lonely:1": "pairs with no file",
+    "logcheck/ignore.d.servr:1": "no directory of this name",
     **{f"{name}:1": "cannot be read: No such file" for name in DANGLING},
 }
 """What stands where it is refused, and a word of why."""
@@ -87,3 +91,32 @@ def test_check_status_and_digest_name_all_that_is_not_in_force(host: Small) -> N
         assert unsaid(host, "\n".join(answers.status(daemon, {})["problems"])) == []
         assert unsaid(host, host.preview()) == []
         assert unsaid(host, daemon.mailing.preview(daemon.watch.config, daemon.watch.refused, NOW).html) == []  # type: ignore[union-attr]
+
+
+def test_a_cache_that_cannot_be_written_is_said_by_check_and_once_by_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    host = Small(tmp_path)
+    (tmp_path / "ignore.d" / "local.rules").write_text("app: compiled by nobody else\n")
+    monkeypatch.setattr("logwarden.matcher.cache.atomic", SimpleNamespace(write=forbidden, PREFIX=atomic.PREFIX))
+    said = f"{tmp_path}/state/cache cannot be written (Permission denied), so each start compiles the rules anew"
+    done = CliRunner().invoke(check, ["--config", str(host.config)])
+    assert (done.exit_code, said in done.output.splitlines()) == (1, True)
+    with host.running() as daemon:
+        assert [notice.text for notice in daemon.notices.latest].count(said) == 1
+        host.write("compiled by nobody else", "normal 1")
+        assert host.preview().count("so each start compiles") == 1
+
+
+@pytest.mark.root
+def test_doctor_names_a_cache_that_is_not_the_daemons(tmp_path: Path) -> None:
+    assert list(diagnosis._cache(tmp_path)) == []
+    (tmp_path / "cache").mkdir()
+    assert list(diagnosis._cache(tmp_path)) == []
+    os.chown(tmp_path, 65534, 65534)
+    (finding,) = diagnosis._cache(tmp_path)
+    assert (finding.ok, finding.found) == (False, f"{tmp_path}/cache does not belong to the user of {tmp_path}")
+    assert f"chown -R --reference={tmp_path} {tmp_path}/cache" in finding.remedy

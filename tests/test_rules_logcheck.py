@@ -141,6 +141,23 @@ def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert rules.load(logcheck=str(tmp_path)).refused == ()
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["ignore.d.servr", "violations.ignore", "ignore.d", "ignore.server", "violation.d", "cracking", "igonre.d.server"],
+)
+def test_a_directory_that_is_called_almost_like_one_of_logchecks_is_said(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, TREE | {f"{name}/su": "^x"})
+    found = rules.load(logcheck=path)
+    assert not [rule for rule in (*found.ignore, *found.attack) if rule.where.file.startswith(f"{path}/{name}/")]
+    assert list(map(str, found.refused)) == [f"{path}/{name}:1: skipped: logcheck reads no directory of this name"]
+
+
+def test_what_else_lies_beside_logchecks_directories_is_not_worth_a_word(tmp_path: Path) -> None:
+    others = ("logcheck.logfiles.d/a", "ignore.d", ".git/ignore", "backup/ignore.d.server/a", "header.txt")
+    path = write(tmp_path, TREE | dict.fromkeys(others, "x"))
+    assert rules.load(logcheck=path).refused == ()
+
+
 @contextmanager
 def nobody() -> Iterator[None]:
     """Be a user without rights; root alone can, and who is not root is such a user already."""

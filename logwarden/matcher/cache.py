@@ -2,7 +2,8 @@
 
 Owns: the file format; that a file is written whole or not at all, and believed only if it is undamaged and was made by
 this very code and engine. A file holds one `Built`. An edit adds a small one beside the large one (`cover`).
-Never: fails. A cache that cannot be read or written costs time, not rules.
+Never: fails. A cache that cannot be read or written costs time, not rules; of one that cannot be written it is known
+why.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ class Cache:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.trouble: str | None = None
+        """Why what was compiled could not be kept."""
         self._files = {path: built for path in self._paths() if (built := _read(path)) is not None}
 
     def cover(self, digests: Collection[bytes]) -> tuple[list[Built], list[bytes]]:
@@ -114,9 +117,12 @@ class Cache:
         """Write a file, or none where that cannot be."""
         content = dump(built)
         path = self._directory / (blake2b(content, digest_size=16).hexdigest() + _SUFFIX)
-        with contextlib.suppress(OSError):
+        try:
             self._directory.mkdir(parents=True, exist_ok=True)
             atomic.write(path, content)
+        except OSError as error:
+            why = error.strerror or str(error)
+            self.trouble = f"{self._directory} cannot be written ({why}), so each start compiles the rules anew"
         self._files[path] = built
 
     def forget(self, parts: Sequence[Built]) -> None:

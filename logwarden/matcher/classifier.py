@@ -55,6 +55,8 @@ class Matcher:
 
     def __init__(self, engines: Sequence[Engine], refused: Iterable[Refusal], patience: Patience) -> None:
         self.refused = tuple(refused)
+        self.unkept: str | None = None
+        """Why the next start has to compile it again."""
         self._engines = engines
         patterns = [pattern for engine in engines for pattern in engine.patterns.values()]
         self._native = RegexEngine([each for each in patterns if each.scope is Scope.MESSAGE], patience)

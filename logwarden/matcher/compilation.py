@@ -54,10 +54,12 @@ def compile(  # noqa: A001 - as in re.compile
     store = cache.Cache(cache_dir / "portable" if portable else cache_dir)
     parts, missing = store.cover(rules)
     try:
-        return _assemble(_completed(store, parts, _texts(rules, missing), make), rules)
+        made = _assemble(_completed(store, parts, _texts(rules, missing), make), rules)
     except RuleError:  # undamaged, but made on a machine with another processor
         store.forget(parts)
-        return _assemble(_completed(store, [], _texts(rules, rules), make), rules)
+        made = _assemble(_completed(store, [], _texts(rules, rules), make), rules)
+    made.unkept = store.trouble
+    return made
 
 
 def _completed(store: cache.Cache, parts: list[Built], missing: Sequence[Text], make: Build) -> list[Built]:

@@ -10,12 +10,14 @@ Owns: which of its files count, and what each directory's rules do:
   attack in the same run. That depends on the other lines: it is reported.)
 
 A rule is what `grep -E -f` takes it for, white space included. A line that is blank, or starts with '#', is none.
-Fails: by a Refusal for each file that run-parts would skip (but for what editors leave) and each that cannot be read.
+Fails: by a Refusal for each file that run-parts would skip (but for what editors leave), each that cannot be read, and
+each directory that is called almost like one of these.
 Source: the script logcheck 1.4.2 (cleanrules, greplogoutput), run-parts(8).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -28,6 +30,15 @@ from .directory import is_noise, read
 _RUN_PARTS = re.compile(r"[A-Za-z0-9_-]+")
 _CRACKING_IGNORE = re.compile(rb"""^[ \t]*(?:export[ \t]+)?SUPPORT_CRACKING_IGNORE=["']?(\w*)""", re.MULTILINE)
 
+_DIRECTORIES = frozenset(
+    (
+        *(f"ignore.d.{level}" for level in ("paranoid", "server", "workstation")),
+        *(f"{section}{of}.d" for section in ("violations", "cracking") for of in ("", ".ignore")),
+        "logcheck.logfiles.d",
+    )
+)
+_LIKE_ONE = re.compile(r".*(\.d\b|ignore|violation|crack).*", re.DOTALL)
+
 _RAISING = {"cracking": Severity.ATTACK, "violations": Severity.VIOLATION}
 
 
@@ -39,6 +50,7 @@ def load(path: str, levels: Sequence[str]) -> tuple[list[IgnoreRule], list[Attac
     except OSError as error:
         why = f"cannot be read: {trouble(path, error)}" if isinstance(error, PermissionError) else "no such directory"
         return [], [], [Refusal(Location(path, 1), why)]
+    refused += _strangers(path)
     ignore = [
         IgnoreRule(where, text, dialect=Dialect.GREP)
         for level in levels
@@ -51,6 +63,15 @@ def load(path: str, levels: Sequence[str]) -> tuple[list[IgnoreRule], list[Attac
         if section != "cracking" or _supports_cracking_ignore(path, refused):
             ignore += _exempting(f"{path}/{section}.ignore.d", raising, refused)
     return ignore, attack, refused
+
+
+def _strangers(path: str) -> Iterator[Refusal]:
+    """The directories that somebody may take for some of logcheck's."""
+    with contextlib.suppress(OSError):  # to enter it is enough
+        for name in sorted(os.listdir(path)):
+            stranger = name not in _DIRECTORIES and _LIKE_ONE.fullmatch(name) and not is_noise(name)
+            if stranger and os.path.isdir(f"{path}/{name}"):
+                yield Refusal(Location(f"{path}/{name}", 1), "skipped: logcheck reads no directory of this name")
 
 
 def exempts(ignore_file: str, raising_file: str) -> bool:
