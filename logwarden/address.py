@@ -68,9 +68,23 @@ def parse(text: str) -> Address:
     """
     bare = text[1:-1] if text[:1] == "[" and text[-1:] == "]" else text
     if ":" not in bare:
-        return IPv4Address(bare)
-    address = IPv6Address(bare.partition("%")[0])
+        return IPv4Address(_packed(socket.AF_INET, bare))
+    address = IPv6Address(_packed(socket.AF_INET6, bare.partition("%")[0]))
     return address.ipv4_mapped or address
+
+
+def _packed(family: socket.AddressFamily, text: str) -> bytes | str:
+    """The bytes of an address, read by the C library in a fifth of the time that `ipaddress` takes for it, which is
+    left to say what is wrong with a text that is none."""
+    try:
+        return socket.inet_pton(family, text)
+    except OSError:
+        return text
+
+
+def spelt(address: Address) -> str:
+    """Return what `str` does, for IPv4 in a fifth of the time: it is asked for each attack."""
+    return socket.inet_ntoa(address.packed) if isinstance(address, IPv4Address) else str(address)
 
 
 def prefix(text: str) -> Prefix:

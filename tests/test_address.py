@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from logwarden.address import Guard, Ranges, host_prefix, parse, prefix, source_prefix, special_purpose
+from logwarden.address import Guard, Ranges, host_prefix, parse, prefix, source_prefix, special_purpose, spelt
 
 ADDRESSES = st.ip_addresses()
 PREFIXES = st.one_of(
@@ -76,6 +76,18 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
 @given(ADDRESSES)
 def test_an_address_reads_back_as_itself(address: IPv4Address | IPv6Address) -> None:
     assert parse(str(address)) == (getattr(address, "ipv4_mapped", None) or address)
+    assert spelt(address) == str(address)
+
+
+@given(st.text(alphabet="0123456789abcF:.x \0", max_size=24))
+def test_what_looks_like_an_address_is_one_where_the_standard_library_takes_it(text: str) -> None:
+    try:
+        expected = ip_address(text)
+    except ValueError:
+        with pytest.raises(ValueError):
+            parse(text)
+    else:
+        assert parse(text) == (getattr(expected, "ipv4_mapped", None) or expected)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 from typing import NamedTuple, Protocol
 
-from ..address import Address, Guard, Prefix, host_prefix, parse, prefix, source_prefix
+from ..address import Address, Guard, Prefix, host_prefix, parse, prefix, source_prefix, spelt
 from ..model import AttackRule, Ban, Policy, Severity, Verdict
 from .history import Aggregation, Growth, History, Neighbours
 from .inforce import BansInForce, Deadlines
@@ -202,7 +202,7 @@ class Tracker:
     def _counted_as(self, address: Address, now: float) -> str:
         """The prefix that the source holds, or its address alone where that prefix holds somebody to protect."""
         if isinstance(address, IPv4Address):
-            return f"{address}/32"
+            return f"{spelt(address)}/32"
         network = source_prefix(address, self._ipv6_length)
         return str(host_prefix(address) if self._refusal(network, now) else network)
 
