@@ -1,12 +1,13 @@
-"""A daemon that dies at a chosen point: `python tests/crash.py CONFIG POINT COUNT LOG`.
+"""A daemon that dies at a chosen point: `python tests/crash.py CONFIG LOG PLAY POINT COUNT`.
 
-It writes CHUNKS chunks of lines into LOG, each once the one before it is accounted for, closes the period after some of
-them, and exits with 0 when both digests are delivered. At the COUNT-th time that it comes to POINT it exits with DEAD,
-as if killed there: nothing is closed, flushed or told to anybody. Run again, it goes on where it was.
+It writes lines into LOG, does what the PLAY is about, and exits with 0 when that is done. At the COUNT-th time that it
+comes to POINT it exits with DEAD, as if killed there: nothing is closed, flushed or told to anybody. Run again, it goes
+on where it was. Its clocks stand still but where the play sets them, also while it is dead.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -16,7 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from logwarden import config
+from small import NOW, Hands
+
+from logwarden import atomic, config, undeliverable
 from logwarden.daemon import Daemon
 from logwarden.firewall.dryrun import DryRun
 from logwarden.firewall.ipset import Ipset
@@ -29,6 +32,9 @@ CLOSED_AFTER = (4, CHUNKS)
 """Chunks after which a period is closed."""
 ATTACKER = "203.0.113.9"
 POINTS = tuple(f"{when} {what}" for what in ("commit", "apply", "send", "copy") for when in ("before", "after"))
+WITHIN = ("give_up", "shift")
+"""What a transaction may do besides: `after` it is before the commit, `committed` is after that."""
+YEAR = 366 * 86_400.0
 
 
 class Death:
@@ -65,17 +71,51 @@ class Death:
                 yield tx
                 self.at("before commit")
             self.at("after commit")
+            for what in WITHIN:
+                if self._passed[f"after {what}"]:
+                    self.at(f"committed {what}")
 
         State.transaction = deadly  # type: ignore[method-assign]
         for kind in (DryRun, Ipset):
             kind.apply = self.around("apply", kind.apply)  # type: ignore[method-assign]
         Smtp.deliver = self.around("send", Smtp.deliver)  # type: ignore[method-assign]
         State.copy_cursors = self.around("copy", State.copy_cursors)  # type: ignore[method-assign]
+        undeliverable.keep = self.around("keep", undeliverable.keep)
+        for what in WITHIN:
+            setattr(Transaction, what, self.around(what, getattr(Transaction, what)))
 
 
-def chunk(number: int) -> str:
+class Stage:
+    """A daemon, its log, and its clocks, which outlive it."""
+
+    def __init__(self, settings: str, log: Path) -> None:
+        self.log, self._file = log, log.with_name("clocks")
+        self.hands = Hands(*json.loads(self._file.read_text())) if self._file.exists() else Hands()
+        self.daemon = Daemon(config.load(settings), lambda: self.hands.wall, lambda: self.hands.since_boot)
+
+    def set(self, wall: float, since_boot: float) -> None:
+        """Move the clocks by so many seconds."""
+        self.hands.wall, self.hands.since_boot = self.hands.wall + wall, self.hands.since_boot + since_boot
+        atomic.write(self._file, json.dumps([self.hands.wall, self.hands.since_boot]).encode())
+
+    def pass_by_until_due(self) -> None:
+        """Let the time pass until the next attempt to deliver, unless one is under way."""
+        due = self.daemon.state.next_delivery()
+        if due is not None and due > self.hands.wall and self.daemon.courier.free:
+            self.set(due - self.hands.wall, due - self.hands.wall)
+
+    def read(self, chunks: int) -> None:
+        """Let so many chunks be written, and read."""
+        written = self.log.read_bytes().count(b"\n") // LINES
+        with self.log.open("a") as out:
+            out.writelines(chunk(number, self.hands.wall) for number in range(written, chunks))
+        while sum(self.daemon.state.read().values()) < chunks * LINES:
+            self.daemon.step()
+
+
+def chunk(number: int, now: float) -> str:
     """One line of each kind."""
-    stamp = datetime.now(UTC).isoformat()
+    stamp = datetime.fromtimestamp(now, UTC).isoformat()
     messages = (
         f"app[1]: normal {number}",
         f"app[1]: strange-{number}",
@@ -84,33 +124,65 @@ def chunk(number: int) -> str:
     return "".join(f"{stamp} web1 {message}\n" for message in messages)
 
 
-def live(daemon: Daemon, log: Path) -> None:
-    """Until all is written, read, told and delivered."""
-    while True:
-        written = log.read_bytes().count(b"\n") // LINES
-        while sum(daemon.state.read().values()) < written * LINES:
-            daemon.step()
+def live(stage: Stage) -> None:
+    """CHUNKS chunks, each once the one before it is accounted for; after some of them the period is closed, and its
+    digest delivered."""
+    daemon = stage.daemon
+    for chunks in range(CHUNKS + 1):
+        stage.read(chunks)
         period = daemon.state.period()
-        if period and written >= CLOSED_AFTER[min(period[0], 2) - 1] and period[0] <= 2:
+        if period and chunks >= CLOSED_AFTER[min(period[0], 2) - 1] and period[0] <= 2:
             daemon.close_period(daemon.clock())
         while daemon.state.next_delivery() is not None:
+            stage.pass_by_until_due()
             daemon.step()
-        if written == CHUNKS:
-            return
-        with log.open("a") as out:
-            out.write(chunk(written))
+
+
+def give_up(stage: Stage) -> None:
+    """One digest, which the server never takes, until it is given up."""
+    daemon = stage.daemon
+    stage.read(1)
+    if not daemon.state.undelivered():
+        daemon.close_period(daemon.clock())
+    while daemon.state.next_delivery() is not None:
+        stage.pass_by_until_due()
+        daemon.step()
+
+
+def jump(stage: Stage, by: float) -> None:
+    """A ban and a digest that waits; then somebody sets the clock, and a minute passes."""
+    daemon = stage.daemon
+    stage.read(3)
+    if not daemon.state.undelivered():
+        daemon.close_period(daemon.clock())
+        stage.set(61, 61)
+        daemon.step()  # the minute's round: how the clocks stand is written down
+    if abs(stage.hands.wall - NOW) < YEAR / 2:
+        stage.set(by, 0)
+    daemon.step()
+    stage.set(61, 61)
+    daemon.step()
+
+
+PLAYS: dict[str, Callable[[Stage], None]] = {
+    "live": live,
+    "give up": give_up,
+    "ahead": lambda stage: jump(stage, YEAR),
+    "back": lambda stage: jump(stage, -YEAR),
+}
 
 
 def main() -> None:
     """Run the daemon until it is done, or dead."""
-    Death(sys.argv[2], int(sys.argv[3])).lurk()
+    settings, log, play, point, count = sys.argv[1:]
+    Death(point, int(count)).lurk()
     Daemon._patience = lambda _: 0.02  # type: ignore[method-assign]
-    daemon = Daemon(config.load(sys.argv[1]))
+    stage = Stage(settings, Path(log))
     try:
-        daemon.start()
-        live(daemon, Path(sys.argv[4]))
+        stage.daemon.start()
+        PLAYS[play](stage)
     finally:
-        daemon.stop()
+        stage.daemon.stop()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import json
 import os
 import sqlite3
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import crash
 import pytest
 from namespaces import Namespace, run
-from small import Small
+from small import NOW, Small
 from test_mailer import Server, serving
 
 from logwarden.state import FILE
@@ -38,8 +39,8 @@ class Scene:
         host.config.write_text(host.config.read_text().replace("files: []", source))
         self.config = host.config
 
-    def run(self, point: str = "never", count: int = 1) -> int:
-        argv = [sys.executable, crash.__file__, str(self.config), point, str(count), str(self.log)]
+    def run(self, point: str = "never", count: int = 1, play: str = "live") -> int:
+        argv = [sys.executable, crash.__file__, str(self.config), str(self.log), play, point, str(count)]
         paths = os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": paths}
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
@@ -124,6 +125,36 @@ def test_a_daemon_killed_again_and_again_gets_there_in_the_end(scene: Scene) -> 
         deaths += 1
     assert deaths >= 3
     scene.check()
+
+
+@pytest.mark.parametrize("point", ["before keep", "after keep", "after give_up", "committed give_up"])
+def test_a_digest_is_given_up_once_and_kept_though_the_daemon_was_killed_meanwhile(scene: Scene, point: str) -> None:
+    scene.config.write_text(scene.config.read_text().replace("lifetime: 7d", "lifetime: 1h"))
+    scene.mailbox.answers = {"DATA": "554 no"}
+    assert scene.run(point, play="give up") == crash.DEAD
+    assert scene.run(play="give up") == 0
+    ((given_up, content),) = scene.query("SELECT given_up, content FROM outbox")
+    assert given_up is not None
+    (kept,) = (scene.place / "state" / "undeliverable").iterdir()
+    assert kept.read_bytes() == content
+    assert scene.query("SELECT count(*) FROM notice WHERE text LIKE '%could not be delivered%'") == [(1,)]
+
+
+@pytest.mark.parametrize("point", ["before shift", "after shift", "committed shift"])
+@pytest.mark.parametrize("play", ["ahead", "back"])
+def test_a_clock_that_was_set_moves_everything_once_though_the_daemon_was_killed_meanwhile(
+    scene: Scene, play: str, point: str
+) -> None:
+    scene.mailbox.answers = {"DATA": "451 later"}
+    assert scene.run(point, play=play) == crash.DEAD
+    assert scene.run(play=play) == 0
+    now, _ = json.loads((scene.place / "clocks").read_text())
+    assert abs(now - NOW) > crash.YEAR / 2
+    ((since, until),) = scene.query("SELECT since, until FROM ban")
+    ((created, due),) = scene.query("SELECT created, next FROM outbox")
+    assert (now - since, until - now) == (pytest.approx(122, abs=1), pytest.approx(3_600 - 122, abs=1))
+    assert now - created == pytest.approx(122, abs=1)
+    assert abs(due - now) < 3_600, "some attempts were made, or none has come back"
 
 
 @pytest.mark.root
