@@ -87,6 +87,14 @@ def spelt(address: Address) -> str:
     return socket.inet_ntoa(address.packed) if isinstance(address, IPv4Address) else str(address)
 
 
+def normalised(text: str) -> str:
+    """Return how the address that `text` spells is spelt here. Raises ValueError where it spells none."""
+    try:
+        return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, text))
+    except OSError:
+        return spelt(parse(text))
+
+
 def prefix(text: str) -> Prefix:
     """Return the prefix that `text` spells, `192.0.2.0/24` or a single address; host bits are dropped.
 

@@ -229,8 +229,7 @@ class Pipeline:
             classified, sightings = self.echoes.sift(batch.source, classified)
         if self.logins:
             self.logins.hear(batch, now)
-        counted = tuple(self.tracker.counts(verdict, now) for verdict in _attacks(classified))
-        bans, notices = self._decide(classified, now)
+        counted, bans, notices = self._decide(classified, now)
         notices = (*batch.notices, *classified.notices, *notices)
         read = self._look_closer(batch, classified, now)
         if read:
@@ -246,7 +245,7 @@ class Pipeline:
         self.suspended += _suspensions(classified.notices)
         if self.logins:
             self.logins.hear(ahead.batch, now)
-        bans, notices = self._decide(classified, now, source)
+        _, bans, notices = self._decide(classified, now, source)
         for notice in classified.notices + notices:
             self.notices.add(notice)
         return tuple(ban._replace(why=f"{ban.why}; read ahead of a backlog") for ban in bans)
@@ -266,11 +265,14 @@ class Pipeline:
 
     def _decide(
         self, classified: Classified, now: float, ahead: str | None = None
-    ) -> tuple[tuple[Ban, ...], tuple[Notice, ...]]:
-        decisions = [self.tracker.record(verdict, now, ahead) for verdict in _attacks(classified)]
-        bans = tuple(each for each in decisions if isinstance(each, Ban))
-        spared = (each for each in decisions if isinstance(each, Spared))
-        return bans, tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
+    ) -> tuple[tuple[bool, ...], tuple[Ban, ...], tuple[Notice, ...]]:
+        """Of its attacks, which of them count, and what follows."""
+        counts, record = self.tracker.counts, self.tracker.record
+        attacks = [(counts(verdict, now), record(verdict, now, ahead)) for verdict in _attacks(classified)]
+        bans = tuple(each for _, each in attacks if isinstance(each, Ban))
+        spared = (each for _, each in attacks if isinstance(each, Spared))
+        notices = tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)
+        return tuple(counted for counted, _ in attacks), bans, notices
 
 
 def _attacks(classified: Classified) -> Iterator[Verdict]:

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from logwarden.address import Guard, Ranges, host_prefix, parse, prefix, source_prefix, special_purpose, spelt
+from logwarden.address import (
+    Guard,
+    Ranges,
+    host_prefix,
+    normalised,
+    parse,
+    prefix,
+    source_prefix,
+    special_purpose,
+    spelt,
+)
 
 ADDRESSES = st.ip_addresses()
 PREFIXES = st.one_of(
@@ -84,10 +94,12 @@ def test_what_looks_like_an_address_is_one_where_the_standard_library_takes_it(t
     try:
         expected = ip_address(text)
     except ValueError:
-        with pytest.raises(ValueError):
-            parse(text)
+        for read in (parse, normalised):
+            with pytest.raises(ValueError):
+                read(text)
     else:
         assert parse(text) == (getattr(expected, "ipv4_mapped", None) or expected)
+        assert normalised(text) == str(parse(text))
 
 
 @pytest.mark.parametrize(

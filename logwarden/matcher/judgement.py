@@ -178,6 +178,6 @@ def _hiding_attack(attack: AttackRule, ignores: Sequence[IgnoreRule]) -> IgnoreR
 def _normalised(text: bytes) -> str | None:
     """An address; None where the text is none."""
     try:
-        return address.spelt(address.parse(text.decode("ascii", "backslashreplace")))
+        return address.normalised(text.decode("ascii", "backslashreplace"))
     except ValueError:
         return None

@@ -14,7 +14,6 @@ Never: asks the clock.
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import repeat
 
 Key = tuple[str, str, str]
 """An attack file, the host, the address or prefix."""
@@ -39,9 +38,11 @@ class Windows:
 
         Hits may come in any order; one that is older than the window before the newest changes nothing.
         """
-        hits = sorted((*self.forget(key), *repeat(time, min(score, keep))))
-        horizon = hits[-1] - window
-        times = tuple(hit for hit in hits if hit > horizon)[-keep:]
+        times: Times = (time,) * min(score, keep)
+        if before := self.forget(key):
+            hits = sorted((*before, *times))
+            horizon = hits[-1] - window
+            times = tuple(hit for hit in hits if hit > horizon)[-keep:]
         self._put(key, (window, *times))
         return times
 

@@ -146,7 +146,8 @@ def flood(process: subprocess.Popen[bytes], log: Path, database: Path) -> tuple[
                 text += f"{datetime.now(UTC).isoformat()} web1 app[1]: honest {second}\n"
                 waiting[f"honest {second}"] = time.perf_counter()
             write(log, text)
-            for seen, message in db.execute("SELECT id, message FROM entry WHERE id > ? ORDER BY id", [seen]):
+            for number, message in db.execute("SELECT id, message FROM entry WHERE id > ? ORDER BY id", [seen]):
+                seen = number
                 if message in waiting:
                     delays.append(time.perf_counter() - waiting.pop(message))
             time.sleep(0.02)
