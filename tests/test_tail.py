@@ -851,7 +851,7 @@ def test_a_file_that_vanished_while_down_is_a_gap_told_once(log: Path) -> None:
     assert len(reader.gaps) == 1
 
 
-def test_a_file_deleted_and_made_anew_is_another_file_even_with_its_inode(log: Path) -> None:
+def test_a_file_deleted_and_made_anew_is_another_file(log: Path) -> None:
     reader = Reader(log)
     append(log, "one")
     reader.poll()
@@ -859,6 +859,67 @@ def test_a_file_deleted_and_made_anew_is_another_file_even_with_its_inode(log: P
     log.unlink()
     append(log, "three")
     assert reader.poll() == [b"two", b"three"]
+
+
+def remake(log: Path, *lines: str) -> None:
+    """Delete a log and make it anew with the same inode, as it happens where a file system hands out the freed one."""
+    inode, kept = log.stat().st_ino, log.with_name("kept")
+    os.link(log, kept)
+    log.unlink()
+    os.truncate(kept, 0)
+    kept.rename(log)
+    append(log, *lines)
+    assert log.stat().st_ino == inode
+
+
+@pytest.mark.parametrize("anew", ["a", "abc", "abc and more of it"])
+@pytest.mark.parametrize("unread", [[], ["two"]])
+def test_a_file_deleted_while_down_and_made_anew_with_its_inode_is_another_file(
+    log: Path, unread: list[str], anew: str
+) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    append(log, *unread)
+    reader.tail.close()
+    remake(log, anew, "three")
+    for _ in range(2):
+        reader.restart()
+        reader.poll()
+    assert reader.lines == [b"one", anew.encode(), b"three"]
+    assert len(reader.gaps) == 1
+
+
+@pytest.mark.parametrize("anew", ["a", "abc", "abc and more of it"])
+def test_a_quiet_file_made_anew_with_its_inode_is_another_file(log: Path, anew: str) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.now = log.stat().st_mtime + DOZE + 1
+    reader.poll()
+    remake(log, anew)
+    assert reader.poll() == [anew.encode()]
+    assert not reader.gaps
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_log_made_anew_with_the_inode_of_its_rotated_file_that_was_removed_is_read(log: Path, down: bool) -> None:
+    reader = Reader(log)
+    append(log, "one")
+    reader.poll()
+    rotate(log)
+    append(log, "two")
+    reader.poll()
+    log.unlink()
+    reader.now = time.time() + LINGER + 1
+    reader.poll()
+    reader.tail.close()
+    os.truncate(log.with_name("app.log.1"), 0)
+    log.with_name("app.log.1").rename(log)
+    append(log, "three")
+    if down:
+        reader.restart()
+    assert reader.poll() == [b"three"]
+    assert not reader.gaps
 
 
 def test_a_deleted_file_is_let_go_when_it_is_quiet(log: Path) -> None:
