@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from logwarden.model import Batch
-from logwarden.sources.patience import GRACE
+from logwarden.sources.patience import DOZE, GRACE
 from logwarden.sources.tail import Tail
 
 pytestmark = pytest.mark.slow
@@ -35,14 +36,28 @@ class LogMachine(RuleBasedStateMachine):
         self.written: list[bytes] = [b""]  # lines; the last is the one being written
         self.split = False  # whether something has cut a line in two, as it must
         self.copied = 0  # how far copytruncate is: 1 the copy is made, 2 half of it is there, 3 all
+        self.copy_at = self.log
+        self.names, self.archive = "count", self.directory  # how rotated files are called, and where they are
+        self.rotations = 0
         self.cursor: str | None = None
         self.read: list[bytes] = []
         self.gaps: list[str] = []
         self.now = 2_000_000_000.0  # long after: what is read is closed for being quiet
         self.tail = Tail(str(self.log))
 
-    @initialize(beginning=st.booleans(), watchful=st.booleans())
-    def first_start(self, beginning: bool, watchful: bool) -> None:
+    @initialize(
+        beginning=st.booleans(),
+        watchful=st.booleans(),
+        names=st.sampled_from(["count", "count", "date", "link", "olddir"]),
+    )
+    def first_start(self, beginning: bool, watchful: bool, names: str) -> None:
+        self.names = names
+        if names == "olddir":
+            self.archive = self.directory / "old"
+            self.archive.mkdir()
+        if names == "link":
+            self.log.rename(self._archived())
+            self.log.symlink_to(self._archived())
         if watchful:
             self.now = self.log.stat().st_mtime
         self.tail = Tail(str(self.log), beginning=beginning)
@@ -87,13 +102,24 @@ class LogMachine(RuleBasedStateMachine):
 
     def _rotated(self) -> list[Path]:
         """Newest first."""
-        found = [path for path in self.directory.iterdir() if path != self.log]
-        return sorted(found, key=lambda path: int(path.name.removeprefix("app.log.").split(".")[0]))
+        live = os.path.realpath(self.log)
+        found = [path for path in self.archive.iterdir() if path.is_file() and os.path.realpath(path) != live]
+        newest = -1 if self.names in ("date", "link") else 1
+        return sorted(found, key=lambda path: newest * int(re.findall(r"\d+", path.name)[0]))
 
-    def _shift(self) -> None:
+    def _archived(self) -> Path:
+        """What the next rotated file is called."""
+        stamp = {"date": f".log-{20_260_101 + self.rotations}", "link": f"-{self.rotations}.txt"}
+        return self.archive / f"app{stamp.get(self.names, '.log.1')}"
+
+    def _shift(self) -> Path:
+        """Make room for the next rotated file."""
+        self.rotations += 1
         for path in reversed(self._rotated()):
-            number, *ending = path.name.removeprefix("app.log.").split(".")
-            path.rename(path.with_name(".".join(["app.log", str(int(number) + 1), *ending])))
+            if self.names in ("count", "olddir"):
+                number, *ending = path.name.removeprefix("app.log.").split(".")
+                path.rename(path.with_name(".".join(["app.log", str(int(number) + 1), *ending])))
+        return self._archived()
 
     def _follows(self) -> bool:
         """Whether the writer writes to the file at the path."""
@@ -102,19 +128,48 @@ class LogMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.copied and self._follows())
     @rule(create=st.booleans())
     def rename(self, create: bool) -> None:
-        self._shift()
-        self.log.rename(self.directory / "app.log.1")
+        """Or move the link to a new file."""
+        archived = self._shift()
+        if self.names == "link":
+            archived.touch()
+            moved = self.directory / "moved"
+            moved.symlink_to(archived)
+            moved.replace(self.log)
+            return
+        self.log.rename(archived)
         if create:
             self.log.touch()
 
-    @precondition(lambda self: self.copied < 3 and self._follows())
+    @precondition(lambda self: not self.copied and self.names != "link" and self._follows())
+    @rule()
+    def delete(self) -> None:
+        """Once all of it was read; and the writer goes on at once: else nobody could know that nothing is lost."""
+        self.poll()
+        self.log.unlink()
+        self.reopen()
+        self.write_lines(1, 0)
+        self.poll()
+
+    @precondition(lambda self: not self.copied and self.names != "link" and self._follows())
+    @rule()
+    def delete_a_quiet_one(self) -> None:
+        """All of it was read for an hour: nothing is lost, also where nobody writes before the next restart."""
+        self.an_hour_passes()
+        if self.tail._dozing:
+            self.log.unlink()
+            self.poll()
+            self.restart()
+            self.poll()
+            self.reopen()
+
+    @precondition(lambda self: self.copied < 3 and self.names != "link" and self._follows())
     @rule()
     def copy(self) -> None:
         """A step of copytruncate's copying. What the writer adds after the last and before the end is lost to all."""
         if not self.copied:
-            self._shift()
+            self.copy_at = self._shift()
         content = self.log.read_bytes()
-        (self.directory / "app.log.1").write_bytes(content[: [0, len(content) // 2, len(content)][self.copied]])
+        self.copy_at.write_bytes(content[: [0, len(content) // 2, len(content)][self.copied]])
         self.copied += 1
 
     @precondition(lambda self: self.copied == 3)
@@ -165,6 +220,13 @@ class LogMachine(RuleBasedStateMachine):
         if self.written[-1] and not self._follows():
             self.split = True  # a line that nobody finishes within GRACE is handed over as it is
         self.now += GRACE
+
+    @rule()
+    def an_hour_passes(self) -> None:
+        """A file that nobody writes to is closed, and found again after a restart too."""
+        self.time_passes()
+        self.now += DOZE
+        self.poll()
 
     # --- the promise --------------------------------------------------------------------------------------------
 
