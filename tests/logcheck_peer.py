@@ -11,6 +11,7 @@ import functools
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,8 +42,9 @@ def why_not() -> str | None:
     return None
 
 
-def report(rules: Path, log: bytes, level: str, place: Path) -> Mapping[str, set[bytes]]:
-    """What logcheck says with the rule directory `rules` once `log` has been written: for each section its lines.
+def report(rules: Path, log: bytes, level: str, place: Path) -> Mapping[str, Counter[bytes]]:
+    """What logcheck says with the rule directory `rules` once `log` has been written: for each section its lines, and
+    how often each is there. It is written anew for each file that raises it, which does not count.
 
     `place` is scratch: there is `log`, which grows from call to call, and what logcheck remembers of it.
     """
@@ -78,15 +80,17 @@ def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def _sections(text: bytes) -> dict[str, set[bytes]]:
+def _sections(text: bytes) -> dict[str, Counter[bytes]]:
     """The lines below each heading, which is underlined with =-=-."""
-    found: dict[str, set[bytes]] = {name: set() for name in SECTIONS.values()}
-    current: set[bytes] = set()
+    found: dict[str, Counter[bytes]] = {name: Counter() for name in SECTIONS.values()}
+    current: Counter[bytes] = Counter()
+    section = "system"
     lines = text.split(b"\n")
     for line, following in zip(lines, [*lines[1:], b""], strict=True):
         if following and not following.strip(b"=-") and following.startswith(b"="):
-            title = line.decode().partition(" for ")[0]
-            current = found[SECTIONS[title]]
+            found[section] |= current
+            section, current = SECTIONS[line.decode().partition(" for ")[0]], Counter()
         elif line and line.strip(b"=-"):
-            current.add(line)
+            current[line] += 1
+    found[section] |= current
     return found
