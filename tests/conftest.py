@@ -20,7 +20,7 @@ import pytest
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=100)
 hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)
-hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=10_000, print_blob=True)
+hypothesis.settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples=10_000, print_blob=True)
 hypothesis.settings.load_profile("default")
 
 OFF_LIMITS = ("/etc/", "/var/", "/run/", str(Path.home()) + "/")
@@ -54,7 +54,7 @@ def why_not_root() -> str | None:
     return f"root may make no network namespace here: {tried.stderr.strip()}" if tried.returncode else None
 
 
-ORACLES = ("no grep", "GNU grep", "logcheck-database", "logcheck is not installed", "built without Hyperscan")
+ORACLES = ("no grep", "GNU grep", "logcheck-database", "logcheck is not installed", "built without Hyperscan", "oracle")
 """What a reason to skip speaks of where that is no reason in CI: without them nothing would be proved."""
 
 
@@ -81,8 +81,9 @@ def pytest_make_collect_report() -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("root") and (reason := why_not_root()):
-            item.add_marker(pytest.mark.skip(reason=reason))
+        if (root := item.get_closest_marker("root")) and (reason := why_not_root()):
+            oracle = root.kwargs.get("oracle")
+            item.add_marker(pytest.mark.skip(reason=f"the oracle {oracle}: {reason}" if oracle else reason))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import regex
 from test_rules_logcheck import nobody, open_place  # noqa: F401 - a fixture
 
 from logwarden import matcher, process
@@ -151,7 +152,7 @@ def test_a_cache_of_another_version_of_hyperscan_is_made_again(
     library = ctypes.CDLL("libhs_runtime.so.5")
     library.hs_version.restype = ctypes.c_char_p
     spoken = library.hs_version().decode()
-    assert (cache.hyperscan_version(), cache.version().split(maxsplit=2)[2]) == (spoken, spoken)
+    assert (cache.hyperscan_version(), cache.version().split(maxsplit=3)[3]) == (spoken, spoken)
     matcher.compile(ruleset(*BASE), tmp_path)
     (old,) = files(tmp_path)
     assert json.dumps(cache.version()).encode() in old.read_bytes()
@@ -164,6 +165,19 @@ def test_a_cache_of_another_version_of_hyperscan_is_made_again(
             assert ignored(matcher.compile(ruleset(*BASE), tmp_path, run=child), "rule 7") == "local.rules:8"
     assert len(child.asked) == 1
     assert old not in files(tmp_path)
+
+
+def test_a_cache_of_another_version_of_the_regex_package_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    matcher.compile(ruleset(*BASE), tmp_path)
+    request.addfinalizer(cache.version.cache_clear)
+    child = Child()
+    monkeypatch.setattr(regex, "__version__", f"{regex.__version__} and a day")
+    cache.version.cache_clear()
+    for _ in range(2):
+        matcher.compile(ruleset(*BASE), tmp_path, run=child)
+    assert len(child.asked) == 1
 
 
 @NEEDS_HYPERSCAN

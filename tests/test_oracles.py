@@ -33,3 +33,22 @@ def test_where_hyperscan_was_not_built_whole_files_fail_in_ci_alone(
     environment = {**os.environ, "CI": ci, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, said in done.stdout) == (status, True), done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ci", "status", "said"), [("true", 1, "not be skipped: the oracle logcheck"), ("", 0, "")])
+def test_without_root_what_asks_logcheck_fails_in_ci_alone(ci: str, status: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "mortal.py").write_text("import os\nos.geteuid = lambda: 1000\n")
+    options = ["-q", "-p", "no:cacheprovider", "-p", "mortal", "-k", "reports_what_logcheck_reports or of_a_log"]
+    argv = [sys.executable, "-m", "pytest", *options, "tests/test_rules_logcheck.py"]
+    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, said in done.stdout) == (status, True), done.stdout
+
+
+def test_ci_says_that_it_is_ci(tmp_path: Path) -> None:
+    (tmp_path / "make").write_text('#!/bin/sh\necho "$1 with CI=$CI"\n')
+    (tmp_path / "make").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run([ROOT / ".ci" / "run"], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "test with CI=true\n"

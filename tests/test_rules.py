@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -482,6 +483,20 @@ def test_what_has_not_changed_is_not_judged_again(
     assert (len(first.ignore), len(first.attack), len(first.refused)) == (2, 2, 3)
     forbid_work(monkeypatch)
     assert cached() == first
+
+
+def test_what_another_version_of_the_regex_package_said_is_asked_again(
+    cached: Callable[[], RuleSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = cached()
+    monkeypatch.setattr(regex, "__version__", f"{regex.__version__} and a day")
+    assert cached() == first
+    forbid_work(monkeypatch)
+    assert cached() == first
+    monkeypatch.undo()
+    forbid_work(monkeypatch)
+    with pytest.raises(AssertionError, match="worked out again"):
+        cached()
 
 
 def test_an_edited_attack_sample_is_held_against_the_ignore_rules_of_its_program(

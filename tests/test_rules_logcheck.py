@@ -16,6 +16,7 @@ from random import Random
 import logcheck_peer
 import pytest
 from grep_oracle import example, grep, mutate
+from logcheck_database import DATABASE, MISSING, how_many
 from sink import Sink
 
 from logwarden import ere, header, matcher, rules
@@ -25,7 +26,6 @@ from logwarden.model import Batch, Dialect, IgnoreRule, Location, Outcome, RuleS
 from logwarden.rules import logcheck
 from logwarden.sources.file import FileSource, FileSpec
 
-DATABASE = Path("/etc/logcheck")
 HERE = Path(__file__).parent
 BUNDLED = ("demo/sample.log", "captured/hour", "captured/faults")
 HEADER = r"^\w{3} [ :[:digit:]]{11} [._[:alnum:]-]+ "
@@ -295,7 +295,7 @@ def test_every_spelling_of_the_header_in_the_database_is_known() -> None:
     """But where an alternation stands beside it, no blank behind the host, or a \\1 that means the header's own group:
     those rules mean their own stamps."""
     if not DATABASE.is_dir():
-        pytest.skip("the Debian package logcheck-database is not installed")
+        pytest.skip(MISSING)
     trees = {rule.regex: ere.parse(rule.regex.encode()) for rule in rules.load(logcheck=str(DATABASE)).ignore}
     begin = [text for text in trees if re.match(r"\^\(?(\\w|\[\[:alpha:\]\])\{3\} ", text)]
     unknown = [text for text in begin if not isinstance(trees[text], nodes.Alt) and prefix.rest(trees[text]) is None]
@@ -319,7 +319,7 @@ def test_raised_lines_are_reported_whatever_ignore_d_says_and_exempted_ones_are_
 
 
 @pytest.mark.slow
-@pytest.mark.root
+@pytest.mark.root(oracle="logcheck")
 @pytest.mark.parametrize("cracking_ignore", [False, True])
 @pytest.mark.parametrize("level", rules.LEVELS)
 def test_a_tree_of_every_pairing_is_reported_as_logcheck_reports_it(
@@ -337,7 +337,7 @@ def test_a_tree_of_every_pairing_is_reported_as_logcheck_reports_it(
 
 
 @pytest.mark.slow
-@pytest.mark.root
+@pytest.mark.root(oracle="logcheck")
 def test_of_a_log_that_grows_both_report_what_is_new(tmp_path: Path) -> None:
     """Each has its own memory of where it was: a file that belongs to logtail, and the source's cursor."""
     if reason := logcheck_peer.why_not():
@@ -380,12 +380,12 @@ LIKE_A_STAMP = re.compile(rb"([0-9A-Za-z_]{3} [ :0-9]{11}|[0-9T:.+-]{32}) ")
 
 
 @pytest.mark.slow
-@pytest.mark.root
+@pytest.mark.root(oracle="logcheck")
 def test_the_installed_database_reports_what_logcheck_reports(tmp_path: Path) -> None:
     """At each level, on both engines: lines made from all rules, several from those that raise or exempt, with a header
     and without; the bundled logs; some of it twice."""
     if not (DATABASE / "ignore.d.server").is_dir():
-        pytest.skip("the Debian package logcheck-database is not installed")
+        pytest.skip(MISSING)
     if reason := logcheck_peer.why_not():
         pytest.skip(reason)
     random = Random(11)
@@ -432,13 +432,13 @@ def test_of_every_rule_of_the_database_the_matcher_says_what_grep_says() -> None
     """Which rules match, on both engines, line by line and in one block: 1,922 rules, two lines made from each, and the
     bundled logs. What exempts is tried as if it hid, for a rule that is exempted does not count."""
     if not (DATABASE / "ignore.d.server").is_dir():
-        pytest.skip("the Debian package logcheck-database is not installed")
+        pytest.skip(MISSING)
     random = Random(12)
     database = rules.load(logcheck=str(DATABASE), logcheck_level="workstation")
     ruleset = RuleSet(tuple(rule._replace(exempts=()) for rule in database.ignore), database.attack)
     texts = {str(rule.where): rule.regex.encode() for rule in ruleset.ignore}
     texts |= {str(rule): rule.regex.encode() for rule in ruleset.attack}
-    assert len(texts) > 1_900
+    assert (len(texts), database.refused) == (how_many(), ())
     made = [line for text in texts.values() for line in _lines(ere.parse(text), random)]
     made += [line for name in BUNDLED for line in (HERE / name).read_bytes().splitlines()]
     lines = [line for line in dict.fromkeys(made) if line.rstrip(b"\r") == line]

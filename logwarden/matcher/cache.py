@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
+import regex
+
 from .. import __version__, atomic
 from ..blake2 import blake2b
 from .build import Built, Row, Way
@@ -33,13 +35,13 @@ _KEPT = 8
 
 @functools.cache
 def version() -> str:
-    """What a file has to have been made by: the program, its code for rules, Hyperscan."""
+    """What a file has to have been made by: the program, its code for rules, `regex`, Hyperscan."""
     here = Path(__file__).parent
     digest = blake2b(digest_size=16)
     for room in (here, here.parent / "ere", here.parent / "header"):
         for path in sorted((*room.glob("*.py"), *room.glob("*.so"))):
             digest.update(path.read_bytes())
-    return f"{__version__} {digest.hexdigest()} {hyperscan_version() or 'none'}"
+    return f"{__version__} {digest.hexdigest()} {regex.__version__} {hyperscan_version() or 'none'}"
 
 
 def hyperscan_version() -> str | None:

@@ -7,7 +7,8 @@ An ignore rule is refused where it does not compile, can match an empty message 
 an earlier rule, or hides a sample of an attack rule for one of its programs. An attack rule is refused where it
 does not compile, can match an empty message, repeats an earlier rule or its id, names no source though it counts
 against one, or where its own samples and near misses say that it is not what it was meant to be. A rule of logcheck's
-own directories is only asked whether it compiles and can match an empty message: the rest would not be logcheck.
+own directories is only asked whether it compiles, can match an empty message, or hides any message of any program, as
+`.` would: the rest would not be logcheck.
 """
 
 from __future__ import annotations
@@ -69,9 +70,10 @@ def ignores(
 
 
 def _recall(memory: Memory, kind: str, about: object, work: Callable[[], str | None]) -> str | None:
-    """What `work` returns, or returned last time. That a rule was too slow is not kept: the machine may have been."""
+    """What `work` returns, or returned last time, with the same `regex`. That a rule was too slow is not kept: the
+    machine may have been."""
     try:
-        return memory.recall(kind, about, work)
+        return memory.recall(kind, [regex.__version__, about], work)
     except TooSlowError as error:
         return str(error)
 
