@@ -12,6 +12,7 @@ import functools
 import json
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +49,14 @@ class Memory:
                 os.mkdir(directory, 0o700)
             content = json.dumps(self._asked).encode()
             atomic.write(self._path, _digest(content) + content)
+
+
+@functools.cache
+def regex_version() -> str:
+    """Which `regex` package is installed, without loading it, which takes as long as a start may: what its files say."""
+    spec = find_spec("regex")
+    stats = [path.stat() for path in sorted(Path(spec.origin).parent.glob("_regex*"))] if spec and spec.origin else []
+    return blake2b(repr([(each.st_size, each.st_mtime_ns) for each in stats]).encode(), digest_size=8).hexdigest()
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -93,8 +93,9 @@ def _copied(node: Node) -> int:
     match node:
         case Cat(items) | Alt(items):
             return sum(map(_copied, items))
-        case Repeat(inner, low, _):
-            return _copied(inner) * (low + 1) if _compound(inner) or isinstance(inner, Alt) else 1
+        case Repeat(inner, low, high):
+            copied = _copied(inner) + _is_range(low, high)
+            return copied * (low + 1) if copied > 1 or _compound(inner) or isinstance(inner, Alt) else 1
         case Group(_, inner) | Capture(_, inner):
             return _copied(inner)
         case _:
@@ -127,11 +128,7 @@ class _Writer:
             case Alt(branches):
                 return f"(?:{'|'.join(map(self.write, branches))})"
             case Repeat(inner, low, high):
-                return (
-                    f"(?:{self.write(inner)}){_quantifier(low, high)}"
-                    if _compound(inner)
-                    else f"{self.write(inner)}{_quantifier(low, high)}"
-                )
+                return self.repeat(inner, low, high)
             case Group(number, inner):
                 return self.group(number, inner)
             case Backref(number):
@@ -148,6 +145,10 @@ class _Writer:
 
     def part(self, node: Node, before: Node | None, after: Node | None) -> str:  # noqa: ARG002 - neighbours are for engines
         return self.write(node)
+
+    def repeat(self, inner: Node, low: int, high: int | None) -> str:
+        text = f"(?:{self.write(inner)})" if _compound(inner) else self.write(inner)
+        return f"{text}{_quantifier(low, high)}"
 
     def group(self, number: int, inner: Node) -> str:  # noqa: ARG002 - the other engine needs the number
         return self.write(inner) if isinstance(inner, Alt) else f"(?:{self.write(inner)})"
@@ -170,6 +171,11 @@ class _Regex(_Writer):
     def literal(self, chunks: Iterable[str]) -> str:
         first, *others = chunks
         return first + "".join(f"(?>{each})" for each in others)
+
+    def repeat(self, inner: Node, low: int, high: int | None) -> str:
+        if _is_range(low, high):
+            return f"(?:{self.write(inner)}|{_NEVER}){_quantifier(low, high)}"
+        return super().repeat(inner, low, high)
 
     def group(self, number: int, inner: Node) -> str:
         return f"(?P<g{number}>{self.write(inner)})" if number in self.referenced else super().group(number, inner)
@@ -256,6 +262,13 @@ def _is_word(node: Node | None, *, first: bool) -> bool:
         case Alt(branches):
             return all(_is_word(branch, first=first) for branch in branches)
     return False
+
+
+def _is_range(low: int, high: int | None) -> bool:
+    """Whether `regex` may forget a try: it takes one byte that is repeated `low` to `high` times, before a text of two
+    bytes or more, for tried at all places up to where a shorter beginning led it: ^(a|aa).{1,3}cd is in "aabbbcd". Of
+    an alternative it does not."""
+    return high is not None and high > max(low, 1)
 
 
 def _quantifier(low: int, high: int | None) -> str:

@@ -10,8 +10,7 @@ Owns: the syntax of GNU grep 3.8, `grep -E`, in the C locale (bytes), including 
 grep has two parsers, one for its automaton, which gives the answer, and glibc's, which sees backreferences and
 collating elements through and must accept every rule. They differ where a repetition has nothing to repeat: such a
 rule is read in both ways. Where it also needs glibc's engine, so that the two readings mix, it is refused; and so is a
-rule that needs it and repeats a '^' or its like, of which glibc's engine loses track: (a)\1|a|(^a)+ is not in "aaa";
-or a group that may be empty: (){,2}\1 is in no line.
+rule that needs it and of which it loses track (`backreferences`).
 
 Fails with a RuleError, in grep's words where grep has them. Bounded: a rule deeper than MAX_DEPTH or MAX_HEIGHT,
 longer than MAX_LENGTH, or larger than MAX_SIZE when its repetitions are written out is refused.
@@ -25,6 +24,7 @@ import re
 from ..errors import RuleError
 from ..model import Dialect
 from . import bracket, placeholders
+from .backreferences import why_lost
 from .nodes import (
     ANY,
     CLASSES,
@@ -41,7 +41,6 @@ from .nodes import (
     Node,
     Repeat,
     Set,
-    can_match_empty,
     height,
     size,
 )
@@ -82,7 +81,6 @@ _SETS = {
 }
 _BIG = "regular expression too big"
 MIXED = "a repetition with nothing to repeat in a rule with backreferences"
-LOST = "a repeated anchor, or a repeated group that may be empty, in a rule with backreferences"
 
 
 def parse(pattern: bytes, dialect: Dialect = Dialect.GREP) -> Node:
@@ -97,25 +95,11 @@ def parse(pattern: bytes, dialect: Dialect = Dialect.GREP) -> Node:
         glibc = _Parser(pattern, dialect, glibc=True)
         if _bounded(glibc.alternation()) != node and automaton.needs_glibc:
             raise RuleError(MIXED)
-    if automaton.needs_glibc and dialect is Dialect.GREP and _repeats_a_place(node):
-        raise RuleError(LOST)
     if size(node) > MAX_SIZE:
         raise RuleError(_BIG)
+    if automaton.needs_glibc and dialect is Dialect.GREP and (why := why_lost(node)):
+        raise RuleError(why)
     return node
-
-
-def _repeats_a_place(node: Node, *, repeated: bool = False) -> bool:
-    """Whether an anchor or its like stands in what may be repeated, or a group is repeated that may be empty."""
-    match node:
-        case Assertion():
-            return repeated
-        case Cat(parts) | Alt(parts):
-            return any(_repeats_a_place(part, repeated=repeated) for part in parts)
-        case Repeat(inner, _, high):
-            return _repeats_a_place(inner, repeated=repeated or high is None or high > 1)
-        case Group(_, inner) | Capture(_, inner):
-            return (repeated and can_match_empty(inner)) or _repeats_a_place(inner, repeated=repeated)
-    return False
 
 
 def _bounded(node: Node) -> Node:

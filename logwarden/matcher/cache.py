@@ -17,10 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
-import regex
-
 from .. import __version__, atomic
 from ..blake2 import blake2b
+from ..memory import regex_version
 from .build import Built, Row, Way
 from .patterns import DIGEST, Facts, Scope
 
@@ -41,7 +40,7 @@ def version() -> str:
     for room in (here, here.parent / "ere", here.parent / "header"):
         for path in sorted((*room.glob("*.py"), *room.glob("*.so"))):
             digest.update(path.read_bytes())
-    return f"{__version__} {digest.hexdigest()} {regex.__version__} {hyperscan_version() or 'none'}"
+    return f"{__version__} {digest.hexdigest()} {regex_version()} {hyperscan_version() or 'none'}"
 
 
 def hyperscan_version() -> str | None:

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from ..blake2 import blake2b
 from ..errors import RuleError
-from ..memory import Memory
+from ..memory import Memory, regex_version
 from ..model import AttackRule, Dialect, IgnoreRule, Refusal
 
 Rule = TypeVar("Rule", AttackRule, IgnoreRule)
@@ -73,7 +73,7 @@ def _recall(memory: Memory, kind: str, about: object, work: Callable[[], str | N
     """What `work` returns, or returned last time, with the same `regex`. That a rule was too slow is not kept: the
     machine may have been."""
     try:
-        return memory.recall(kind, [regex.__version__, about], work)
+        return memory.recall(kind, [regex_version(), about], work)
     except TooSlowError as error:
         return str(error)
 
