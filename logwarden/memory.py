@@ -53,7 +53,7 @@ class Memory:
 
 @functools.cache
 def regex_version() -> str:
-    """Which `regex` package is installed, without loading it, which takes as long as a start may: what its files say."""
+    """Which `regex` package is installed, without loading it, which would take long: what its files say."""
     spec = find_spec("regex")
     stats = [path.stat() for path in sorted(Path(spec.origin).parent.glob("_regex*"))] if spec and spec.origin else []
     return blake2b(repr([(each.st_size, each.st_mtime_ns) for each in stats]).encode(), digest_size=8).hexdigest()
