@@ -3,10 +3,11 @@
     python -m tests.torture [--kills N] [--seed N] [--life SECONDS] [--rate N]
 
 Writers append numbered lines to a log for each of logrotate's modes, to a journald of our own, and to both at once;
-logrotate runs all the time; the mail server fails at random; the daemon gets SIGKILL at random instants, its start
-among them, and is started again. In the end each line must be in exactly one place, once: unexplained, attack and
-quarantined ones by their own text, ignored ones by the counts of their source and of the rule that hid them; what came
-both ways, as one event and its echo; and the mails must tell the same.
+logrotate runs all the time; the journal is rotated now and then, and its files are deleted once they have been read;
+the mail server fails at random; the daemon gets SIGKILL at random instants, its start among them, and is started again.
+In the end each line must be in exactly one place, once: unexplained, attack and quarantined ones by their own text,
+ignored ones by the counts of their source and of the rule that hid them; what came both ways, as one event and its
+echo; and the mails must tell the same, to everybody.
 
 A seed repeats all that is drawn by lot; which thread runs when is the kernel's to say. Exit status 1 where a line is
 missing or repeated; the directory is kept then.
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import os
 import random
 import shutil
@@ -38,9 +38,9 @@ from rich.table import Table
 
 from .account import Account, Row
 from .files import MODES, Cron, LogFile
-from .journald import Journald, JournalLog, lacking
+from .journald import Journald, JournalLog, Sweeper, lacking
 from .lines import ATTACKS, RULES
-from .post import Post
+from .post import RECIPIENTS, Post
 
 CONFIG = """\
 state: {place}/state
@@ -53,8 +53,8 @@ sources:
     - {{path: {place}/log/*.log, from_start: true}}
 rules: {{ignore: [{place}/ignore.d], attack: [{place}/attack.d]}}
 bans: {{backend: dry-run, permit_documentation: true}}
-digest: {{schedule: '*:*:*', to: [you@web1.example]}}
-mail: {{host: 127.0.0.1, port: {port}, timeout: 5s}}
+digest: {{schedule: '*:*:*', to: [{to}]}}
+mail: {{host: 127.0.0.1, port: {port}, timeout: 1s}}
 """
 PATIENCE = 60.0
 """Seconds without any progress after which we stop waiting for the daemon to catch up."""
@@ -139,12 +139,14 @@ def prepare(place: Path, port: int, journald: Journald | None) -> None:
     journal = f"{{directories: [{journald.directory}]}}" if journald else "false"
     for directory in ("log", "ignore.d", "attack.d", "logrotate"):
         (place / directory).mkdir(mode=0o755)
-    (place / "logwarden.yaml").write_text(CONFIG.format(place=place, port=port, journal=journal))
+    (place / "logwarden.yaml").write_text(
+        CONFIG.format(place=place, port=port, journal=journal, to=", ".join(RECIPIENTS))
+    )
     (place / "ignore.d" / "app.rules").write_text(RULES)
     (place / "attack.d" / "sshd.yaml").write_text(ATTACKS)
 
 
-def torment(victim: Victim, kills: int, life: float, chance: random.Random, rotate_journal: Callable[[], None]) -> None:
+def torment(victim: Victim, kills: int, life: float, chance: random.Random, sweep: Callable[[], None]) -> None:
     """Kill it, one time in five while it starts."""
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("killing", total=kills)
@@ -155,8 +157,7 @@ def torment(victim: Victim, kills: int, life: float, chance: random.Random, rota
             else:
                 victim.wait_until_ready()
                 _pause(chance.expovariate(1 / life))
-            if chance.random() < 0.5:
-                rotate_journal()
+            sweep()
             victim.end(signal.SIGKILL)
             _pause(chance.expovariate(1 / 0.2))
             bar.advance(task)
@@ -179,6 +180,11 @@ def run(place: Path, given: argparse.Namespace) -> bool:
             *files,
             *([JournalLog(journald, given.seed, given.rate)] if journald else []),
         ]
+        sweeper = (
+            Sweeper(journald, [log.ledger for log in (*twins, logs[-1])], account.journal, given.seed)
+            if journald
+            else None
+        )
         cron, victim = Cron(files, given.seed, interval=0.5), Victim(place)
         try:
             victim.start()
@@ -186,8 +192,7 @@ def run(place: Path, given: argparse.Namespace) -> bool:
             victim.end(signal.SIGTERM)
             for thread in (*logs, cron):
                 thread.start()
-            rotate = functools.partial(journald.signal, signal.SIGUSR2) if journald else lambda: None
-            torment(victim, given.kills, given.life, chance, rotate)
+            torment(victim, given.kills, given.life, chance, sweeper.sweep if sweeper else lambda: None)
             for thread in (cron, *logs):
                 thread.stop()
             written = sum(log.ledger.written for log in (*logs, *twins))
@@ -200,7 +205,9 @@ def run(place: Path, given: argparse.Namespace) -> bool:
                 journald.stop()
     if cron.trouble:
         raise SystemExit(cron.trouble)
-    return report(account, logs, post, rotations=sum(log.rotations for log in files), kills=given.kills)
+    rotations, swept = sum(log.rotations for log in files), sweeper.swept if sweeper else 0
+    did = f"{given.kills} kills, {rotations} rotations, {swept} journal files deleted, {len(post.taken)} mails"
+    return report(account, logs, post, did)
 
 
 def catch_up(place: Path, victim: Victim, account: Account, post: Post, written: int) -> None:
@@ -221,7 +228,7 @@ def catch_up(place: Path, victim: Victim, account: Account, post: Post, written:
     victim.end(signal.SIGTERM)
 
 
-def report(account: Account, logs: Sequence[LogFile | JournalLog], post: Post, *, rotations: int, kills: int) -> bool:
+def report(account: Account, logs: Sequence[LogFile | JournalLog], post: Post, did: str) -> bool:
     """Print the table, and what is wrong. Returns whether nothing is."""
     rows = account.rows(logs)
     show(rows)
@@ -230,11 +237,12 @@ def report(account: Account, logs: Sequence[LogFile | JournalLog], post: Post, *
         for what in ("missing", "repeated", "misplaced"):
             if found := getattr(row, what):
                 wrong.append(f"{row.log}: {len(found)} {what}: {', '.join(found[:5])}")
+    wrong += post.missed()
     counted = sum((row.counted for row in rows), Counter[str]())
     kept = tuple(counted[outcome] for outcome in ("attack", "unexplained", "quarantined"))
     if post.told() != kept:
         wrong.append(f"the mails tell of {post.told()} attack, unexplained and quarantined lines, the state of {kept}")
-    console.print(f"{kills} kills, {rotations} rotations, {len(post.taken)} mails")
+    console.print(did)
     console.print("the mail server: " + ", ".join(f"{trick} {count}" for trick, count in post.tricks.items()))
     for text in wrong:
         console.print(f"[red]{text}[/]")

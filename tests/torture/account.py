@@ -62,6 +62,11 @@ class Account:
         """Lines that nobody wrote: journald's own."""
         return sum(count for rule, count in self._hits() if rule == JOURNALD_RULE)
 
+    def journal(self) -> int:
+        """Lines of the journal that were accounted for so far, at least."""
+        lines = sum(int(lines) for (lines,) in self.ask("SELECT lines FROM tally WHERE source LIKE 'journal:%'"))
+        return lines - self.own()
+
     def gaps(self) -> list[str]:
         """What the daemon says it missed."""
         return [f"{about}: {text}" for about, text in self.ask("SELECT about, text FROM notice WHERE kind='gap'")]

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .lines import Ledger, Line, Pace, lines
@@ -153,3 +154,29 @@ class JournalLog:
     def _enter(self, line: Line) -> None:
         self._journald.write(line.program, line.message)
         self.ledger.enter(line)
+
+
+class Sweeper:
+    """Rotates a journal, and deletes files of it, as a vacuum does: those of which all has been read.
+
+    `ledgers`: what is written to it; `read`: how many lines of that have been accounted for, at least.
+    """
+
+    def __init__(self, journald: Journald, ledgers: Sequence[Ledger], read: Callable[[], int], seed: int) -> None:
+        self.swept = 0
+        self._chance = random.Random(f"{seed} sweeper")
+        self._journald, self._ledgers, self._read = journald, ledgers, read
+        self._old: list[Path] = []
+        self._goal = 0
+
+    def sweep(self) -> None:
+        """Delete old files, the first time that they must have been read; begin new ones, every other time."""
+        if self._read() >= self._goal:
+            for path in self._old:
+                path.unlink()
+            self.swept += len(self._old)
+            self._old = list(self._journald.directory.rglob("*@*.journal"))
+            # what they hold was written before; of each writer, one line may not be in its ledger yet
+            self._goal = sum(ledger.written for ledger in self._ledgers) + len(self._ledgers)
+        if self._chance.random() < 0.5:
+            self._journald.signal(signal.SIGUSR2)
