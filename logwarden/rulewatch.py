@@ -107,7 +107,8 @@ class RuleWatch:
         return any(each.startswith(f"{path}/") for each in self._led)
 
     def _run(self) -> None:
-        while self._heard.wait() and not self._stopping.is_set():
+        while not self._stopping.is_set():
+            self._heard.wait()
             self._heard.clear()
             self._wait_for_the_end()
             self._half.clear()

@@ -33,6 +33,23 @@ def test_an_edit_is_heard_of_once_however_many_writes_it_takes(heard: threading.
     assert not heard.acquire(timeout=0.1)
 
 
+def test_a_watch_stops_while_a_burst_of_edits_goes_on(tmp_path: Path) -> None:
+    within = threading.Event()
+
+    def clock() -> float:
+        within.set()
+        return 0.0
+
+    watch = RuleWatch([str(tmp_path)], lambda: None, quiet=60, clock=clock)
+    watch.start()
+    (tmp_path / "a.rules").write_text("app: x\n")
+    assert within.wait(5)
+    stopping = threading.Thread(target=watch.stop, daemon=True)
+    stopping.start()
+    stopping.join(5)
+    assert not stopping.is_alive()
+
+
 def test_a_directory_that_appears_later_is_listened_to(heard: threading.Semaphore, tmp_path: Path) -> None:
     (tmp_path / "later" / "attack.d").mkdir(parents=True)
     assert heard.acquire(timeout=5)

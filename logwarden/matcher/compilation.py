@@ -152,7 +152,7 @@ class _Child:
     def _ask(self, texts: Sequence[Text]) -> Built:
         seconds = math.ceil(PATIENCE + len(texts) * PATIENCE_PER_RULE)
         request = json.dumps({"texts": texts, "portable": self._portable, "seconds": seconds}).encode()
-        argv = (sys.executable, "-m", __package__)
+        argv = (sys.executable, "-P", "-m", __package__)  # `-P`: nothing is loaded from where it is started
         answer = self._run(argv, stdin=request, timeout=seconds)
         built = cache.load(io.BytesIO(answer))
         if built is None:
