@@ -122,10 +122,11 @@ def round_(daemon: Daemon, now: float) -> None:
     daemon.edge(NoticeKind.STATE, lambda: tell_of_ends(daemon, now))
     daemon.pipeline.tracker.expire(now)
     late = any(lag.seconds > LATE for lag in daemon.unread().values())
-    if not late and not daemon.pipeline.owes and len(daemon.inbox) < CROWD:  # nobody is silent who is not read yet
+    current = not late and not daemon.pipeline.owes and len(daemon.inbox) < CROWD
+    if current:  # nobody is silent who is not read yet
         for notice in daemon.roll.call(now):
             daemon.note(notice)
-    daemon.edge(NoticeKind.STATE, lambda: _keep(daemon, now))
+    daemon.edge(NoticeKind.STATE, lambda: _keep(daemon, now, current))
 
 
 def tell_of_ends(daemon: Daemon, now: float) -> None:
@@ -135,9 +136,9 @@ def tell_of_ends(daemon: Daemon, now: float) -> None:
         daemon.actions.unbanned(daemon.state.bans_ended(since, now))
 
 
-def _keep(daemon: Daemon, now: float) -> None:
+def _keep(daemon: Daemon, now: float, current: bool) -> None:
     hour = now >= daemon.next_hour
-    gone = _gone(daemon, now) if hour else []
+    gone = _gone(daemon, now) if hour and current else []  # of one that is, a rotated part may still wait to be read
     with daemon.state.transaction() as tx:
         tx.remember(CLOCK, daemon.watched.mark())
         tx.remember(ENDED, daemon.ended)
