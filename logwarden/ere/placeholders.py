@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from ..model import Dialect
 
-_HEX = "[[:xdigit:]]{1,4}"
+_HEX = "[[:xdigit:]]+"
 _IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
-_COMPRESSED = f"({_HEX}(:{_HEX}){{0,6}})?::(({_HEX}:){{0,5}}{_IPV4}|{_HEX}(:{_HEX}){{0,6}})?"
+_COMPRESSED = f"({_HEX}(:{_HEX})*)?::(({_HEX}:)*({_IPV4}|{_HEX}))?"
 _FULL = f"({_HEX}:){{6}}({_IPV4}|{_HEX}:{_HEX})"
 
 ADDR = f"({_IPV4}|({_COMPRESSED}|{_FULL})(%[._[:alnum:]-]+)?)"
-"""RFC 4291 2.2's spellings and a little more, such as 999.0.0.0: `address.parse` decides. 12:30:45 is none."""
+"""RFC 4291 2.2's spellings and more, such as 999.0.0.0 and 12345::, for `address.parse` decides, and what is counted is
+dear: written out, it was a third of Hyperscan's database. 12:30:45 is none."""
 
 TEXT = {
     b"ADDR": ADDR,
