@@ -599,6 +599,18 @@ def test_a_rule_that_takes_long_now_and_then_is_kept_and_a_clock_that_jumps_chan
     assert [why for _, why in patience.lost()] == ["took too long for its lines, 1 s in all, and is suspended"]
 
 
+def test_a_rule_is_not_blamed_for_the_time_that_others_have_on_a_busy_machine() -> None:
+    (pattern,) = compiled(ignore("", "^a$"), portable=True)._engines[0].patterns.values()
+    for share, kept in ((0.1, True), (0.6, False), (1.0, False)):
+        clock = [0.0]
+        patience = Patience(timer=lambda clock=clock: clock[0], own=lambda clock=clock, share=share: clock[0] * share)
+        patience.begin(NOW)
+        for _ in range(40):
+            since, clock[0] = clock[0], clock[0] + 0.05
+            patience.spend(pattern, since, [b"a"])
+        assert patience.allows(pattern, 1) is kept
+
+
 @pytest.mark.slow
 @BOTH
 def test_one_long_line_does_not_switch_an_attack_rule_off(portable: bool) -> None:

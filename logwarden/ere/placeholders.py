@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..model import Dialect
 
 _HEX = "[[:xdigit:]]+"
-_IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
+_IPV4 = r"\.".join(["[0-9][0-9]?[0-9]?"] * 4)  # `regex` takes a third longer for ranges
 _COMPRESSED = f"({_HEX}(:{_HEX})*)?::(({_HEX}:)*({_IPV4}|{_HEX}))?"
 _FULL = f"({_HEX}:){{6}}({_IPV4}|{_HEX}:{_HEX})"
 

@@ -5,6 +5,7 @@ Owns: the shape of the answer, and the patience that all engines share with rule
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -93,24 +94,31 @@ class Patience:
     length that it failed on, so that nobody can switch off the detection of himself with one long line; half of half
     is soon nothing, so that no rule holds the daemon for long either way.
 
-    And how long each rule takes there, so that a tool can say which one is dear. Times are the thread's own, which a
-    machine that is busy with other things does not make longer.
+    And how long each rule takes there, so that a tool can say which one is dear. `own` is the thread's own time, which
+    a machine that is busy with other things does not make longer; to ask for it at each try would cost more than a try.
     """
 
-    def __init__(self, timer: Callable[[], float] = time.thread_time) -> None:
+    def __init__(
+        self, timer: Callable[[], float] = time.perf_counter, own: Callable[[], float] = time.thread_time
+    ) -> None:
         self.timer = timer
+        self._own = own
+        self._begun = (math.inf, 0.0)  # the batch, by both
         self._limits: dict[int, int] = {}
         self._lost: dict[int, tuple[Pattern, str]] = {}
         self._spent: defaultdict[str, float] = defaultdict(float)
-        self._debts: dict[int, float] = {}
+        self._debts: dict[int, tuple[float, float]] = {}  # of the thread's own time, and what is new, by `timer`
         self._now = 0.0
 
     def begin(self, now: float) -> None:
         """Let debts be forgiven for the time that has passed. A clock that was set back forgives none."""
+        self._begun = (self.timer(), self._own())
         forgiven = (now - self._now) * SHARE
         self._now = now
         if forgiven > 0:
-            self._debts = {rank: debt - forgiven for rank, debt in self._debts.items() if debt > forgiven}
+            self._debts = {
+                rank: (own - forgiven, new) for rank, (own, new) in self._debts.items() if own + new > forgiven
+            }
 
     def allows(self, pattern: Pattern, length: int) -> bool:
         """Whether a pattern may be tried on a line of `length` bytes."""
@@ -125,13 +133,21 @@ class Patience:
         """Note that a pattern was at work on `texts` since `timer` said so. It may have been too long."""
         seconds = self.timer() - since
         self._spent[pattern.name] += seconds
-        debt = self._debts.pop(pattern.rank, 0.0) + seconds - len(texts) * PER_LINE
-        if debt > 0:
-            debt -= sum(map(len, texts)) * PER_BYTE
-        if debt > CREDIT:
+        own, new = self._debts.pop(pattern.rank, (0.0, 0.0))
+        new += seconds - len(texts) * PER_LINE
+        if own + new > 0:
+            new -= sum(map(len, texts)) * PER_BYTE
+        if own + new > CREDIT:
+            own, new = own + new * self._worked(), 0.0
+        if own + new > CREDIT:
             self._lose(pattern, max(map(len, texts)), SLOW_FOR_MANY)
-        elif debt > 0:
-            self._debts[pattern.rank] = debt
+        elif own + new > 0:
+            self._debts[pattern.rank] = own, new
+
+    def _worked(self) -> float:
+        """The part of the time since the batch began in which the machine let this thread work."""
+        passed = self.timer() - self._begun[0]
+        return min(1.0, (self._own() - self._begun[1]) / passed) if passed > 0 else 1.0
 
     def _lose(self, pattern: Pattern, length: int, why: str) -> None:
         self._limits[pattern.rank] = length // 2 if pattern.is_attack else 0

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .. import address
-from ..errors import RuleError
 from ..model import AttackRule, IgnoreRule, Outcome, Severity
 from .engine import Patience
 from .patterns import TIMEOUT, Pattern
@@ -77,11 +76,15 @@ class Judge:
                     break
         return found
 
-    def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
-        """What a pattern says is the source, for each message."""
+    @functools.cached_property
+    def _soles(self) -> Callable[[Sequence[bytes]], list[bytes | None]]:
         from .sole import soles  # with the first attack: it knows rules by their trees
 
-        captured: list[bytes | None] = soles(messages) if pattern.captures_whole else [None] * len(messages)
+        return soles
+
+    def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
+        """What a pattern says is the source, for each message."""
+        captured: list[bytes | None] = self._soles(messages) if pattern.captures_whole else [None] * len(messages)
         others = [index for index, text in enumerate(captured) if text is None]
         if not others:
             return captured
@@ -95,11 +98,7 @@ class Judge:
         return [self._capture(pattern, message) for message in messages] if found is None else found
 
     def _read_at_once(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None] | None:
-        if not self._patience.allows(pattern, max(map(len, messages))):
-            return None
-        try:
-            pattern.prepare_to_capture(many=True)
-        except RuleError:
+        if not self._patience.allows(pattern, max(map(len, messages))) or not pattern.can_capture(many=True):
             return None
         started = self._patience.timer()
         try:
@@ -110,11 +109,7 @@ class Judge:
             self._patience.spend(pattern, started, messages)
 
     def _capture(self, pattern: Pattern, message: bytes) -> bytes | None:
-        if not self._patience.allows(pattern, len(message)):
-            return None
-        try:
-            pattern.prepare_to_capture(many=False)
-        except RuleError:  # a rule for Hyperscan alone
+        if not self._patience.allows(pattern, len(message)) or not pattern.can_capture(many=False):
             return None
         started = self._patience.timer()
         try:

@@ -147,20 +147,19 @@ class Pattern:
         """Whether the rule may say who is the source of an attack."""
         return self._analysis.captures
 
-    def prepare_to_capture(self, *, many: bool) -> None:
-        """The same for `capture`, or for `capture_all`. Raises RuleError."""
-        self._regex_for_many if many else self._capturing  # noqa: B018
+    def can_capture(self, *, many: bool) -> bool:
+        """Whether `capture` can say so, or `capture_all`; and compile what it needs, as `prepare` does."""
+        return (self._capturing_in_many if many else self._capturing) is not None
 
     def capture(self, message: bytes) -> bytes | None:
-        """The source that a message which the rule matches names, if any. Raises TimeoutError, and RuleError."""
-        if not self._has_address:
-            return None
-        found = self._capturing.fullmatch(message, timeout=TIMEOUT, concurrent=False)
+        """The source that a message which the rule matches names, if any. Raises TimeoutError."""
+        found = self._capturing and self._capturing.fullmatch(message, timeout=TIMEOUT, concurrent=False)
         return found.group("addr") if found else None
 
     def capture_all(self, messages: Sequence[bytes]) -> Sequence[bytes]:
         """The same of many messages, in the time that one may take: empty where there is none."""
-        return self._regex_for_many.findall(b"\n".join(messages), timeout=TIMEOUT, concurrent=False)
+        captured = self._capturing_in_many
+        return captured.findall(b"\n".join(messages), timeout=TIMEOUT, concurrent=False) if captured else ()
 
     @functools.cached_property
     def captures_whole(self) -> bool:
@@ -178,10 +177,6 @@ class Pattern:
             return True
         return program is not None and self._programs.fullmatch(program) is not None
 
-    @functools.cached_property
-    def _has_address(self) -> bool:
-        return "addr" in self._capturing.groupindex
-
     @property
     def _analysis(self) -> Analysis:
         return analysis(text_of(self.rule))
@@ -193,16 +188,23 @@ class Pattern:
         return re.compile(globs.linear(self.rule.programs))
 
     @functools.cached_property
-    def _regex_for_many(self) -> regex.Pattern[bytes]:
-        return self._analysis.capturing_in_many()
+    def _capturing_in_many(self) -> regex.Pattern[bytes] | None:
+        try:
+            return self._analysis.capturing_in_many()
+        except RuleError:  # and not parsed again for each attack to find that out
+            return None
 
     @functools.cached_property
     def _runs(self) -> regex.Pattern[bytes]:
         return self._analysis.runs()
 
     @functools.cached_property
-    def _capturing(self) -> regex.Pattern[bytes]:
-        return self._analysis.capturing()
+    def _capturing(self) -> regex.Pattern[bytes] | None:
+        try:
+            found = self._analysis.capturing()
+        except RuleError:  # a rule for Hyperscan alone
+            return None
+        return found if "addr" in found.groupindex else None
 
     @functools.cached_property
     def _regex(self) -> regex.Pattern[bytes]:
