@@ -142,11 +142,16 @@ class Samples:
         ]
 
 
-def _meet(some: Iterable[str], others: Sequence[str]) -> bool:
+def _meet(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
     """Whether two lists of program names and globs can mean the same program."""
-    return any(one == other or _means(one, other) or _means(other, one) for one in some for other in others)
+    return not set(some).isdisjoint(others) or _mean(_globs(some), others) or _mean(_globs(others), some)
 
 
-def _means(glob: str, program: str) -> bool:
-    """Whether a glob means a program; a plain name is not asked, for `fnmatch` keeps a compiled regex of each."""
-    return any(character in glob for character in "*?[") and fnmatchcase(program, glob)
+def _mean(globs: Iterable[str], programs: Iterable[str]) -> bool:
+    return any(fnmatchcase(program, glob) for glob in globs for program in programs)
+
+
+@functools.lru_cache(maxsize=1024)
+def _globs(programs: tuple[str, ...]) -> list[str]:
+    """Those that are none are not asked what they mean: `fnmatch` keeps a compiled regex of each that it is."""
+    return [each for each in programs if any(character in each for character in "*?[")]
