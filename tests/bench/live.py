@@ -8,6 +8,7 @@ The addresses are 10.0.0.0/8 and 198.18.0.0/15, which no wire leads to.
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import statistics
 import subprocess
@@ -33,6 +34,7 @@ from . import peers
 ROOT = Path(__file__).resolve().parents[2]
 SINGLE, THEIR_SINGLE, BURST = 100, 20, 2_000
 FLOOD, MINUTE = 1_000_000, 60.0
+GAP = 0.02
 PATIENCE = 120.0
 IPSET_CMD_TEST = 0x60B
 
@@ -81,10 +83,12 @@ def is_banned(name: str, text: str) -> bool:
 
 
 def singles(log: Path, name: str, count: int) -> list[float]:
-    """Seconds from write to ban, of one attacker after the other, sorted."""
-    found = []
+    """Seconds from write to ban, of one attacker after the other, sorted. They come when they like, and not just when
+    the one before is banned: that would meet whoever rests between two looks at his rest, each time."""
+    found, chance = [], random.Random(count)
     for number in range(count):
         text = address(number)
+        time.sleep(chance.uniform(0, GAP))
         begun = time.perf_counter()
         write(log, lines([text]))
         found.append(until(lambda text=text: is_banned(name, text), begun))  # type: ignore[misc]
