@@ -26,9 +26,9 @@ from .sources.mounts import on_the_way
 QUIET = 0.2
 """Seconds without a change after which an edit counts as done."""
 LONGEST = 2.0
-"""Seconds after which it does though changes go on, while no file is half-written: a log may have strayed there."""
+"""Seconds after which it counts as done though changes go on, while no file is half-written: a log may lie there."""
 PATIENCE = 10.0
-"""Seconds after which it does in any case: whoever has a file open for writing may never close it."""
+"""Seconds after which it counts as done in any case: whoever has a file open for writing may never close it."""
 
 
 class RuleWatch:

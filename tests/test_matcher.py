@@ -514,8 +514,8 @@ def test_no_rule_holds_the_daemon(portable: bool, regex: str) -> None:
 
 
 CLUMSY = r"(\w+) *(\w+) *\1\2"
-"""Takes some 30 ms for each of CLUMSY_LINES, which is not too long for one."""
-CLUMSY_LINES = ["Nov 22 17:00:00 mail su: " + "a" * 300 + "b"] * 100
+"""Takes some 10 ms for each of CLUMSY_LINES, which is not too long for one."""
+CLUMSY_LINES = ["Nov 22 17:00:00 mail su: " + "a" * 200 + "b"] * 250
 
 
 @pytest.mark.slow
@@ -526,14 +526,14 @@ def test_a_rule_that_takes_a_little_less_on_each_of_many_lines_is_suspended_too(
     before = time.process_time()
     found = classify(made, *CLUMSY_LINES, "Nov 22 17:00:00 mail su: xx")
     assert time.process_time() - before < 2
-    assert found.counts == {Outcome.UNEXPLAINED: 100, Outcome.IGNORED: 1}
+    assert found.counts == {Outcome.UNEXPLAINED: len(CLUMSY_LINES), Outcome.IGNORED: 1}
     why = f"{clumsy.where} took too long for its lines, 1 s in all, and is suspended"
     assert [(each.kind, each.about, each.text) for each in found.notices] == [
         (NoticeKind.REFUSED, str(clumsy.where), why)
     ]
     before = time.process_time()
     assert classify(made, *CLUMSY_LINES, "Nov 22 17:00:00 mail su: abab").notices == ()
-    assert time.process_time() - before < 0.1
+    assert time.process_time() - before < 1
 
 
 @pytest.mark.slow
@@ -597,6 +597,27 @@ def test_a_rule_that_takes_long_now_and_then_is_kept_and_a_clock_that_jumps_chan
         kept = spending(patience, pattern, 0.09, b"a")
     assert not kept
     assert [why for _, why in patience.lost()] == ["took too long for its lines, 1 s in all, and is suspended"]
+
+
+def test_a_rule_is_not_blamed_for_what_the_machine_did_in_a_batch_before() -> None:
+    (pattern,) = compiled(ignore("", "^a$"), portable=True)._engines[0].patterns.values()
+    times = {"clock": 0.0, "own": 0.0}
+    patience = Patience(timer=lambda: times["clock"], own=lambda: times["own"])
+    for clock, own in ((0.9, 0.01), (0.2, 0.2)):
+        patience.begin(NOW)
+        since = times["clock"]
+        times["clock"], times["own"] = times["clock"] + clock, times["own"] + own
+        patience.spend(pattern, since, [b"a"])
+        patience.spent()
+    assert patience.allows(pattern, 1)
+
+
+def test_an_attack_rule_that_took_too_long_for_many_lines_is_still_tried_on_half_of_the_longest() -> None:
+    (pattern,) = compiled(attack("su", "a from <ADDR>"), portable=True)._engines[0].patterns.values()
+    patience = Patience(timer=lambda: 0.6, own=lambda: 0.6)
+    patience.spend(pattern, 0.0, [b"a" * 900])
+    patience.spend(pattern, 0.0, [b"a" * 20])
+    assert (patience.allows(pattern, 449), patience.allows(pattern, 451)) == (True, False)
 
 
 def test_a_rule_is_not_blamed_for_the_time_that_others_have_on_a_busy_machine() -> None:

@@ -18,7 +18,7 @@ def test_where_grep_is_missing_its_tests_fail_in_ci_alone(ci: str, status: int, 
     options = ["-q", "-p", "no:cacheprovider", "-k", "grep_says"]
     argv = [sys.executable, "-m", "pytest", *options, "tests/test_ere_oracle.py"]
     environment = {**os.environ, "CI": ci, "PATH": "/nonexistent"}
-    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, said in done.stdout) == (status, True), done.stdout
 
 
@@ -31,7 +31,7 @@ def test_where_hyperscan_was_not_built_whole_files_fail_in_ci_alone(
     (tmp_path / "without.py").write_text("import sys\nsys.modules['logwarden.matcher._hyperscan'] = None\n")
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "without", file]
     environment = {**os.environ, "CI": ci, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, said in done.stdout) == (status, True), done.stdout
 
 
@@ -42,7 +42,7 @@ def test_without_root_what_asks_logcheck_fails_in_ci_alone(ci: str, status: int,
     options = ["-q", "-p", "no:cacheprovider", "-p", "mortal", "-k", "reports_what_logcheck_reports or of_a_log"]
     argv = [sys.executable, "-m", "pytest", *options, "tests/test_rules_logcheck.py"]
     environment = {**os.environ, "CI": ci, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, said in done.stdout) == (status, True), done.stdout
 
 

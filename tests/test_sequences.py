@@ -306,7 +306,7 @@ def test_many_hosts_take_few_descriptors_and_too_many_are_a_notice(
         writer("two")
         items += poll(journal)
     journal.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # what an earlier test began to close may be gone too
     assert (texts(items).count("one"), texts(items).count("two")) == (8, 8)
     (notice,) = [item for item in items if isinstance(item, Notice)]
     assert (notice.kind, notice.text) == (

@@ -176,6 +176,7 @@ class _Ways:
         """Whether two ways that begin in `first` and read the same differ in what is the group's, and then come to the
         same backreference to it; or nobody knows after MOST_STEPS."""
         useful = self.before_references()
+        follow = [frozenset(each) for each in self.follow]
         steps = 0
         seen: set[tuple[int, int, bool]] = set()
         left = [(first, first, False)]
@@ -191,7 +192,7 @@ class _Ways:
                     pair = min(one, other), max(one, other), apart or self.side(one) != self.side(other)
                     if self.sets[one] & self.sets[other] and pair not in seen:
                         seen.add(pair)
-                        left.append((frozenset(self.follow[one]), frozenset(self.follow[other]), pair[2]))
+                        left.append((follow[one], follow[other], pair[2]))
         return False
 
     def before_references(self) -> frozenset[int]:

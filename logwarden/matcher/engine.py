@@ -86,6 +86,27 @@ SLOW_FOR_ONE = f"took longer than {TIMEOUT * 1000:g} ms for one line and is susp
 SLOW_FOR_MANY = f"took too long for its lines, {CREDIT:g} s in all, and is suspended"
 
 
+class Debt(NamedTuple):
+    """What a rule has taken too long: seconds of the thread's `own` time, those of this batch by the clock, which are
+    `new`; and the length of the longest line that it was tried on meanwhile."""
+
+    own: float
+    new: float
+    longest: int
+
+    @property
+    def all(self) -> float:
+        """Both together."""
+        return self.own + self.new
+
+    def settled(self, worked: float) -> Debt:
+        """The same in own time, of which `worked` is the part."""
+        return self._replace(own=self.own + self.new * worked, new=0.0)
+
+
+NO_DEBT = Debt(0.0, 0.0, 0)
+
+
 class Patience:
     """Which rules ran out of time in the `regex` package: on one line, or, since hundreds of lines that take a little
     less hold the daemon as well, on many.
@@ -107,7 +128,7 @@ class Patience:
         self._limits: dict[int, int] = {}
         self._lost: dict[int, tuple[Pattern, str]] = {}
         self._spent: defaultdict[str, float] = defaultdict(float)
-        self._debts: dict[int, tuple[float, float]] = {}  # of the thread's own time, and what is new, by `timer`
+        self._debts: dict[int, Debt] = {}
         self._now = 0.0
 
     def begin(self, now: float) -> None:
@@ -116,9 +137,8 @@ class Patience:
         forgiven = (now - self._now) * SHARE
         self._now = now
         if forgiven > 0:
-            self._debts = {
-                rank: (own - forgiven, new) for rank, (own, new) in self._debts.items() if own + new > forgiven
-            }
+            left = ((rank, debt._replace(own=debt.own - forgiven)) for rank, debt in self._debts.items())
+            self._debts = {rank: debt for rank, debt in left if debt.all > 0}
 
     def allows(self, pattern: Pattern, length: int) -> bool:
         """Whether a pattern may be tried on a line of `length` bytes."""
@@ -133,16 +153,18 @@ class Patience:
         """Note that a pattern was at work on `texts` since `timer` said so. It may have been too long."""
         seconds = self.timer() - since
         self._spent[pattern.name] += seconds
-        own, new = self._debts.pop(pattern.rank, (0.0, 0.0))
+        own, new, longest = self._debts.pop(pattern.rank, NO_DEBT)
         new += seconds - len(texts) * PER_LINE
         if own + new > 0:
             new -= sum(map(len, texts)) * PER_BYTE
-        if own + new > CREDIT:
-            own, new = own + new * self._worked(), 0.0
-        if own + new > CREDIT:
-            self._lose(pattern, max(map(len, texts)), SLOW_FOR_MANY)
-        elif own + new > 0:
-            self._debts[pattern.rank] = own, new
+            longest = max(longest, *map(len, texts))
+        debt = Debt(own, new, longest)
+        if debt.all > CREDIT:
+            debt = debt.settled(self._worked())
+        if debt.all > CREDIT:
+            self._lose(pattern, longest, SLOW_FOR_MANY)
+        elif debt.all > 0:
+            self._debts[pattern.rank] = debt
 
     def _worked(self) -> float:
         """The part of the time since the batch began in which the machine let this thread work."""
@@ -154,7 +176,11 @@ class Patience:
         self._lost.setdefault(pattern.rank, (pattern, why))
 
     def spent(self) -> dict[str, float]:
-        """Seconds by rule since this was asked last. What comes to less than WORTH_TELLING waits until it is more."""
+        """Seconds by rule since this was asked last: at the end of a batch. What comes to less than WORTH_TELLING waits
+        until it is more."""
+        if self._debts:
+            worked = self._worked()
+            self._debts = {rank: debt.settled(worked) for rank, debt in self._debts.items()}
         told = {name: seconds for name, seconds in self._spent.items() if seconds >= WORTH_TELLING}
         for name in told:
             del self._spent[name]
