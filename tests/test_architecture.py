@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +113,11 @@ def dotted(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return f"{dotted(node.value)}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def test_a_start_loads_nothing_that_only_parses_rules_or_writes_mail() -> None:
+    """Each would cost a warm start 5 to 20 of its 300 ms: see `tests/bench/start.py`."""
+    later = ["regex", "logwarden.ere", "logwarden.header.unusual", "jinja2", "rich", "email", "smtplib", "ssl"]
+    code = f"import sys, logwarden.cli.run; print([each for each in {later} if each in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
