@@ -125,7 +125,7 @@ class Actions:
     def _run(self, action: Action, argv: tuple[str, ...]) -> None:
         for again in range(action.retries + 1):
             try:
-                process.run(argv, timeout=action.timeout)
+                process.run(argv, timeout=action.timeout, heard=False)
             except CommandError as error:
                 if again == action.retries:
                     self._report(f"action: {error}")

@@ -87,9 +87,11 @@ class Protected:
     troubles: tuple[str, ...] = ()
 
     @classmethod
-    def now(cls, wanted: Allowlist, names: Mapping[str, tuple[str, ...]]) -> Protected:
-        """What can be known without asking anybody remote; `names` are from an earlier look-up."""
-        return AtHand.read(wanted).protected(names)
+    def now(
+        cls, wanted: Allowlist, names: Mapping[str, tuple[str, ...]], own: Mapping[Prefix, str] | None = None
+    ) -> Protected:
+        """What can be known without asking anybody remote; `names` and `own` are from an earlier look-up."""
+        return AtHand.read(wanted, own or {}).protected(names)
 
 
 class AtHand(NamedTuple):
@@ -100,13 +102,14 @@ class AtHand(NamedTuple):
     troubles: Sequence[str]
 
     @classmethod
-    def read(cls, wanted: Allowlist) -> AtHand:
-        """Read the files, and ask the kernel."""
+    def read(cls, wanted: Allowlist, own: Mapping[Prefix, str]) -> AtHand:
+        """Read the files, and ask the kernel. Where that does not answer, the host keeps its `own` of before."""
         whole, troubles = wanted.read()
         try:
             return cls(whole, host.protected(), troubles)
         except CommandError as error:
-            return cls(whole, {}, [*troubles, str(error)])
+            kept = "what was the host's own before is still protected" if own else "the host's own is not protected"
+            return cls(whole, own, [*troubles, f"{error}; {kept}"])
 
     def protected(self, names: Mapping[str, tuple[str, ...]], troubles: Iterable[str] = ()) -> Protected:
         """All of it, with the addresses of `names`; `troubles` are more of them."""
@@ -138,6 +141,7 @@ class Refresher:
     ) -> None:
         self._wanted, self._changed, self._look_up = wanted, changed, look_up
         self._names = dict(names)
+        self._own: Mapping[Prefix, str] = {}
         self._troubles: dict[str, str] = {}  # by name
         self._here: AtHand | None = None  # nothing is told before the first time that it was read
         self._last: Protected | None = None
@@ -145,8 +149,9 @@ class Refresher:
         self._told = {self.read: threading.Event(), self.resolve: threading.Event()}
         self._stopping = False
 
-    def start(self) -> None:
-        """Begin, with a look-up at once."""
+    def start(self, own: Mapping[Prefix, str] | None = None) -> None:
+        """Begin, with a look-up at once. `own` is what was the host's own before."""
+        self._own = own or {}
         for round_ in self._told:
             threading.Thread(target=self._run, args=(round_,), name="allowlist", daemon=True).start()
 
@@ -170,9 +175,9 @@ class Refresher:
     def read(self) -> None:
         """Read what is at hand. A name that is new there is looked up next."""
         known = self._here.whole.names if self._here else ()
-        here = AtHand.read(self._wanted)
+        here = AtHand.read(self._wanted, self._own)
         with self._lock:
-            self._here = here
+            self._here, self._own = here, here.own
             self._tell(here)
         if set(here.whole.names) - set(known):
             self._told[self.resolve].set()

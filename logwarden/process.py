@@ -18,8 +18,9 @@ TIMEOUT = 30.0
 """Default limit, seconds. A command that firewalls or mails and takes longer is stuck."""
 
 
-def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT) -> bytes:
-    """Run `argv` with `stdin`, in the C locale, and return what it wrote to standard output.
+def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT, heard: bool = True) -> bytes:
+    """Run `argv` with `stdin`, in the C locale, and return what it wrote to standard output, if that is to be `heard`:
+    all of it is held in memory.
 
     Raises CommandError where it cannot be started, exits other than 0, or outlives `timeout` seconds; then whatever it
     has started ends with it. Where it has exited by then, and only what it left behind holds on to its output, that is
@@ -30,7 +31,7 @@ def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT) ->
         child = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if heard else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment,
             start_new_session=True,
@@ -52,7 +53,7 @@ def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT) ->
         said = errors.decode("utf-8", "backslashreplace").strip().splitlines() or ["no message"]
         cause = next((line for line in said if "error" in line.lower()), said[-1])
         raise CommandError(f"{' '.join(argv)}: exit {child.returncode}: {cause}")
-    return output
+    return output or b""
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

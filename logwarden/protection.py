@@ -53,7 +53,7 @@ class Protection:
 
     def start(self) -> None:
         """Begin to look up."""
-        self._refresher.start()
+        self._refresher.start(self.protected.own)
         if self._files:
             self._edits = RuleWatch(self._files, self._refresher.refresh)
             self._edits.start()
@@ -69,7 +69,7 @@ class Protection:
         self.stop()
         names = dict(self.protected.names)
         self._begin(settings, names)
-        self.protected = Protected.now(settings.bans.allowlist, names)
+        self.protected = Protected.now(settings.bans.allowlist, names, self.protected.own)
         self.start()
 
     def guard(self, settings: Config) -> Guard:

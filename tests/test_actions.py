@@ -93,7 +93,7 @@ def test_no_more_run_at_once_than_allowed_and_the_ban_waits_for_none(monkeypatch
     running, most, lock, free = 0, 0, threading.Lock(), threading.Event()
     done: SimpleQueue[None] = SimpleQueue()
 
-    def run(argv: object, timeout: float) -> bytes:
+    def run(argv: object, timeout: float, heard: bool) -> bytes:
         nonlocal running, most
         with lock:
             running += 1

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from small import Small
 
 from logwarden import adoption, allowlist, config, sessions, ssh_session, watch
-from logwarden.address import parse, prefix
+from logwarden.address import Prefix, parse, prefix
 from logwarden.allowlist import Allowlist, Protected, Refresher
+from logwarden.errors import CommandError
 from logwarden.logins import ADDRESSES, Logins
 from logwarden.matcher import users
 from logwarden.matcher.analysis import Analysis
@@ -109,6 +110,26 @@ def test_what_has_not_changed_is_not_told_again() -> None:
     refresher.read()
     refresher.read()
     assert len(told) == 1
+
+
+def test_the_hosts_own_addresses_stay_protected_while_the_kernel_does_not_say_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = {prefix("192.0.2.1"): "an address of this host"}
+
+    def silent() -> dict[Prefix, str]:
+        raise CommandError("ip: no answer within 30 s")
+
+    monkeypatch.setattr("logwarden.host.protected", lambda: own)
+    told: list[Protected] = []
+    refresher = Refresher(Allowlist(), told.append, {})
+    refresher.read()
+    monkeypatch.setattr("logwarden.host.protected", silent)
+    refresher.read()
+    assert told[-1].own == own
+    assert told[-1].troubles == ("ip: no answer within 30 s; what was the host's own before is still protected",)
+    assert Protected.now(Allowlist(), {}, own).own == own
+    assert Protected.now(Allowlist(), {}).troubles == ("ip: no answer within 30 s; the host's own is not protected",)
 
 
 def test_what_a_file_says_is_known_while_a_name_is_still_being_looked_up(tmp_path: Path) -> None:

@@ -396,6 +396,22 @@ def test_the_rule_stands_in_a_chain_of_the_administrator_s(network: None) -> Non
 
 
 @pytest.mark.root
+@pytest.mark.parametrize(("there", "lacking"), [("iptables", "ip6tables"), ("ip6tables", "iptables")])
+def test_a_chain_that_one_family_lacks_is_said_and_stops_neither_the_other_nor_any_entry(
+    network: None, there: str, lacking: str
+) -> None:
+    run(f"{there} -N OURS")
+    firewall = BACKENDS["ipset"](Settings(hook=Hook.parse("OURS")))
+    wanted = [ban("192.0.2.9/32"), ban("2001:db8::/64")]
+    for _ in range(2):
+        with pytest.raises(FirewallError, match=rf"^{lacking} .*OURS"):
+            reconcile(firewall, wanted, NOW)
+        assert set(firewall.list(NOW)) == {each.prefix for each in wanted}
+        assert " OURS -m set --match-set logwarden" in run(f"{there} -S OURS")
+        run("ipset flush")
+
+
+@pytest.mark.root
 def test_a_chain_that_does_not_exist_is_said(network: None) -> None:
     with pytest.raises(FirewallError, match=r"iptables .*NOWHERE"):
         BACKENDS["ipset"](Settings(hook=Hook.parse("NOWHERE"))).init()

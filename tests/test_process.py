@@ -20,6 +20,10 @@ def test_standard_input_goes_in_and_standard_output_comes_out() -> None:
     assert run(["tr", "a-z", "A-Z"], stdin=b"ban \xff") == b"BAN \xff"
 
 
+def test_what_nobody_is_to_hear_is_not_held() -> None:
+    assert run(python("print('x' * 1_000_000)"), heard=False) == b""
+
+
 def test_no_shell_reads_the_arguments() -> None:
     assert run(["echo", "$HOME; `id`"]) == b"$HOME; `id`\n"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from ..errors import FirewallError
 from .protocol import Hook, command
 
 LOCK_WAIT = "5"
@@ -26,15 +27,25 @@ class DropRules:
         self._hook, self._sets = hook, sets
 
     def repair(self) -> list[str]:
-        """Put each rule first in its chain, and say which were not there or stood elsewhere."""
-        repaired = []
+        """Put each rule first in its chain, and say which were not there or stood elsewhere. Raises FirewallError, but
+        not before it has tried both families: a chain may exist in one alone."""
+        repaired, troubles = [], []
         for family in self._families():
-            rules = self._listed(family)
-            spec = self._spec(family)
-            if [position for position, rule in enumerate(rules) if rule == spec] != [0]:
-                self._rewrite(family, rules.count(spec), insert=True)
-                repaired.append(f"{_COMMANDS[family]} rule {'moved to the top' if spec in rules else 'added'}")
+            try:
+                repaired += self._repair(family)
+            except FirewallError as error:
+                troubles.append(str(error))
+        if troubles:
+            raise FirewallError("; ".join(troubles))
         return repaired
+
+    def _repair(self, family: int) -> list[str]:
+        rules = self._listed(family)
+        spec = self._spec(family)
+        if [position for position, rule in enumerate(rules) if rule == spec] == [0]:
+            return []
+        self._rewrite(family, rules.count(spec), insert=True)
+        return [f"{_COMMANDS[family]} rule {'moved to the top' if spec in rules else 'added'}"]
 
     def remove(self) -> None:
         """Take the rules out of their chains. Where somebody has removed the chain, no rule is left in it."""

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..errors import FirewallError
 from ..model import Ban
 from .protocol import Firewall
 
@@ -43,13 +44,22 @@ class Repairs:
 
 
 def reconcile(firewall: Firewall, wanted: Iterable[Ban], now: float, *, remove: bool = True) -> Repairs:
-    """Make the kernel hold exactly the bans `wanted` that are not over at `now`. Raises FirewallError.
+    """Make the kernel hold exactly the bans `wanted` that are not over at `now`. Raises FirewallError: of a rule that
+    cannot be put into its chain, when all else is as it should be.
 
     Without `remove`, what else is in the kernel stays: SQLite does not know all of the truth yet.
     """
-    structure = tuple(firewall.init())
+    structure: tuple[str, ...] = ()
+    trouble: FirewallError | None = None
+    try:
+        structure = tuple(firewall.init())
+    except FirewallError as error:
+        trouble = error
     bans = {ban.prefix: ban for ban in wanted if ban.until > now}
-    held = firewall.list(now)
+    try:
+        held = firewall.list(now)
+    except FirewallError as error:
+        raise trouble or error from None
     missing = [ban for prefix, ban in bans.items() if prefix not in held]
     wrong, renewed = [], []
     for prefix, left in held.items():
@@ -66,4 +76,6 @@ def reconcile(firewall: Firewall, wanted: Iterable[Ban], now: float, *, remove: 
         firewall.apply([*missing, *wrong, *renewed], now)
     if foreign:
         firewall.lift(foreign)
+    if trouble:
+        raise trouble
     return Repairs(structure, len(missing), len(wrong), len(foreign))

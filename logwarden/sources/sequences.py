@@ -9,8 +9,8 @@ the cursor, which is all the places. Only the readers in use are open.
 Never: looks into an entry; see `entry`.
 Fails: what cannot be read is one Notice and tried again every minute; what is gone before it was read is a gap. Of more
 than MOST sequences, which whoever may upload can make, the others are not read, and that is a Notice.
-Bugs: the order of the lines of different hosts is not that of their times. A sequence whose files are away for more than a
-minute and come back, as with a directory that is mounted again, is read from its head once more.
+Bugs: the order of the lines of different hosts is not that of their times. A sequence whose files are away for more
+than a minute and come back, as with a directory that is mounted again, is read from its head once more.
 """
 
 from __future__ import annotations
