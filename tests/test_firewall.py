@@ -198,6 +198,10 @@ def test_a_ban_longer_than_the_kernel_can_time_is_renewed_before_it_ends(kernel:
     assert reconcile(kernel, wanted, NOW)
     assert kernel.list(NOW)["192.0.2.1/32"] == pytest.approx(kernel.ceiling, abs=10)
     kernel.apply([ban("192.0.2.1/32", kernel.ceiling * 0.4)], NOW)  # as if so much time had passed
+    nearly = [wanted[0]._replace(until=NOW + kernel.ceiling - 60, since=NOW - 600)]
+    assert not reconcile(kernel, nearly, NOW), "it was put there when the kernel could not time all of it"
+    assert kernel.list(NOW)["192.0.2.1/32"] == pytest.approx(kernel.ceiling - 60, abs=10)
+    kernel.apply([ban("192.0.2.1/32", kernel.ceiling * 0.4)], NOW)
     assert not reconcile(kernel, wanted, NOW)
     assert kernel.list(NOW)["192.0.2.1/32"] == pytest.approx(kernel.ceiling, abs=10)
 

@@ -70,7 +70,9 @@ def reconcile(firewall: Firewall, wanted: Iterable[Ban], now: float, *, remove: 
             if left < firewall.ceiling * RENEW:
                 renewed.append(ban)
         elif not math.isclose(left, ban.until - now, rel_tol=0, abs_tol=SLACK):
-            wrong.append(ban)
+            # It may have been put there when the ceiling was less than it was to last.
+            is_cut = left < ban.until - now and ban.until - ban.since > firewall.ceiling
+            (renewed if is_cut else wrong).append(ban)
     foreign = [prefix for prefix in held if prefix not in bans] if remove else []
     if missing or wrong or renewed:
         firewall.apply([*missing, *wrong, *renewed], now)

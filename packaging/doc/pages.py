@@ -135,7 +135,10 @@ def rules() -> Iterator[Block]:
     )
     yield Block("text", "Placeholders: <ADDR> <HOST> <USER> <PORT> <NUM> <HEX> <UUID> <PATH> <WORD> <LOGIN>.")
     yield Block("head", "ATTACK RULES")
-    yield Block("text", "YAML in attack.d/NAME.yaml. The address to ban stands at <ADDR>. Whom the attack was on stands at <USER>, or at <LOGIN> where a name holds no comma, parenthesis or space: whoever has logged in from there as that user is not banned for it.")
+    yield Block(
+        "text",
+        "YAML in attack.d/NAME.yaml. The address to ban stands at <ADDR>. Whom the attack was on stands at <USER>, or at <LOGIN> where a name holds no comma, parenthesis or space: whoever has logged in from there as that user is not banned for it.",
+    )
     yield Block(
         "code",
         "program: [sshd, sshd-session]\npolicy: {threshold: 5, window: 10m, ban: 1h}\nrules:\n  - id: sshd-failed-password\n    match: 'Failed \\S+ for (invalid user )?<USER> from <ADDR> port <PORT>( ssh2)?'\n    samples:\n      - {line: 'Failed password for root from 203.0.113.9 port 4242 ssh2', address: 203.0.113.9}\n    near_misses:\n      - 'Failed password for root'",
