@@ -61,7 +61,8 @@ def reconcile(firewall: Firewall, wanted: Iterable[Ban], now: float, *, remove: 
     except FirewallError as error:
         raise trouble or error from None
     missing = [ban for prefix, ban in bans.items() if prefix not in held]
-    wrong, renewed = [], []
+    wrong: list[Ban] = []
+    renewed: list[Ban] = []
     for prefix, left in held.items():
         ban = bans.get(prefix)
         if ban is None:
