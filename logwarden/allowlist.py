@@ -122,7 +122,7 @@ class AtHand(NamedTuple):
 def look_up(name: str) -> tuple[str, ...]:
     """The addresses of a DNS name, sorted. Raises OSError."""
     found = {str(each[4][0]) for each in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
-    return tuple(sorted(str(address.parse(text)) for text in found))
+    return tuple(sorted(map(address.normalised, found)))
 
 
 class Refresher:

@@ -33,9 +33,8 @@ class Owed:
 
     def add(self, notice: Notice) -> bool:
         """Let it wait, in the place of the same said before. False: there was such a one."""
-        key = notice.kind, notice.about, notice.text
-        known = self._notices.pop(key, None)
-        self._notices[key] = notice
+        known = self._notices.pop(_said(notice), None)
+        self._notices[_said(notice)] = notice
         if len(self._notices) > OWED:
             del self._notices[next(iter(self._notices))]
             self._more += 1
@@ -92,12 +91,13 @@ class Notices:
         self._remember(Notice(NoticeKind.MAIL, "mail", text, now))
 
     def _remember(self, notice: Notice, *, known: bool = False) -> None:
-        for same in [each for each in self.latest if _same(each, notice)]:
+        for same in [each for each in self.latest if _said(each) == _said(notice)]:
             self.latest.remove(same)
         self.latest.append(notice)
         if not known:
             log.warning("%s: %s", notice.about, notice.text)
 
 
-def _same(one: Notice, other: Notice) -> bool:
-    return one._replace(time=other.time) == other
+def _said(notice: Notice) -> tuple[NoticeKind, str, str]:
+    """What it says, whenever that is."""
+    return notice.kind, notice.about, notice.text

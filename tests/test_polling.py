@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,6 +45,20 @@ class Idle(threading.Condition):
         return self.passed
 
 
+def poller_of(patterns: list[FileSpec], *, clock: Callable[[], float], from_start: bool, inotify: bool) -> Poller:
+    """One that polls everything each SWEEP."""
+    return Poller(
+        patterns,
+        name="files",
+        apart=False,
+        strayed=lambda: None,
+        clock=clock,
+        from_start=from_start,
+        sweep=SWEEP,
+        inotify=inotify,
+    )
+
+
 def looks(patterns: list[FileSpec], monkeypatch: pytest.MonkeyPatch) -> tuple[Counter[str], int, Sink]:
     """How often each file was polled in an hour in which nobody wrote, how often the thread awoke, what was read."""
     polls: Counter[str] = Counter()
@@ -59,16 +73,7 @@ def looks(patterns: list[FileSpec], monkeypatch: pytest.MonkeyPatch) -> tuple[Co
     monkeypatch.setattr(polling, "Tail", Counted)
     monkeypatch.setattr(polling, "time", SimpleNamespace(monotonic=idle.monotonic))
     monkeypatch.setattr(polling, "PAUSE", 0.0)
-    poller = Poller(
-        patterns,
-        name="files",
-        apart=False,
-        strayed=lambda: None,
-        clock=idle.wall,
-        from_start=True,
-        sweep=SWEEP,
-        inotify=True,
-    )
+    poller = poller_of(patterns, clock=idle.wall, from_start=True, inotify=True)
     poller._changed, poller._stop, sink = idle, ended, Sink()
     poller.start(sink, {})
     assert poller._thread
@@ -103,15 +108,6 @@ def test_of_logs_that_are_known_no_directory_is_searched_at_a_start(
     pattern = str(tmp_path / "*.log")
     known = {f"file:{tmp_path}/{number}.log": "{}" for number in range(3)} | {"files": json.dumps([pattern])}
     (tmp_path / "new.log").touch()
-    poller = Poller(
-        [FileSpec(pattern)],
-        name="files",
-        apart=False,
-        strayed=lambda: None,
-        clock=time.time,
-        from_start=False,
-        sweep=SWEEP,
-        inotify=False,
-    )
+    poller = poller_of([FileSpec(pattern)], clock=time.time, from_start=False, inotify=False)
     assert len(poller._find_files(known)) == 4
     assert set(searched) <= {str(tmp_path / "new.log")}

@@ -28,6 +28,7 @@ from .nodes import (
     can_match_empty,
     numbers,
     size,
+    walk,
 )
 
 LOST = "a repeated anchor, or a repeated group that may be empty, in a rule with backreferences"
@@ -46,7 +47,7 @@ def why_lost(node: Node) -> str | None:
     if _repeats_a_place(node):
         return LOST
     referenced = numbers(node, Backref)
-    if referenced and _has_word(node):
+    if referenced and any(map(_bounds_a_word, walk(node))):
         return WORDS
     if any(not _settled(node, number) for number in referenced):
         return UNSETTLED
@@ -67,15 +68,8 @@ def _repeats_a_place(node: Node, *, repeated: bool = False) -> bool:
     return False
 
 
-def _has_word(node: Node) -> bool:
-    match node:
-        case Assertion(at):
-            return at not in {At.LINE_START, At.LINE_END}
-        case Cat(parts) | Alt(parts):
-            return any(map(_has_word, parts))
-        case Repeat(inner, _, _) | Group(_, inner) | Capture(_, inner):
-            return _has_word(inner)
-    return False
+def _bounds_a_word(node: Node) -> bool:
+    return isinstance(node, Assertion) and node.at not in {At.LINE_START, At.LINE_END}
 
 
 def _settled(node: Node, number: int) -> bool:

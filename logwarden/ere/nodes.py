@@ -169,14 +169,7 @@ def size(node: Node) -> int:
 
 def repetitions(node: Node) -> int:
     """How many repetitions a tree holds."""
-    match node:
-        case Cat(items) | Alt(items):
-            return sum(map(repetitions, items))
-        case Repeat(inner, _, _):
-            return 1 + repetitions(inner)
-        case Group(_, inner) | Capture(_, inner):
-            return repetitions(inner)
-    return 0
+    return sum(isinstance(each, Repeat) for each in walk(node))
 
 
 def nesting(node: Node) -> int:
@@ -209,16 +202,18 @@ def _children(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-def numbers(node: Node, kind: type[Group] | type[Backref]) -> frozenset[int]:
-    """The numbers of all groups, or of all backreferences, in a tree."""
-    found: set[int] = set()
+def walk(node: Node) -> Iterator[Node]:
+    """All nodes of a tree, in no order."""
     left = [node]
     while left:
         each = left.pop()
         left += _children(each)
-        if isinstance(each, Group | Backref) and isinstance(each, kind):
-            found.add(each.number)
-    return frozenset(found)
+        yield each
+
+
+def numbers(node: Node, kind: type[Group] | type[Backref]) -> frozenset[int]:
+    """The numbers of all groups, or of all backreferences, in a tree."""
+    return frozenset(each.number for each in walk(node) if isinstance(each, Group | Backref) and isinstance(each, kind))
 
 
 def required_text(node: Node) -> bytes:

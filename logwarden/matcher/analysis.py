@@ -45,7 +45,6 @@ class Analysis:
     are to have the same rules in force."""
 
     def __init__(self, text: Text) -> None:
-        self.text = text
         self.programs = text.programs
         tree = ere.parse(text.regex.encode("utf-8", "surrogateescape"), Dialect(text.dialect))
         self.scope, self.tree = _scope(text, ere.bounded(tree))
@@ -56,11 +55,6 @@ class Analysis:
         """What a Pattern is told of it."""
         implies_tag = self.scope is Scope.REST and tags.implies_tag(self.tree)
         return Facts(self.scope, self.scope is Scope.MESSAGE or implies_tag)
-
-    @property
-    def captures(self) -> bool:
-        """Whether it may say who is the source of an attack."""
-        return self.scope is Scope.MESSAGE and any(each in self.text.regex for each in _CAPTURED)
 
     @property
     def captures_whole(self) -> bool:
@@ -98,6 +92,11 @@ class Analysis:
         """Its text. Raises RuleError."""
         tree = trees.without_start(self.tree, at_start=False) if self.scope is Scope.REST else self.tree
         return ere.emit(tree, "regex")
+
+
+def captures(text: Text) -> bool:
+    """Whether a rule may say who is the source of an attack. It need not be parsed for that."""
+    return bool(text.programs) and any(each in text.regex for each in _CAPTURED)
 
 
 def outline(text: Text) -> Outline:

@@ -145,7 +145,9 @@ class Pattern:
     @functools.cached_property
     def captures(self) -> bool:
         """Whether the rule may say who is the source of an attack."""
-        return self._analysis.captures
+        from .analysis import captures  # as in `analysis`
+
+        return captures(text_of(self.rule))
 
     def can_capture(self, *, many: bool) -> bool:
         """Whether `capture` can say so, or `capture_all`; and compile what it needs, as `prepare` does."""

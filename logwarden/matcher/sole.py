@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 import regex
 
 from ..ere import Node
-from ..ere.nodes import CLASSES, Alt, Assertion, Capture, Cat, Group, Literal, Repeat, Set, mask
+from ..ere.nodes import CLASSES, Alt, Assertion, Capture, Cat, Group, Literal, Repeat, Set, mask, walk
 
 _IPV4 = re.compile(rb"\.".join([rb"[0-9]{1,3}"] * 4))  # in a third less time than with a group three times
 _IPV4_IN_MANY = regex.compile(_IPV4.pattern)  # in half of re's time, in one message in twice of it
@@ -64,12 +64,7 @@ def _is_address(node: Node) -> bool:
 
 
 def _captures(node: Node) -> bool:
-    match node:
-        case Cat(items) | Alt(items):
-            return any(map(_captures, items))
-        case Repeat(inner, _, _) | Group(_, inner):
-            return _captures(inner)
-    return isinstance(node, Capture)
+    return any(isinstance(each, Capture) for each in walk(node))
 
 
 def _edge(parts: Sequence[Node], end: int) -> tuple[int, bool]:

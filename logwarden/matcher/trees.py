@@ -7,7 +7,7 @@ cannot take. Fails with UnsupportedError where a tree has no such equivalent.
 from __future__ import annotations
 
 from ..ere import Node, UnsupportedError, can_match_empty
-from ..ere.nodes import ANY, EMPTY, Alt, Assertion, At, Backref, Capture, Cat, Group, Literal, Repeat, Set, size
+from ..ere.nodes import ANY, EMPTY, Alt, Assertion, At, Backref, Capture, Cat, Group, Literal, Repeat, Set, size, walk
 
 NEVER = Set(0)
 _START, _END = Assertion(At.LINE_START), Assertion(At.LINE_END)
@@ -60,12 +60,7 @@ def _repeat(inner: Node, low: int, high: int | None, *, at_start: bool) -> Node:
 
 
 def _has_start(node: Node) -> bool:
-    match node:
-        case Cat(items) | Alt(items):
-            return any(map(_has_start, items))
-        case Repeat(inner, _, _) | Group(_, inner) | Capture(_, inner):
-            return _has_start(inner)
-    return node == _START
+    return any(each == _START for each in walk(node))
 
 
 def _takes_nothing(node: Node) -> bool:

@@ -95,7 +95,7 @@ def _try_sample(pattern: regex.Pattern[bytes], sample: Sample) -> None:
 def _normal(text: str) -> str | None:
     """An address in its one normal spelling; None for what is none, such as a host name."""
     try:
-        return str(address.parse(text))
+        return address.normalised(text)
     except ValueError:
         return None
 
