@@ -100,6 +100,24 @@ def test_a_traditional_line_is_taken_apart(line: str, expected: tuple[object, ..
         ("Nov 22 2026 17:00:00 mail sshd[42]: x", ("mail", "sshd", 42, "x")),
         ("2026-11-22T17:00:00Z mail -- MARK --", ("mail", None, None, "-- MARK --")),
         ("2026-11-22 17:00:00 mail sshd[42]: x", ("mail", "sshd", 42, "x")),
+        # FreeBSD's syslogd -v and -vv
+        ("Nov 22 17:00:00 <mail.info> mail sshd[42]: x", ("mail", "sshd", 42, "x")),
+        ("Nov 22 17:00:00 <4.6> mail sshd[42]: x", ("mail", "sshd", 42, "x")),
+        # BusyBox's syslogd, and OpenWrt's logread
+        ("Nov 22 17:00:00 mail auth.info sshd[42]: x", ("mail", "sshd", 42, "x")),
+        ("Nov 22 17:00:00 mail kern.warn kernel: x", ("mail", "kernel", None, "x")),
+        ("Sun Nov 22 17:00:00 2026 authpriv.warn dropbear[42]: x", (None, "dropbear", 42, "x")),
+        ("Sun Nov 22 17:00:00 2026 kern.warn kernel: x", (None, "kernel", None, "x")),
+        # socklog
+        ("2026-11-22T17:00:00.12345 auth.info: sshd[42]: x", (None, "sshd", 42, "x")),
+        ("2026-11-22T17:00:00.12345 auth.info: Invalid user x", (None, None, None, "Invalid user x")),
+        # metalog
+        ("Nov 22 17:00:00 [sshd] x", (None, "sshd", None, "x")),
+        ("Nov 22 17:00:00 [error] x", (None, None, None, "[error] x")),
+        # rsyslog's RSYSLOG_SyslogProtocol23Format without priority and version
+        ("2026-11-22T17:00:00Z mail sshd 42 - - x", ("mail", "sshd", 42, "x")),
+        ('2026-11-22T17:00:00Z mail sshd - ID47 [a@1 b="c"] x', ("mail", "sshd", None, "x")),
+        ("2026-11-22T17:00:00 mail sshd: x", ("mail", "sshd", None, "x")),
         ("no header at all", (None, None, None, "no header at all")),
         ("sshd[42]: no stamp", (None, None, None, "sshd[42]: no stamp")),
         ("", (None, None, None, "")),
@@ -123,12 +141,19 @@ def test_a_line_with_an_odd_header_gives_what_it_has(line: str, expected: tuple[
         ("2026-11-22T17:00:00Z: Failed Login", "Failed Login", "2026-11-22T17:00:00+00:00"),
         ("2026-11-22 17:00:00 +08:00 [WRN] x", "[WRN] x", "2026-11-22T17:00:00+08:00"),
         ("Nov 22 17:00:00 imap-login: Info: x", "imap-login: Info: x", "2026-11-22T17:00:00+01:00"),
+        ("2026-11-22T17:00:00 WARN module: x", "WARN module: x", "2026-11-22T17:00:00+01:00"),
     ],
 )
 def test_a_stamp_alone_is_cut_off(line: str, message: str, time_: str) -> None:
     event = parse(line, "app")
     assert fields(event) == (None, "app", None, message)
     assert event.time == at(time_)
+
+
+@pytest.mark.parametrize("rest", ["alice auth.info sshd[42]: x", "auth.info: sshd: x", "mail sshd: x", "[sshd] x"])
+def test_what_follows_the_stamp_of_a_program_that_the_source_names_is_its_message(rest: str) -> None:
+    event = parse(f"2026-11-22T17:00:00 {rest}", "app")
+    assert (event.program, event.message) == ("app", rest)
 
 
 def test_an_access_log_line_gives_its_time_and_stays_whole() -> None:
@@ -357,6 +382,8 @@ def test_a_carriage_return_at_the_end_is_no_part_of_the_message() -> None:
         b"<34>1 - - - - - " + b'[a b="c"]' * 7_000 + b"[",
         b"<34>1 - - - - - [a" + b' b="c"' * 9_000,
         b"2026-11-22 17:00:00" + b" a" * 32_768,
+        b"2026-11-22T17:00:00Z a b - - [a" + b" b" * 32_768,
+        b"Nov 22 17:00:00" + b" " * 30_000 + b"a" * 30_000 + b" auth.info x",
         b"a" * 65_536,
     ],
 )

@@ -3,6 +3,8 @@
     Nov 22 17:00:00 host sshd[42]: message                     traditional: RFC 3164, RFC 3339's stamp in its place
     2026-11-22T17:00:00.123456+01:00 host sshd[42]: message    (rsyslog's default, journalctl -o short-iso-precise)
     <38>1 2026-11-22T17:00:00Z host sshd 42 - - message        RFC 5424
+    Nov 22 17:00:00 host auth.info sshd[42]: message           BusyBox; `<auth.info>` before the host: FreeBSD
+    Nov 22 17:00:00 [sshd] message                             metalog
     2026/11/22 17:00:00 message                                a stamp alone, as in nginx's error log
     192.0.2.1 - - [22/Nov/2026:17:00:00 +0000] "GET ...        an access log: all of it is the message
 

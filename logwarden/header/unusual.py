@@ -1,6 +1,7 @@
 """The layouts that are not traditional, and whatever has no header.
 
-Owns: RFC 5424, stamps with and without something behind them, access logs, a journal's lines without their stamps.
+Owns: RFC 5424, stamps with and without something behind them, access logs, a journal's lines without their stamps,
+and what syslogds that are not rsyslog put between a stamp and a tag.
 Text is that of a line decoded as latin-1, so that it has the offsets of the bytes.
 """
 
@@ -27,6 +28,14 @@ _RFC_5424 = _compile(
     FRACTION,
     ZONE,
 )
+# rsyslog's RSYSLOG_SyslogProtocol23Format as many write it to a file, without the first two fields.
+_RFC_5424_IN_A_FILE = _compile(
+    rb"(%s):(%s)(%s) ([!-~]+) (%s) ([0-9]+|-) [!-~]+ (?:-|\[[!#-<>-\\^-~]+(?: [^\]]*)?\]) ",
+    RFC_3339,
+    FRACTION,
+    ZONE,
+    PROGRAM,
+)
 _YEARLESS = _compile(rb"%s(\[)?(%s):(%s)(?:[.,][0-9]{1,9})?(?(1)\])", PRI, RFC_3164, SECOND)
 _WITH_YEAR = _compile(rb"%s(%s) (%s) ([0-9]{4}) (%s):(%s)", PRI, MONTH, DAY, MINUTE, FRACTION)
 _NUMERIC = _compile(
@@ -37,6 +46,17 @@ _CTIME = _compile(
 )
 _ACCESS = _compile(rb'[^\["]{1,1024}\[([0-9]{2})/(%s)/([0-9]{4}):(%s):(%s) ([+-][0-9]{4})\]', MONTH, MINUTE, SECOND)
 _AFTER_STAMP = _compile(rb":? *")
+_PRIORITY = (
+    rb"(?:kern|user|mail|daemon|auth(?:priv)?|syslog|lpr|news|uucp|cron|ftp|ntp|security|console|local[0-7]|[0-9]{1,2})"
+    rb"\.(?:emerg|alert|crit|err|error|warn|warning|notice|info|debug|[0-7])"
+)
+_PRIORITY_FIRST = _compile(rb" +(?:<%s>|%s:?(?= ))", _PRIORITY, _PRIORITY)  # FreeBSD's syslogd -v, logread, socklog
+_PRIORITY_AFTER_HOST = _compile(rb" +(%s) +%s +(%s)(?:\[(%s)\])?: ?", HOST, _PRIORITY, PROGRAM, PID_TEXT)  # BusyBox
+_TAG_ALONE = _compile(rb" +(%s)(?:\[(%s)\])?: ", PROGRAM, PID_TEXT)
+_TAG_IN_BRACKETS = _compile(  # metalog's: no level, and no pid
+    rb" \[(?!(?:emerg|alert|crit|err|error|fatal|severe|warn|warning|notice|info|debug|trace|[0-9]+)\])(%s)\]:? ",
+    PROGRAM,
+)
 _TAG = _compile(rb" +(%s) +(%s)(?:\[(%s)\])?: ?", HOST, PROGRAM, PID_TEXT)
 _TAG_WITH_PID = _compile(rb" *(?:(%s) +)?(%s) ?\[([0-9]+)\]:(?: |\Z)", HOST, PROGRAM)
 _TAG_OF_5424 = _compile(rb" (%s) (%s)\[([0-9]+)\] ", HOST, PROGRAM)  # rsyslog writes no colon where none was sent
@@ -52,7 +72,7 @@ def take_apart(line: str, given: str | None, now: float) -> Parts:
 
 
 def _rfc_5424(line: str, given: str | None, now: float) -> Parts | None:  # noqa: ARG001 - it has its year
-    if not (found := _RFC_5424.match(line)):
+    if not (found := _RFC_5424.match(line) or _RFC_5424_IN_A_FILE.match(line)):
         return None
     minute, second, zone, host, program, pid = (None if field == "-" else field for field in found.groups())
     when = stamp.absolute(minute, second, zone) if minute and second else None
@@ -64,13 +84,21 @@ def _stamped(line: str, given: str | None, now: float) -> Parts | None:
     when, layout, end = _stamp(line, now)
     if not end:
         return None
-    tag = _TAG.match(line, end) if layout is not _Stamp.BARE else None
-    if tag is None and layout is not _Stamp.BARE:
-        tag = _TAG_OF_5424.match(line, end)
+    is_anybodys = given in (None, ANY_PROGRAM)
+    if is_anybodys or layout in (_Stamp.OLD, _Stamp.NEW):
+        if found := _PRIORITY_AFTER_HOST.match(line, end):
+            return Parts(False, when, found[1], found[2], found[3], found.end())
+        if found := _PRIORITY_FIRST.match(line, end):
+            end = found.end()
+            if found := _TAG_ALONE.match(line, end):
+                return Parts(False, when, None, found[1], found[2], found.end())
+    may_have_tag = layout in (_Stamp.OLD, _Stamp.NEW) or (layout is _Stamp.ZONELESS and is_anybodys)
+    tag = _TAG.match(line, end) or _TAG_OF_5424.match(line, end) if may_have_tag else None
     if found := tag or _TAG_WITH_PID.match(line, end):
-        host, program, pid = found.groups()
-        return Parts(False, when, host, program, pid, found.end())
-    host_first = layout is _Stamp.OLD or (layout is _Stamp.NEW and given in (None, ANY_PROGRAM))
+        return Parts(False, when, found[1], found[2], found[3], found.end())
+    if layout is _Stamp.OLD and is_anybodys and (found := _TAG_IN_BRACKETS.match(line, end)):
+        return Parts(False, when, None, found[1], None, found.end())
+    host_first = layout is _Stamp.OLD or (layout is _Stamp.NEW and is_anybodys)
     if host_first and (found := _HOST_ALONE.match(line, end)):
         return Parts(False, when, found[1], given, None, found.end())
     return Parts(False, when, None, given, None, _AFTER_STAMP.match(line, end).end())  # type: ignore[union-attr]
@@ -95,10 +123,11 @@ def _journal(line: str, given: str | None, now: float) -> Parts | None:  # noqa:
 
 class _Stamp(enum.Enum):
     """What may follow a stamp: RFC 3164's host; RFC 3339's host, but programs that log by themselves write such
-    stamps too; nothing but the message."""
+    stamps too, and without a zone more often than not; nothing but the message."""
 
     OLD = "RFC 3164"
     NEW = "RFC 3339"
+    ZONELESS = "RFC 3339 without its zone"
     BARE = "bare"
 
 
@@ -109,8 +138,8 @@ def _stamp(line: str, now: float) -> tuple[float | None, _Stamp, int]:
         return stamp.yearless(minute, second, now), _Stamp.BARE if bracket else _Stamp.OLD, found.end()
     if found := _NUMERIC.match(line):
         bracket, minute, second, zone = found.groups()
-        syslog = zone and not bracket and "T" in minute
-        return stamp.absolute(minute, second, zone), _Stamp.NEW if syslog else _Stamp.BARE, found.end()
+        layout = _Stamp.BARE if bracket or "T" not in minute else _Stamp.NEW if zone else _Stamp.ZONELESS
+        return stamp.absolute(minute, second, zone), layout, found.end()
     if found := _WITH_YEAR.match(line):
         month, day, year, minute, second = found.groups()
         return stamp.absolute(stamp.numeric(year, month, day, minute), second, None), _Stamp.OLD, found.end()
