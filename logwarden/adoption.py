@@ -60,5 +60,5 @@ def _change_firewall(daemon: Daemon, old: Config, new: Config) -> None:
         daemon.actions = daemon.pipeline.actions = daemon.make_actions(new)
     backends = [(each.bans.effective_backend, each.bans.firewall) for each in (old, new)]
     if backends[0] != backends[1]:  # what the old one has left is taken out by the round
-        daemon.firewall = daemon.pipeline.firewall = watch.firewall(new)
+        daemon.firewall = daemon.pipeline.firewall = watch.firewall(new, daemon.breaker)
     upkeep.reconcile(daemon, daemon.clock(), expected=True)

@@ -76,7 +76,7 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
             "shrunk": daemon.shrunk,
         },
         "problems": [str(refusal) for refusal in daemon.refused()]
-        + list(daemon.notices.faults.values())
+        + [*daemon.notices.faults.values(), *daemon.breaker.faults]
         + [f"{notice.about}: {notice.text}" for notice in daemon.notices.latest],
         "outbox": [{**each, "file": _file(config.state, each)} for each in daemon.state.undelivered()],
     }

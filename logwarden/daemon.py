@@ -26,6 +26,7 @@ from .config import Config
 from .control import Request, Server
 from .errors import EdgeError, LogwardenError, StateError
 from .feed import Feed
+from .firewall import Breaker
 from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, next_digest
 from .model import Ahead, Ban, Batch, Lag, Notice, NoticeKind, Refusal
@@ -44,6 +45,8 @@ log = logging.getLogger("logwarden")
 
 ROUND = 60.0
 """Seconds between two rounds of upkeep."""
+TURN, START, STOP = 20.0, 60.0, 5.0
+"""Seconds that the firewall's commands may take together in a turn of the loop, at the start, and at the stop."""
 COALESCE = 262_144
 """Bytes after which no more batches share a transaction: small ones are cheaper together, and none waits long."""
 
@@ -75,8 +78,9 @@ class Daemon:
         self.state = State(settings.state)
         self._edits = self._listen(settings)
         self.watch = watch.build(settings)
-        self.firewall = watch.firewall(settings)
-        self.traces = Traces(settings.state)
+        self.breaker = Breaker(time.monotonic, START)
+        self.firewall = watch.firewall(settings, self.breaker)
+        self.traces = Traces(settings.state, self.breaker)
         self.pipeline: Pipeline  # made by `start`, once the bans are in force
         self.inbox = Inbox()
         self.courier = Courier(self.inbox.put)
@@ -159,6 +163,7 @@ class Daemon:
         self.protection.stop()
         self.actions.stop()
         if self._started and self.watch.config.bans.on_stop == "remove":
+            self.breaker.begin(STOP)
             self.edge(NoticeKind.FIREWALL, self._lift_all)
         self.courier.stop()
         if self._started:
@@ -171,7 +176,9 @@ class Daemon:
             self.firewall.fini()
 
     def step(self) -> None:
-        """Do what is due, then take what the inbox holds; wait for either."""
+        """Do what is due, then take what the inbox holds; wait for either. Such a turn ends before systemd's watchdog
+        is to be told again, also where the firewall hangs."""
+        self.breaker.begin(min(TURN, self._heartbeat * 2 / 3) if self._heartbeat else TURN)
         self._timers()
         item = self.inbox.get(self._patience())
         upkeep.mind_clock(self)
@@ -341,6 +348,7 @@ class Daemon:
         if now >= self._next_round:
             self._next_round = now + ROUND
             self._flush()
+            self.breaker.retry()
             upkeep.round_(self, now)
             systemd.notify(STATUS=self.summary())
         if self.untidy:

@@ -33,11 +33,19 @@ class EdgeError(LogwardenError):
 
 
 class CommandError(EdgeError):
-    """A subprocess could not be started, failed, or ran out of time."""
+    """A subprocess could not be started, or failed."""
+
+
+class UnansweredError(CommandError):
+    """A subprocess ran out of time."""
 
 
 class FirewallError(EdgeError):
     """The kernel's sets or rules could not be read or changed."""
+
+
+class HungError(FirewallError):
+    """A firewall command ran out of time."""
 
 
 class MailError(EdgeError):

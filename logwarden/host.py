@@ -15,6 +15,8 @@ from typing import Any
 from .address import Address, Prefix, host_prefix, parse
 from .process import run
 
+PATIENCE = 5.0
+"""Seconds that ip(8) may take: the daemon waits for it where it adopts another config."""
 RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 """The second names the real resolvers where the first names systemd-resolved's stub (systemd-resolved.service(8))."""
 
@@ -61,7 +63,7 @@ def nameservers(paths: Iterable[str]) -> Iterator[Address]:
 
 def _ip(*arguments: str) -> Sequence[dict[str, Any]]:
     """What ip(8) says: a list of objects, some of them empty."""
-    answer: list[dict[str, Any]] = json.loads(run(("ip", "-json", *arguments)) or "[]")
+    answer: list[dict[str, Any]] = json.loads(run(("ip", "-json", *arguments), timeout=PATIENCE) or "[]")
     return answer
 
 

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import IO
 
-from .errors import CommandError
+from .errors import CommandError, UnansweredError
 
 TIMEOUT = 30.0
 """Default limit, seconds. A command that firewalls or mails and takes longer is stuck."""
@@ -22,9 +22,9 @@ def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT, he
     """Run `argv` with `stdin`, in the C locale, and return what it wrote to standard output, if that is to be `heard`:
     all of it is held in memory.
 
-    Raises CommandError where it cannot be started, exits other than 0, or outlives `timeout` seconds; then whatever it
-    has started ends with it. Where it has exited by then, and only what it left behind holds on to its output, that is
-    left alone, and what it wrote is lost.
+    Raises CommandError where it cannot be started or exits other than 0, and UnansweredError where it outlives
+    `timeout` seconds; then whatever it has started ends with it. Where it has exited by then, and only what it left
+    behind holds on to its output, that is left alone, and what it wrote is lost.
     """
     environment = {**os.environ, "LC_ALL": "C", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
     try:
@@ -44,7 +44,7 @@ def run(argv: Sequence[str], *, stdin: bytes = b"", timeout: float = TIMEOUT, he
         except subprocess.TimeoutExpired as error:
             if child.poll() is None:
                 _kill(child)
-                raise CommandError(f"{argv[0]}: no answer within {timeout:g} s") from error
+                raise UnansweredError(f"{argv[0]}: no answer within {timeout:g} s") from error
             output = errors = b""
         except BaseException:
             _kill(child)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from . import atomic
 from .errors import FirewallError
-from .firewall import BACKENDS, Firewall, Hook, Settings
+from .firewall import BACKENDS, Firewall, Hook, Run, Settings, command
 
 FILE = "firewall.json"
 
@@ -32,15 +32,16 @@ class Trace(NamedTuple):
         """What a config puts there; None: nothing."""
         return None if backend == "dry-run" else cls(backend, str(settings.hook or "none"))
 
-    def firewall(self) -> Firewall:
+    def firewall(self, run: Run = command) -> Firewall:
         """What reads it, and takes it out."""
-        return BACKENDS[self.backend](Settings(hook=Hook.parse(self.hook)))
+        return BACKENDS[self.backend](Settings(hook=Hook.parse(self.hook)), run)
 
 
 class Traces:
-    """All traces that may be there."""
+    """All traces that may be there. `run` runs what takes them out."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, run: Run = command) -> None:
+        self._run = run
         self._file = Path(directory, FILE)
         self._known = frozenset(_load(self._file))
 
@@ -60,7 +61,7 @@ class Traces:
         found: dict[str, float] = {}
         for each in self._known:
             with suppress(FirewallError):
-                found.update(each.firewall().list(now))
+                found.update(each.firewall(self._run).list(now))
         return found
 
     def _remove(self, gone: Iterable[Trace], stays: Trace | None = None) -> None:
@@ -70,7 +71,7 @@ class Traces:
             for each in sorted(gone):
                 if verb == "unhook" or stays is None or stays.backend != each.backend:
                     try:
-                        getattr(each.firewall(), verb)()
+                        getattr(each.firewall(self._run), verb)()
                     except FirewallError as error:
                         troubles[each] = error
         left = self._known.difference(gone).union(troubles)

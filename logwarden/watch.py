@@ -18,7 +18,7 @@ from .allowlist import Protected
 from .config import Config, JournalConfig
 from .echo import Echoes
 from .errors import EdgeError
-from .firewall import BACKENDS, Firewall
+from .firewall import BACKENDS, Firewall, Run
 from .matcher import Matcher
 from .model import Ban, Policy, Refusal, RuleSet
 from .sighting import Sighting
@@ -134,9 +134,9 @@ def tracker(
     return made
 
 
-def firewall(config: Config) -> Firewall:
-    """The backend that the config asks for; one that does nothing where it only observes."""
-    return BACKENDS[config.bans.effective_backend](config.bans.firewall)
+def firewall(config: Config, run: Run) -> Firewall:
+    """The backend that the config asks for; one that does nothing where it only observes. `run` runs its commands."""
+    return BACKENDS[config.bans.effective_backend](config.bans.firewall, run)
 
 
 def sources(config: Config) -> Sequence[Source]:

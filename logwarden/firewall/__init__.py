@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from .breaker import Breaker
 from .dryrun import DryRun
 from .ipset import Ipset
 from .nftables import Nftables
-from .protocol import Firewall, Hook, Settings
+from .protocol import Firewall, Hook, Run, Settings, command
 from .reconcile import Repairs, reconcile
 
-__all__ = ["BACKENDS", "Firewall", "Hook", "Repairs", "Settings", "reconcile"]
+__all__ = ["BACKENDS", "Breaker", "Firewall", "Hook", "Repairs", "Run", "Settings", "command", "reconcile"]
 
 BACKENDS: Mapping[str, Callable[..., Firewall]] = {
     "ipset": Ipset,
     "nftables": Nftables,
     "dry-run": DryRun,
 }
-"""What makes each backend, of its `Settings` or of nothing."""
+"""What makes each backend, of its `Settings` and of what runs its commands, or of nothing."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from ..model import Ban
-from .protocol import Settings, checked, seconds_left
+from .protocol import Run, Settings, checked, command, seconds_left
 
 
 class DryRun:
@@ -17,7 +17,7 @@ class DryRun:
 
     ceiling = math.inf
 
-    def __init__(self, settings: Settings | None = None) -> None:  # noqa: ARG002 # as every backend is made
+    def __init__(self, settings: Settings | None = None, run: Run = command) -> None:  # noqa: ARG002 # as all are made
         self._until: dict[str, float] = {}
 
     def init(self) -> list[str]:

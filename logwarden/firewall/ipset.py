@@ -19,7 +19,7 @@ from ..model import Ban
 from . import entries
 from .conntrack import Cutter
 from .iptables import DropRules
-from .protocol import Settings, checked, command, seconds_left
+from .protocol import Run, Settings, checked, command, seconds_left
 
 CEILING = 2_147_483
 """The longest timeout that the kernel keeps, seconds (ipset(8), "timeout"): almost 25 days."""
@@ -42,14 +42,15 @@ class Ipset:
 
     ceiling = float(CEILING)
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, run: Run = command) -> None:
         self._settings = settings or Settings()
+        self._run = run
         self._cutter = Cutter()
-        self._rules = DropRules(self._settings.hook, SETS) if self._settings.hook else None
+        self._rules = DropRules(self._settings.hook, SETS, run) if self._settings.hook else None
 
     def init(self) -> Sequence[str]:
         """Make sets and rules where they are missing, and room where a set is half full."""
-        present = set(command(("ipset", "list", "-name")).split())
+        present = set(self._run(("ipset", "list", "-name")).split())
         made = [phrase for family in SETS for phrase in self._repair_set(family, present)]
         return [*made, *(self._rules.repair() if self._rules else ())]
 
@@ -83,32 +84,41 @@ class Ipset:
     def fini(self) -> None:
         """Remove the rules, then the sets."""
         self.unhook()
-        present = command(("ipset", "list", "-name")).split()
+        present = self._run(("ipset", "list", "-name")).split()
         for name in SETS.values():
             for each in {name, _growing(name)} & set(present):
-                _destroy(each)
+                self._destroy(each)
 
     def _restore(self, lines: Sequence[str]) -> None:
         if not lines:
             return
         try:
-            _restored(lines)
+            self._restored(lines)
         except FirewallError:
             # A set was destroyed, or is full before init came round to it: repair, then once more.
             self._repair_for(lines)
-            _restored(lines)
+            self._restored(lines)
+
+    def _restored(self, lines: Sequence[str]) -> None:
+        """Hand lines to ipset, of which none depends on another: to two at once where they are many, in two thirds of
+        the time that one takes. Raises FirewallError."""
+        half = -(-len(lines) // 2)
+        parts = [lines[:half], lines[half:]] if len(lines) > _MANY else [lines]
+        with ThreadPoolExecutor(len(parts)) as pool:
+            for _ in pool.map(lambda part: self._run(("ipset", "restore", "-exist"), part), parts):
+                pass
 
     def _repair_for(self, lines: Sequence[str]) -> None:
         self.init()
         for family, name in SETS.items():
-            count, room = _fill(name)
+            count, room = self._fill(name)
             coming = sum(line.split(" ", 2)[1] == name for line in lines)
             if count + coming > room:
                 self._grow(family, count + coming)
 
     def _entries(self) -> Iterable[tuple[str, str, str, str]]:
         for family, name in SETS.items():
-            saved = command(("ipset", "save", name))
+            saved = self._run(("ipset", "save", name))
             host = "/32" if family == 4 else "/128"
             for address, left, packets, exempt in _ENTRY.findall(saved):
                 yield address if "/" in address else address + host, left, packets, exempt
@@ -118,14 +128,14 @@ class Ipset:
     def _repair_set(self, family: int, present: set[str]) -> Sequence[str]:
         name = SETS[family]
         if _growing(name) in present:  # killed while growing
-            _destroy(_growing(name))
-        if name in present and not _fits(name, family):
+            self._destroy(_growing(name))
+        if name in present and not self._fits(name, family):
             self._clear_for_another(name)
             present = present - {name}
         if name not in present:
-            command(("ipset", *self._create(name, family, self._settings.maxelem).split()))
+            self._run(("ipset", *self._create(name, family, self._settings.maxelem).split()))
             return [f"set {name} created"]
-        count, room = _fill(name)
+        count, room = self._fill(name)
         if 2 * count < room and room >= self._settings.maxelem:
             return []
         self._grow(family, count)
@@ -134,28 +144,45 @@ class Ipset:
     def _clear_for_another(self, name: str) -> None:
         """Remove a set that has our name but another type: some other version's, or somebody else's."""
         self.unhook()
-        _destroy(name)
+        self._destroy(name)
 
     def _grow(self, family: int, count: int) -> None:
         """Swap in a set that is a quarter full with `count` entries. The old one works until then."""
         name, larger = SETS[family], _growing(SETS[family])
-        held = [line for line in command(("ipset", "save", name)).splitlines() if line.startswith("add ")]
+        held = [line for line in self._run(("ipset", "save", name)).splitlines() if line.startswith("add ")]
         fill = [line.replace(f"add {name} ", f"add {larger} ", 1) for line in held]
         create = self._create(larger, family, max(4 * count, self._settings.maxelem))
-        command(("ipset", "restore", "-exist"), (create, *fill, f"swap {larger} {name}", f"destroy {larger}"))
+        self._run(("ipset", "restore", "-exist"), (create, *fill, f"swap {larger} {name}", f"destroy {larger}"))
 
     def _create(self, name: str, family: int, maxelem: int) -> str:
         return f"create {name} hash:net family {_FAMILY[family]} maxelem {maxelem} timeout {_DEFAULT_TIMEOUT} counters"
 
+    def _header(self, name: str) -> dict[str, str]:
+        lines = self._run(("ipset", "list", "-terse", name)).splitlines()
+        return {key: value for key, _, value in (line.partition(": ") for line in lines)}
 
-def _restored(lines: Sequence[str]) -> None:
-    """Hand lines to ipset, of which none depends on another: to two at once where they are many, in two thirds of the
-    time that one takes. Raises FirewallError."""
-    half = -(-len(lines) // 2)
-    parts = [lines[:half], lines[half:]] if len(lines) > _MANY else [lines]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        for _ in pool.map(lambda part: command(("ipset", "restore", "-exist"), part), parts):
-            pass
+    def _fits(self, name: str, family: int) -> bool:
+        header = self._header(name)
+        words = header["Header"].split()
+        return header["Type"] == "hash:net" and f"family {_FAMILY[family]} " in header["Header"] and "timeout" in words
+
+    def _fill(self, name: str) -> tuple[int, int]:
+        """How many entries a set holds, and how many it can."""
+        header = self._header(name)
+        words = header["Header"].split()
+        return int(header["Number of entries"]), int(words[words.index("maxelem") + 1])
+
+    def _destroy(self, name: str) -> None:
+        """The kernel drops a rule's reference some milliseconds after the rule; each try is a process."""
+        for _ in range(_DESTROY_TRIES - 1):
+            try:
+                self._run(("ipset", "destroy", name))
+            except FirewallError as error:
+                if "in use" not in str(error):
+                    raise
+            else:
+                return
+        self._run(("ipset", "destroy", name))
 
 
 def _few(act: Callable[[Mapping[int, str], Mapping[str, int]], None], prefixes: Mapping[str, int]) -> bool:
@@ -175,34 +202,3 @@ def _set_of(prefix: str) -> str:
 
 def _growing(name: str) -> str:
     return f"{name}_larger"
-
-
-def _header(name: str) -> dict[str, str]:
-    lines = command(("ipset", "list", "-terse", name)).splitlines()
-    return {key: value for key, _, value in (line.partition(": ") for line in lines)}
-
-
-def _fits(name: str, family: int) -> bool:
-    header = _header(name)
-    words = header["Header"].split()
-    return header["Type"] == "hash:net" and f"family {_FAMILY[family]} " in header["Header"] and "timeout" in words
-
-
-def _fill(name: str) -> tuple[int, int]:
-    """How many entries a set holds, and how many it can."""
-    header = _header(name)
-    words = header["Header"].split()
-    return int(header["Number of entries"]), int(words[words.index("maxelem") + 1])
-
-
-def _destroy(name: str) -> None:
-    """Destroy a set. The kernel drops a rule's reference some milliseconds after the rule: each try is a process."""
-    for _ in range(_DESTROY_TRIES - 1):
-        try:
-            command(("ipset", "destroy", name))
-        except FirewallError as error:
-            if "in use" not in str(error):
-                raise
-        else:
-            return
-    command(("ipset", "destroy", name))

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 
 from ..errors import FirewallError
-from .protocol import Hook, command
+from .protocol import Hook, Run
 
 LOCK_WAIT = "5"
 """Seconds to wait for another program that holds the xtables lock (iptables(8), -w)."""
@@ -23,8 +23,8 @@ _COMMANDS = {4: "iptables", 6: "ip6tables"}
 class DropRules:
     """The rules of `hook` for the `sets` of each family."""
 
-    def __init__(self, hook: Hook, sets: Mapping[int, str]) -> None:
-        self._hook, self._sets = hook, sets
+    def __init__(self, hook: Hook, sets: Mapping[int, str], run: Run) -> None:
+        self._hook, self._sets, self._run = hook, sets, run
 
     def repair(self) -> list[str]:
         """Put each rule first in its chain, and say which were not there or stood elsewhere. Raises FirewallError, but
@@ -64,7 +64,7 @@ class DropRules:
         """The rules of the chain, or of all in its table, as `iptables -S` writes them but for the leading -A."""
         chains = () if everywhere else (self._hook.chain,)
         argv = (_COMMANDS[family], "-w", LOCK_WAIT, "-t", self._hook.table, "-S", *chains)
-        return [line.removeprefix("-A ") for line in command(argv).splitlines() if line.startswith("-A ")]
+        return [line.removeprefix("-A ") for line in self._run(argv).splitlines() if line.startswith("-A ")]
 
     def _rewrite(self, family: int, present: int, *, insert: bool) -> None:
         spec = self._spec(family)
@@ -72,4 +72,4 @@ class DropRules:
         if insert:
             changes.append(f"-I {spec.replace(' ', ' 1 ', 1)}")
         argv = (f"{_COMMANDS[family]}-restore", "-w", LOCK_WAIT, "--noflush")
-        command(argv, (f"*{self._hook.table}", *changes, "COMMIT"))
+        self._run(argv, (f"*{self._hook.table}", *changes, "COMMIT"))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ..errors import FirewallError
 from ..model import Ban
 from .conntrack import Cutter
-from .protocol import Hook, Settings, checked, command, seconds_left
+from .protocol import Hook, Run, Settings, checked, command, seconds_left
 
 TABLE = "inet logwarden"
 CEILING = 365 * 86_400
@@ -61,8 +61,9 @@ class Nftables:
 
     ceiling = float(CEILING)
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, run: Run = command) -> None:
         self._settings = settings or Settings()
+        self._run = run
         self._cutter = Cutter()
         if self._settings.hook and self._settings.hook not in _HOOKS:
             raise FirewallError("nftables: the hook must be PREROUTING, INPUT or none")
@@ -70,13 +71,13 @@ class Nftables:
 
     def init(self) -> Sequence[str]:
         """Make table, sets, chain and rules where something of them is missing or foreign."""
-        found = _sets()
-        chains = _banned_chains()
+        found = self._found()
+        chains = self._banned_chains()
         self._sets = found | _ALWAYS
         if found == self._sets and self._stands(chains):
             return []
         # The chain is made anew: one on another hook cannot be changed in place.
-        command(_NFT, [*(_CHAIN_GONE if chains else ()), *self._structure()])
+        self._run(_NFT, [*(_CHAIN_GONE if chains else ()), *self._structure()])
         return [f"nftables table {TABLE} {'repaired' if found else 'created'}"]
 
     def apply(self, bans: Iterable[Ban], now: float) -> None:
@@ -96,20 +97,20 @@ class Nftables:
 
     def list(self, now: float) -> Mapping[str, float]:  # noqa: ARG002 # the kernel knows what time it is
         """All sets' entries, and the seconds they have left; 0 for one that somebody made without a timeout."""
-        return {prefix: float(element.get("expires", 0)) for prefix, element in _elements()}
+        return {prefix: float(element.get("expires", 0)) for prefix, element in self._elements()}
 
     def dropped(self) -> Mapping[str, int]:
         """Packets dropped, by prefix."""
-        return {prefix: int(element.get("counter", {}).get("packets", 0)) for prefix, element in _elements()}
+        return {prefix: int(element.get("counter", {}).get("packets", 0)) for prefix, element in self._elements()}
 
     def unhook(self) -> None:
         """Remove the chain, and with it the rules."""
-        if _banned_chains():
-            command(_NFT, _CHAIN_GONE)
+        if self._banned_chains():
+            self._run(_NFT, _CHAIN_GONE)
 
     def fini(self) -> None:
         """Remove the table, and all with it."""
-        command(_NFT, [f"add table {TABLE}", f"delete table {TABLE}"])
+        self._run(_NFT, [f"add table {TABLE}", f"delete table {TABLE}"])
 
     # --- transactions ---------------------------------------------------------------------------------------
 
@@ -139,10 +140,10 @@ class Nftables:
             tries = [[_line("create", each, elements) for each, elements in members.items()]] if add else []
             for lines in (*tries, renewal):
                 with suppress(FirewallError):
-                    return command(_NFT, lines)
+                    return self._run(_NFT, lines)
             self.init()
         self._sets |= members.keys()
-        return command(_NFT, [*self._structure(), *renewal])
+        return self._run(_NFT, [*self._structure(), *renewal])
 
     def _stands(self, chains: Sequence[dict[str, Any]]) -> bool:
         """Whether the chain is on our hook and holds exactly one rule for each set."""
@@ -150,8 +151,28 @@ class Nftables:
             return not chains
         if [chain.get("hook") for chain in chains] != [self._settings.hook.chain.lower()]:
             return False
-        rules = [each["expr"] for each in _ours("rule", "list", "chain", *TABLE.split(), _CHAIN)]
+        rules = [each["expr"] for each in self._ours("rule", "list", "chain", *TABLE.split(), _CHAIN)]
         return sorted(map(_looked_into, rules)) == sorted(each.name for each in self._sets)
+
+    def _ours(self, kind: str, *arguments: str) -> Sequence[dict[str, Any]]:
+        """The objects of one kind that `nft -j -t` lists in our table (libnftables-json(5))."""
+        listed = json.loads(self._run(("nft", "-j", "-t", *arguments)))["nftables"]
+        found = [each[kind] for each in listed if kind in each]
+        return [each for each in found if f"{each['family']} {each['table']}" == TABLE]
+
+    def _banned_chains(self) -> Sequence[dict[str, Any]]:
+        return [each for each in self._ours("chain", "list", "chains") if each["name"] == _CHAIN]
+
+    def _found(self) -> set[_Set]:
+        return {found for each in self._ours("set", "list", "sets") if (found := _parse_set(each["name"]))}
+
+    def _elements(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Each prefix in the sets, and what nft says of it."""
+        for each in self._found():
+            listed = json.loads(self._run(("nft", "-j", "list", "set", *TABLE.split(), each.name)))["nftables"]
+            for element in listed[1]["set"].get("elem", ()):
+                whole = element["elem"] if isinstance(element, dict) else {"val": element}
+                yield f"{whole['val']}/{each.length}", whole
 
 
 def _line(verb: str, each: _Set, elements: Iterable[tuple[str, str]]) -> str:
@@ -162,30 +183,6 @@ def _renewal(each: _Set, elements: Sequence[tuple[str, str]], *, add: bool) -> l
     """Commands that take elements out, in the set or not (`add` lets both pass), and put them in again."""
     bare = [(address, "") for address, _ in elements]
     return [_line("add", each, bare), _line("delete", each, bare), *([_line("add", each, elements)] if add else [])]
-
-
-def _ours(kind: str, *arguments: str) -> list[dict[str, Any]]:
-    """The objects of one kind that `nft -j -t` lists in our table (libnftables-json(5))."""
-    listed = json.loads(command(("nft", "-j", "-t", *arguments)))["nftables"]
-    found = [each[kind] for each in listed if kind in each]
-    return [each for each in found if f"{each['family']} {each['table']}" == TABLE]
-
-
-def _banned_chains() -> list[dict[str, Any]]:
-    return [each for each in _ours("chain", "list", "chains") if each["name"] == _CHAIN]
-
-
-def _sets() -> set[_Set]:
-    return {found for each in _ours("set", "list", "sets") if (found := _parse_set(each["name"]))}
-
-
-def _elements() -> Iterable[tuple[str, dict[str, Any]]]:
-    """Each prefix in the sets, and what nft says of it."""
-    for each in _sets():
-        listed = json.loads(command(("nft", "-j", "list", "set", *TABLE.split(), each.name)))["nftables"]
-        for element in listed[1]["set"].get("elem", ()):
-            whole = element["elem"] if isinstance(element, dict) else {"val": element}
-            yield f"{whole['val']}/{each.length}", whole
 
 
 def _parse_set(name: str) -> _Set | None:

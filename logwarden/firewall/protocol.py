@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from ..errors import CommandError, FirewallError
+from ..errors import CommandError, FirewallError, HungError, UnansweredError
 from ..model import Ban
-from ..process import run
+from ..process import TIMEOUT, run
 
 _IPV4, _IPV6 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", r"[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}"
 _PREFIX = re.compile(rf"(?:{_IPV4}|{_IPV6})/[1-9][0-9]{{0,2}}")
@@ -101,9 +101,18 @@ def checked(prefix: str) -> str:
     return prefix
 
 
-def command(argv: Sequence[str], lines: Iterable[str] = ()) -> str:
-    """Run a firewall command with `lines` on its standard input. Raises FirewallError."""
+class Run(Protocol):
+    """How a backend runs its commands."""
+
+    def __call__(self, argv: Sequence[str], lines: Iterable[str] = ()) -> str:
+        """Run one with `lines` on its standard input, and return what it says. Raises FirewallError."""
+
+
+def command(argv: Sequence[str], lines: Iterable[str] = (), timeout: float = TIMEOUT) -> str:
+    """Satisfies Run; raises HungError after `timeout` seconds."""
     try:
-        return run(argv, stdin="".join(f"{line}\n" for line in lines).encode()).decode()
+        return run(argv, stdin="".join(f"{line}\n" for line in lines).encode(), timeout=timeout).decode()
+    except UnansweredError as error:
+        raise HungError(str(error)) from error
     except CommandError as error:
         raise FirewallError(str(error)) from error
