@@ -10,6 +10,7 @@ Diagnostics: ValueError, a sentence that says what was expected.
 from __future__ import annotations
 
 import calendar
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -70,17 +71,24 @@ class Schedule(NamedTuple):
 
     def next(self, after: float) -> float:
         """The first occurrence strictly after `after` (both POSIX seconds); math.inf where none is left."""
-        for naive in self._days_on(datetime.fromtimestamp(after, self.zone).replace(tzinfo=None)):
+        for naive in self._from(datetime.fromtimestamp(after, self.zone).replace(tzinfo=None)):
             when = naive.replace(tzinfo=self.zone).timestamp()  # naive means local; fold 0 is the first of two
             skipped = datetime.fromtimestamp(when, self.zone).replace(tzinfo=None) != naive
             if when > after and not skipped and naive.year in self.years:
                 return when
         return math.inf
 
-    def _days_on(self, now: datetime) -> Iterator[datetime]:
-        """Wall-clock occurrences from the day before `now`, for as long as one can still be missing."""
-        start = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
-        start = max(start, datetime(max(self.years[0], _YEARS[0]), 1, 1))
+    def _from(self, now: datetime) -> Iterator[datetime]:
+        """Wall-clock occurrences from the hour of `now` on, for as long as one can still be missing."""
+        this_hour = now.replace(minute=0, second=0, microsecond=0)
+        for day in self._days_from(this_hour.replace(hour=0)):
+            for hour in (day.replace(hour=hour) for hour in self.hours):
+                if hour >= this_hour:
+                    for minute, second in itertools.product(self.minutes, self.seconds):
+                        yield hour.replace(minute=minute, second=second)
+
+    def _days_from(self, today: datetime) -> Iterator[datetime]:
+        start = max(today, datetime(max(self.years[0], _YEARS[0]), 1, 1))
         return iter(
             rrule.rrule(
                 rrule.DAILY,
@@ -89,9 +97,6 @@ class Schedule(NamedTuple):
                 bymonth=self.months,
                 bymonthday=self.days,
                 byweekday=self.weekdays,
-                byhour=self.hours,
-                byminute=self.minutes,
-                bysecond=self.seconds,
             )
         )
 

@@ -122,6 +122,15 @@ def test_any_text_parses_or_is_refused_with_a_value_error(text: str) -> None:
     assert schedule.next(SPRING) > SPRING
 
 
+def test_to_find_the_next_second_late_in_the_day_costs_nothing_like_a_walk_through_the_day() -> None:
+    schedule = Schedule.parse("*:*:* UTC")
+    late = datetime(2025, 3, 28, 23, 59, 58, tzinfo=UTC).timestamp()
+    started = time.thread_time()
+    assert schedule.next(late) == late + 1
+    assert schedule.next(late + 1) == late + 2
+    assert time.thread_time() - started < 0.1
+
+
 def test_jitter_is_the_same_for_a_host_and_within_its_limit() -> None:
     values = [jitter(f"host{number}", 60.0) for number in range(200)]
     assert values == [jitter(f"host{number}", 60.0) for number in range(200)]
