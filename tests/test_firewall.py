@@ -270,6 +270,84 @@ def test_what_another_program_does_to_our_table_is_repaired(network: None, damag
     assert sorted(firewall.list(NOW)) == ["192.0.2.0/24", "192.0.2.1/32"]
 
 
+def nft(*lines: str) -> None:
+    subprocess.run(["nft", "-f", "-"], input="\n".join(lines), text=True, check=True, capture_output=True)
+
+
+DROP4, DROP6 = "ip saddr & 255.255.255.255 @v4_32 drop", "ip6 saddr & ffff:ffff:ffff:ffff:: @v6_64 drop"
+
+
+def rules(*texts: str) -> list[str]:
+    """The chain's rules: these instead of its own."""
+    chain = "inet logwarden banned"
+    return [f"flush chain {chain}", *(f"add rule {chain} {text}" for text in texts)]
+
+
+def chain(definition: str) -> list[str]:
+    """The chain made anew, so."""
+    gone, made = "delete chain inet logwarden banned", f"add chain inet logwarden banned {{ {definition} }}"
+    return [*rules(), gone, made, *rules(DROP4, DROP6)]
+
+
+def v4_32(kind: str, definition: str, *others: str) -> list[str]:
+    """The set of IPv4 addresses made anew, so."""
+    gone, made = "delete set inet logwarden v4_32", f"add {kind} inet logwarden v4_32 {{ {definition} }}"
+    return [*rules(), gone, made, *rules(DROP6, *others)]
+
+
+DAMAGES = {
+    "no rule for IPv4": rules(DROP6),
+    "a rule that counts": rules(DROP4.replace("drop", "counter"), DROP6),
+    "a rule for all others": rules(DROP4.replace("@", "!= @"), DROP6),
+    "a rule for what we send": rules(DROP4.replace("saddr", "daddr"), DROP6),
+    "a rule with another mask": rules(DROP4.replace(".255 ", ".0 "), DROP6),
+    "a late chain": chain("type filter hook prerouting priority 300; policy accept;"),
+    "a chain that drops all": chain("type filter hook prerouting priority raw; policy drop;"),
+    "a chain on another hook": chain("type filter hook output priority raw; policy accept;"),
+    "a chain of another type": chain("type nat hook prerouting priority dstnat; policy accept;"),
+    "a chain on no hook": chain(""),
+    "a set without timeouts": v4_32("set", "type ipv4_addr;", DROP4),
+    "a set of intervals": v4_32("set", "type ipv4_addr; flags interval, timeout;", "ip saddr @v4_32 drop"),
+    "a set of ports": v4_32("set", "type inet_service; flags timeout; elements = { 22 };"),
+    "a map": v4_32("map", "type ipv4_addr : verdict;"),
+    "a table asleep": ["add table inet logwarden { flags dormant; }"],
+    "a wrong set that another chain looks into": [
+        "add chain inet logwarden own",
+        "add set inet logwarden v4_8 { type ipv6_addr; }",
+        "add rule inet logwarden own ip6 saddr @v4_8 accept",
+    ],
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_table_that_has_all_our_names_but_drops_nothing_is_noticed_and_repaired(
+    network: None, damage: list[str]
+) -> None:
+    firewall = BACKENDS["nftables"]()
+    wanted = [ban("192.0.2.1/32"), ban("2001:db8::/64")]
+    reconcile(firewall, wanted, NOW)
+    nft(*damage)
+    repairs = reconcile(firewall, wanted, NOW)
+    assert repairs.structure == ("nftables table inet logwarden repaired",)
+    assert repairs.foreign == 0
+    assert not reconcile(firewall, wanted, NOW), "it is as it should be, and nft says so"
+    listed = run("nft list table inet logwarden")
+    assert "hook prerouting priority raw; policy accept;" in listed
+    assert "ip saddr @v4_32 drop" in listed
+    assert "flags dormant" not in listed
+    assert sorted(firewall.list(NOW)) == ["192.0.2.1/32", "2001:db8::/64"]
+
+
+@pytest.mark.root
+def test_prefixes_of_any_length_leave_nothing_to_repair(network: None) -> None:
+    firewall = BACKENDS["nftables"]()
+    wanted = [ban(str(ip_network(("2001:db8::", n), strict=False))) for n in range(1, 129)]
+    wanted += [ban(str(ip_network(("192.0.2.1", n), strict=False))) for n in range(1, 33)]
+    reconcile(firewall, wanted, NOW)
+    assert not reconcile(BACKENDS["nftables"](), wanted, NOW)
+
+
 @pytest.mark.root
 def test_a_ban_after_somebody_flushed_the_ruleset_repairs_it_at_once(network: None) -> None:
     firewall = BACKENDS["nftables"]()

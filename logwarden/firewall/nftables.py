@@ -26,11 +26,13 @@ CEILING = 365 * 86_400
 """A year: nft(8) reads no number of more than eight digits as seconds."""
 _CHAIN = "banned"
 _CHAIN_GONE = (f"flush chain {TABLE} {_CHAIN}", f"delete chain {TABLE} {_CHAIN}")
+_TABLE_GONE = (f"add table {TABLE}", f"delete table {TABLE}")
 _NFT = ("nft", "-f", "-")
 _HOOKS = {
-    Hook("raw", "PREROUTING"): "type filter hook prerouting priority raw",
-    Hook("filter", "INPUT"): "type filter hook input priority filter - 10",
+    Hook("raw", "PREROUTING"): {"type": "filter", "hook": "prerouting", "prio": -300, "policy": "accept"},
+    Hook("filter", "INPUT"): {"type": "filter", "hook": "input", "prio": -10, "policy": "accept"},
 }
+"""The chain, as nft lists it. -300 is before connection tracking, -10 just before the filter table."""
 
 
 class _Set(NamedTuple):
@@ -44,15 +46,30 @@ class _Set(NamedTuple):
     @property
     def rule(self) -> str:
         """The rule that drops what is in the set: the source address, masked to the set's length."""
-        if self.family == 4:
-            return f"ip saddr & {IPv4Network((0, self.length)).netmask} @{self.name} drop"
-        return f"ip6 saddr & {IPv6Network((0, self.length)).netmask} @{self.name} drop"
+        return f"{self.protocol} saddr & {self.mask} @{self.name} drop"
+
+    @property
+    def protocol(self) -> str:
+        return "ip" if self.family == 4 else "ip6"
+
+    @property
+    def mask(self) -> str:
+        network = IPv4Network if self.family == 4 else IPv6Network
+        return str(network((0, self.length)).netmask)
 
     @property
     def type(self) -> str:
-        return "ipv4_addr" if self.family == 4 else "ipv6_addr"
+        return f"ipv{self.family}_addr"
+
+    def is_source(self, listed: object) -> bool:
+        """Whether nft lists what the rule looks for so. It leaves a mask out that masks nothing."""
+        source = {"payload": {"protocol": self.protocol, "field": "saddr"}}
+        whole = self.length == (32 if self.family == 4 else 128)
+        return listed == {"&": [source, self.mask]} or (whole and listed == source)
 
 
+_Table = Mapping[str, Sequence[dict[str, Any]]]
+"""What nft lists of our table, by kind."""
 _ALWAYS = frozenset({_Set(4, 32), _Set(6, 64)})
 
 
@@ -70,15 +87,19 @@ class Nftables:
         self._sets: set[_Set] = set(_ALWAYS)
 
     def init(self) -> Sequence[str]:
-        """Make table, sets, chain and rules where something of them is missing or foreign."""
-        found = self._found()
-        chains = self._banned_chains()
+        """Make table, sets, chain and rules where something of them is missing, foreign, or not as we make it."""
+        found, chains = self._found(), self._banned_chains()
+        table = self._table() if found or chains else {}
+        gone = [f"delete {kind} {TABLE} {name}" for kind, name in _wrong(table)]
         self._sets = found | _ALWAYS
-        if found == self._sets and self._stands(chains):
+        if found == self._sets and not gone and self._stands(table, chains):
             return []
-        # The chain is made anew: one on another hook cannot be changed in place.
-        self._run(_NFT, [*(_CHAIN_GONE if chains else ()), *self._structure()])
-        return [f"nftables table {TABLE} {'repaired' if found else 'created'}"]
+        # What is wrong is made anew, for it cannot be changed in place. What was in a wrong set is for reconcile.
+        try:
+            self._run(_NFT, [*(_CHAIN_GONE if chains else ()), *gone, *self._structure()])
+        except FirewallError:  # something else of somebody's refers to them
+            self._run(_NFT, [*_TABLE_GONE, *self._structure()])
+        return [f"nftables table {TABLE} {'repaired' if table else 'created'}"]
 
     def apply(self, bans: Iterable[Ban], now: float) -> None:
         """Add or renew entries in one transaction, then cut the flows of those prefixes."""
@@ -110,7 +131,7 @@ class Nftables:
 
     def fini(self) -> None:
         """Remove the table, and all with it."""
-        self._run(_NFT, [f"add table {TABLE}", f"delete table {TABLE}"])
+        self._run(_NFT, _TABLE_GONE)
 
     # --- transactions ---------------------------------------------------------------------------------------
 
@@ -119,7 +140,8 @@ class Nftables:
         lines = [f"add table {TABLE}"]
         lines += [f"add set {TABLE} {each.name} {{ type {each.type}; flags timeout; counter; }}" for each in self._sets]
         if self._settings.hook:
-            lines.append(f"add chain {TABLE} {_CHAIN} {{ {_HOOKS[self._settings.hook]}; policy accept; }}")
+            chain = "type {type} hook {hook} priority {prio}; policy {policy};".format(**_HOOKS[self._settings.hook])
+            lines.append(f"add chain {TABLE} {_CHAIN} {{ {chain} }}")
             lines.append(f"flush chain {TABLE} {_CHAIN}")
             lines += [f"add rule {TABLE} {_CHAIN} {each.rule}" for each in sorted(self._sets)]
         return lines
@@ -145,20 +167,33 @@ class Nftables:
         self._sets |= members.keys()
         return self._run(_NFT, [*self._structure(), *renewal])
 
-    def _stands(self, chains: Sequence[dict[str, Any]]) -> bool:
-        """Whether the chain is on our hook and holds exactly one rule for each set."""
+    def _stands(self, table: _Table, chains: Sequence[dict[str, Any]]) -> bool:
+        """Whether the table is awake, and the chain as we make it, with exactly one rule for each set."""
         if self._settings.hook is None:
             return not chains
-        if [chain.get("hook") for chain in chains] != [self._settings.hook.chain.lower()]:
+        if any(each.get("flags") for each in table["table"]):  # dormant: none of its rules is in force
             return False
-        rules = [each["expr"] for each in self._ours("rule", "list", "chain", *TABLE.split(), _CHAIN)]
+        if [_HOOKS[self._settings.hook].items() <= chain.items() for chain in chains] != [True]:
+            return False
+        rules = [each["expr"] for each in table.get("rule", ()) if each["chain"] == _CHAIN]
         return sorted(map(_looked_into, rules)) == sorted(each.name for each in self._sets)
+
+    def _table(self) -> _Table:
+        """All of our table but what is in its sets."""
+        found = defaultdict(list)
+        for each in self._listed("list", "table", *TABLE.split()):
+            for kind, listed in each.items():
+                found[kind].append(listed)
+        return found
 
     def _ours(self, kind: str, *arguments: str) -> Sequence[dict[str, Any]]:
         """The objects of one kind that `nft -j -t` lists in our table (libnftables-json(5))."""
-        listed = json.loads(self._run(("nft", "-j", "-t", *arguments)))["nftables"]
-        found = [each[kind] for each in listed if kind in each]
+        found = [each[kind] for each in self._listed(*arguments) if kind in each]
         return [each for each in found if f"{each['family']} {each['table']}" == TABLE]
+
+    def _listed(self, *arguments: str) -> Sequence[dict[str, Any]]:
+        listed: Sequence[dict[str, Any]] = json.loads(self._run(("nft", "-j", "-t", *arguments)))["nftables"]
+        return listed
 
     def _banned_chains(self) -> Sequence[dict[str, Any]]:
         return [each for each in self._ours("chain", "list", "chains") if each["name"] == _CHAIN]
@@ -192,8 +227,25 @@ def _parse_set(name: str) -> _Set | None:
     return _Set(int(family), int(length)) if known and name == f"v{family}_{int(length)}" else None
 
 
-def _looked_into(expressions: list[dict[str, Any]]) -> str:
+def _wrong(table: _Table) -> Iterable[tuple[str, str]]:
+    """The kind and name of what is named as one of our sets and is not what we make of that name."""
+    for kind in ("set", "map"):
+        for each in table.get(kind, ()):
+            ours = _parse_set(each["name"])
+            if ours and (kind, each["type"], _flags(each)) != ("set", ours.type, ["timeout"]):
+                yield kind, each["name"]
+
+
+def _flags(listed: Mapping[str, Any]) -> Sequence[str]:
+    """Newer versions of nft list one flag alone as a string."""
+    flags: str | Sequence[str] = listed.get("flags", ())
+    return [flags] if isinstance(flags, str) else flags
+
+
+def _looked_into(expressions: Sequence[dict[str, Any]]) -> str:
     """The set that a drop rule of ours looks into, or the empty string for any other rule."""
-    if len(expressions) != 2 or "drop" not in expressions[1]:
-        return ""
-    return str(expressions[0].get("match", {}).get("right", "")).removeprefix("@")
+    match expressions:
+        case [{"match": {"op": "==", "left": left, "right": str(right)}}, {"drop": _}]:
+            found = _parse_set(right.removeprefix("@"))
+            return found.name if found and found.is_source(left) else ""
+    return ""
