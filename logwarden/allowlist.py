@@ -2,7 +2,8 @@
 
 Owns: reading an allowlist's entries, and threads that look everything up again every REFRESH seconds, or when told.
 Never: has a ban, or what a file says, wait for a look-up: until a name is known for the first time it protects nobody;
-then what it covers is lifted. A name that cannot be looked up any more keeps the addresses it had.
+then what it covers is lifted. What cannot be looked up any more stays as it was: a name keeps its addresses, a file
+that is gone or cannot be read what it said last. One that is empty says nothing.
 Fails: into `Protected.troubles`, a sentence for each name or file that cannot be used.
 """
 
@@ -26,6 +27,10 @@ LARGEST = 4_000_000
 _NAME = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 
 
+Entries = Mapping[str, tuple[str, ...]]
+"""What each file of an allowlist says."""
+
+
 class Allowlist(NamedTuple):
     """An allowlist as it is written, taken apart."""
 
@@ -47,25 +52,35 @@ class Allowlist(NamedTuple):
         if _kind(entry) == "prefix":
             address.prefix(entry)
 
-    def read(self) -> tuple[Allowlist, list[str]]:
-        """The list with all that its files hold, and what is wrong with them."""
-        entries, troubles = [], []
+    def read(self, before: Entries) -> tuple[Allowlist, Entries, list[str]]:
+        """The list with all that its files say, that alone, and what is wrong with them. `before`: what they said."""
+        said: dict[str, tuple[str, ...]] = {}
+        troubles: list[str] = []
         for file in self.files:
             try:
-                with Path(file).open(encoding="utf-8", errors="replace") as lines:
-                    text = lines.read(LARGEST)
+                said[file] = _said(file, troubles)
             except OSError as error:
-                troubles.append(f"allowlist: {file}: {error.strerror}")
-                continue
-            for number, line in enumerate(text.splitlines(), 1):
-                if entry := line.partition("#")[0].strip():
-                    try:
-                        Allowlist.sorted([entry])
-                        entries.append(entry)
-                    except ValueError as error:
-                        troubles.append(f"allowlist: {file}:{number}: {error}")
-        found = Allowlist.sorted(entry for entry in entries if not entry.startswith("/"))
-        return Allowlist(self.prefixes + found.prefixes, self.names + found.names, self.files), troubles
+                said.update({file: before[file]} if file in before else {})
+                kept = "what it said last is still in force" if file in before else "it protects nobody"
+                troubles.append(f"allowlist: {file}: {error.strerror}; {kept}")
+        found = Allowlist.sorted(entry for entries in said.values() for entry in entries)
+        return Allowlist(self.prefixes + found.prefixes, self.names + found.names, self.files), said, troubles
+
+
+def _said(file: str, troubles: list[str]) -> tuple[str, ...]:
+    """The entries of a file that can be used; `troubles` hears of the others. Raises OSError."""
+    with Path(file).open(encoding="utf-8", errors="replace") as lines:
+        text = lines.read(LARGEST)
+    entries = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if entry := line.partition("#")[0].strip():
+            try:
+                Allowlist.check(entry)
+            except ValueError as error:
+                troubles.append(f"allowlist: {file}:{number}: {error}")
+            else:
+                entries += [] if entry.startswith("/") else [entry]
+    return tuple(entries)
 
 
 def _kind(entry: str) -> str:
@@ -79,44 +94,44 @@ def _kind(entry: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """What was looked up: prefixes of files and names, this host's own, each name's addresses."""
+    """What was looked up: prefixes of files and names, this host's own, each name's addresses, what each file says."""
 
     allowed: frozenset[Prefix] = frozenset()
     own: Mapping[Prefix, str] = field(default_factory=dict)
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: Entries = field(default_factory=dict)
     troubles: tuple[str, ...] = ()
 
     @classmethod
-    def now(
-        cls, wanted: Allowlist, names: Mapping[str, tuple[str, ...]], own: Mapping[Prefix, str] | None = None
-    ) -> Protected:
-        """What can be known without asking anybody remote; `names` and `own` are from an earlier look-up."""
-        return AtHand.read(wanted, own or {}).protected(names)
+    def now(cls, wanted: Allowlist, before: Protected) -> Protected:
+        """What can be known without asking anybody remote; `before` is what an earlier look-up found."""
+        return AtHand.read(wanted, before.own, before.files).protected(before.names)
 
 
 class AtHand(NamedTuple):
-    """What files and this host say: the whole list, the host's own prefixes, and what could not be read."""
+    """What files and this host say: the whole list, the host's own prefixes, the files' entries, what went wrong."""
 
     whole: Allowlist
     own: Mapping[Prefix, str]
+    files: Entries
     troubles: Sequence[str]
 
     @classmethod
-    def read(cls, wanted: Allowlist, own: Mapping[Prefix, str]) -> AtHand:
-        """Read the files, and ask the kernel. Where that does not answer, the host keeps its `own` of before."""
-        whole, troubles = wanted.read()
+    def read(cls, wanted: Allowlist, own: Mapping[Prefix, str], before: Entries) -> AtHand:
+        """Read the files, and ask the kernel. What does not answer has the entries of `before`, or its `own`."""
+        whole, files, troubles = wanted.read(before)
         try:
-            return cls(whole, host.protected(), troubles)
+            return cls(whole, host.protected(), files, troubles)
         except CommandError as error:
             kept = "what was the host's own before is still protected" if own else "the host's own is not protected"
-            return cls(whole, own, [*troubles, f"{error}; {kept}"])
+            return cls(whole, own, files, [*troubles, f"{error}; {kept}"])
 
     def protected(self, names: Mapping[str, tuple[str, ...]], troubles: Iterable[str] = ()) -> Protected:
         """All of it, with the addresses of `names`; `troubles` are more of them."""
         known = {name: names[name] for name in self.whole.names if name in names}
         resolved = {address.prefix(text) for each in known.values() for text in each}
         allowed = frozenset({*self.whole.prefixes, *resolved})
-        return Protected(allowed, self.own, known, (*self.troubles, *troubles))
+        return Protected(allowed, self.own, known, self.files, (*self.troubles, *troubles))
 
 
 def look_up(name: str) -> tuple[str, ...]:
@@ -129,19 +144,19 @@ class Refresher:
     """Looks up what an allowlist names, in threads, and hands each change to `changed`.
 
     One thread reads what is at hand, files and this host; another asks the resolver, for which no file ever waits.
-    `names` is what was known before. `refresh` has both done at once; a file that was edited, say.
+    `before` is what was known before. `refresh` has both done at once; a file that was edited, say.
     """
 
     def __init__(
         self,
         wanted: Allowlist,
         changed: Callable[[Protected], None],
-        names: Mapping[str, tuple[str, ...]],
+        before: Protected,
         look_up: Callable[[str], tuple[str, ...]] = look_up,
     ) -> None:
         self._wanted, self._changed, self._look_up = wanted, changed, look_up
-        self._names = dict(names)
-        self._own: Mapping[Prefix, str] = {}
+        self._names = dict(before.names)
+        self._own, self._files = before.own, before.files
         self._troubles: dict[str, str] = {}  # by name
         self._here: AtHand | None = None  # nothing is told before the first time that it was read
         self._last: Protected | None = None
@@ -149,9 +164,8 @@ class Refresher:
         self._told = {self.read: threading.Event(), self.resolve: threading.Event()}
         self._stopping = False
 
-    def start(self, own: Mapping[Prefix, str] | None = None) -> None:
-        """Begin, with a look-up at once. `own` is what was the host's own before."""
-        self._own = own or {}
+    def start(self) -> None:
+        """Begin, with a look-up at once."""
         for round_ in self._told:
             threading.Thread(target=self._run, args=(round_,), name="allowlist", daemon=True).start()
 
@@ -175,9 +189,9 @@ class Refresher:
     def read(self) -> None:
         """Read what is at hand. A name that is new there is looked up next."""
         known = self._here.whole.names if self._here else ()
-        here = AtHand.read(self._wanted, self._own)
+        here = AtHand.read(self._wanted, self._own, self._files)
         with self._lock:
-            self._here, self._own = here, here.own
+            self._here, self._own, self._files = here, here.own, here.files
             self._tell(here)
         if set(here.whole.names) - set(known):
             self._told[self.resolve].set()

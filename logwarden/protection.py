@@ -7,7 +7,7 @@ Never: lifts a ban: the daemon does where a new guard covers it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from .rulewatch import RuleWatch
 from .sessions import Sessions
 from .state import State, Transaction
 
-ALLOWANCES, LOGINS, NAMES = "allowances", "logins", "names"
+ALLOWANCES, LOGINS, NAMES, FILES = "allowances", "logins", "names", "files"
 """Where state remembers them."""
 
 
@@ -34,12 +34,12 @@ class Protection:
         self.protected = Protected()
         self.logins = Logins(settings.bans.known_for, settings.bans.ipv6_prefix)
         self.sessions = Sessions()
-        self._begin(settings, {})
+        self._begin(settings)
 
-    def _begin(self, settings: Config, names: Mapping[str, tuple[str, ...]]) -> None:
+    def _begin(self, settings: Config) -> None:
         wanted = settings.bans.allowlist
         self.logins.known_for, self.logins.ipv6_length = settings.bans.known_for, settings.bans.ipv6_prefix
-        self._refresher = Refresher(wanted, self._changed, names)
+        self._refresher = Refresher(wanted, self._changed, self.protected)
         self._files = wanted.files
         self._edits: RuleWatch | None = None
 
@@ -47,13 +47,15 @@ class Protection:
         """Take up what a former process knew. Raises StateError."""
         self.allowances = {str(text): float(until) for text, until in (state.recall(ALLOWANCES) or {}).items()}
         self.logins.load(state.recall(LOGINS))
-        names = {name: tuple(found) for name, found in (state.recall(NAMES) or {}).items()}
-        self._begin(settings, names)
-        self.protected = Protected.now(settings.bans.allowlist, names)
+        names, files = (
+            {about: tuple(found) for about, found in (state.recall(key) or {}).items()} for key in (NAMES, FILES)
+        )
+        self.protected = Protected.now(settings.bans.allowlist, Protected(names=names, files=files))
+        self._begin(settings)
 
     def start(self) -> None:
         """Begin to look up."""
-        self._refresher.start(self.protected.own)
+        self._refresher.start()
         if self._files:
             self._edits = RuleWatch(self._files, self._refresher.refresh)
             self._edits.start()
@@ -67,9 +69,8 @@ class Protection:
     def adopt(self, settings: Config) -> None:
         """Another config is in force."""
         self.stop()
-        names = dict(self.protected.names)
-        self._begin(settings, names)
-        self.protected = Protected.now(settings.bans.allowlist, names, self.protected.own)
+        self.protected = Protected.now(settings.bans.allowlist, self.protected)
+        self._begin(settings)
         self.start()
 
     def guard(self, settings: Config) -> Guard:
@@ -87,7 +88,8 @@ class Protection:
     def keep(self, tx: Transaction, now: float) -> None:
         """Remember what a restart must know."""
         tx.remember(ALLOWANCES, self.allowances)
-        tx.remember(NAMES, {name: list(found) for name, found in self.protected.names.items()})
+        tx.remember(NAMES, dict(self.protected.names))
+        tx.remember(FILES, dict(self.protected.files))
         if self.logins.changed:
             tx.remember(LOGINS, self.logins.dump(now))
 

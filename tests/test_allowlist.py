@@ -65,7 +65,7 @@ def test_an_allowlist_holds_addresses_prefixes_names_and_files() -> None:
 def test_a_file_has_an_entry_a_line_and_says_which_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "allow"
     file.write_text("# the office\n192.0.2.0/28  # first floor\n\nvpn.example.org\n192.0.2.300\n")
-    found, troubles = Allowlist.sorted([str(file), str(tmp_path / "none")]).read()
+    found, _, troubles = Allowlist.sorted([str(file), str(tmp_path / "none")]).read({})
     assert list(map(str, found.prefixes)) == ["192.0.2.0/28"]
     assert found.names == ("vpn.example.org",)
     assert [f"{file}:5: " in troubles[0], "none: No such file" in troubles[1]] == [True, True]
@@ -76,7 +76,7 @@ def test_any_bytes_are_a_file_with_entries_or_troubles(content: bytes) -> None:
     file = Path("/dev/shm") / f"logwarden-test-{os.getpid()}"
     try:
         file.write_bytes(content)
-        Allowlist.sorted([str(file)]).read()
+        Allowlist.sorted([str(file)]).read({})
     finally:
         file.unlink()
 
@@ -91,7 +91,7 @@ def test_a_name_protects_what_it_resolves_to_and_keeps_that_when_it_does_not_res
             raise answer
         return answer
 
-    refresher = Refresher(Allowlist(names=("home.example.org",)), told.append, {}, look_up)
+    refresher = Refresher(Allowlist(names=("home.example.org",)), told.append, Protected(), look_up)
     refresher.read()
     refresher.resolve()
     assert prefix("192.0.2.7") in told[-1].allowed
@@ -104,9 +104,36 @@ def test_a_name_protects_what_it_resolves_to_and_keeps_that_when_it_does_not_res
     assert "192.0.2.8" in told[-1].names["home.example.org"]
 
 
+@pytest.mark.parametrize("gone", ["removed", "a directory in its place"])
+def test_a_file_that_cannot_be_read_says_what_it_said_last_and_an_empty_one_nothing(tmp_path: Path, gone: str) -> None:
+    file, told = tmp_path / "allow", list[Protected]()
+    file.write_text("192.0.2.7\nhome.example.org\n")
+    refresher = Refresher(Allowlist.sorted([str(file)]), told.append, Protected(), lambda _: ("192.0.2.8",))
+    refresher.read()
+    refresher.resolve()
+    file.unlink()
+    if gone != "removed":
+        file.mkdir()
+    refresher.read()
+    assert set(told[-1].allowed) == {prefix("192.0.2.7"), prefix("192.0.2.8")}
+    assert told[-1].troubles[0].endswith("; what it said last is still in force")
+    if gone != "removed":
+        file.rmdir()
+    file.write_text("")
+    refresher.read()
+    assert (told[-1].allowed, told[-1].troubles) == (frozenset(), ())
+
+
+def test_a_file_that_was_never_read_protects_nobody_and_that_is_said_each_time(tmp_path: Path) -> None:
+    wanted = Allowlist.sorted([str(tmp_path / "allow")])
+    before = Protected.now(wanted, Protected())
+    assert before.troubles[0].endswith("allow: No such file or directory; it protects nobody")
+    assert Protected.now(wanted, before).troubles == before.troubles
+
+
 def test_what_has_not_changed_is_not_told_again() -> None:
     told: list[Protected] = []
-    refresher = Refresher(Allowlist.sorted(["192.0.2.1"]), told.append, {})
+    refresher = Refresher(Allowlist.sorted(["192.0.2.1"]), told.append, Protected())
     refresher.read()
     refresher.read()
     assert len(told) == 1
@@ -122,14 +149,16 @@ def test_the_hosts_own_addresses_stay_protected_while_the_kernel_does_not_say_th
 
     monkeypatch.setattr("logwarden.host.protected", lambda: own)
     told: list[Protected] = []
-    refresher = Refresher(Allowlist(), told.append, {})
+    refresher = Refresher(Allowlist(), told.append, Protected())
     refresher.read()
     monkeypatch.setattr("logwarden.host.protected", silent)
     refresher.read()
     assert told[-1].own == own
     assert told[-1].troubles == ("ip: no answer within 30 s; what was the host's own before is still protected",)
-    assert Protected.now(Allowlist(), {}, own).own == own
-    assert Protected.now(Allowlist(), {}).troubles == ("ip: no answer within 30 s; the host's own is not protected",)
+    assert Protected.now(Allowlist(), Protected(own=own)).own == own
+    assert Protected.now(Allowlist(), Protected()).troubles == (
+        "ip: no answer within 30 s; the host's own is not protected",
+    )
 
 
 def test_what_a_file_says_is_known_while_a_name_is_still_being_looked_up(tmp_path: Path) -> None:
@@ -144,7 +173,7 @@ def test_what_a_file_says_is_known_while_a_name_is_still_being_looked_up(tmp_pat
 
     file = tmp_path / "allow"
     file.write_text("slow.example.org\n")
-    refresher = Refresher(Allowlist.sorted([str(file)]), told.put, {}, look_up)
+    refresher = Refresher(Allowlist.sorted([str(file)]), told.put, Protected(), look_up)
     refresher.start()
     try:
         assert not told.get(timeout=PATIENCE).allowed
@@ -163,7 +192,7 @@ def test_names_are_looked_up_again_in_the_background(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(allowlist, "REFRESH", 0.01)
     told: SimpleQueue[Protected] = SimpleQueue()
     addresses = (f"192.0.2.{number}" for number in itertools.count(1))
-    refresher = Refresher(Allowlist(names=("home.example.org",)), told.put, {}, lambda _: (next(addresses),))
+    refresher = Refresher(Allowlist(names=("home.example.org",)), told.put, Protected(), lambda _: (next(addresses),))
     refresher.start()
     try:
         seen = [told.get(timeout=PATIENCE).names.get("home.example.org", ()) for _ in range(5)]

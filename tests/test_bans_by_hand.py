@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from small import NOW, Small
 
-from logwarden import byhand
+from logwarden import answers, byhand
 from logwarden.errors import AddressError
 from logwarden.model import Ban
 
@@ -55,6 +55,29 @@ def test_who_is_added_to_a_file_of_the_allowlist_is_free_while_a_resolver_does_n
             small.step_until(lambda: "slow.example.org: no answer" in daemon.notices.faults.get("allowlist", ""))
     finally:
         over.set()
+
+
+def test_a_file_of_the_allowlist_that_vanishes_holds_over_a_restart_until_it_is_back(tmp_path: Path) -> None:
+    small, file = Small(tmp_path), tmp_path / "allow"
+    file.write_text("203.0.113.5\n")
+    small.config.write_text(small.config.read_text().replace("bans: {", f"bans: {{allowlist: [{file}], "))
+    said = f"allowlist: {file}: No such file or directory; what it said last is still in force"
+    with small.running() as daemon:
+        file.unlink()
+        small.step_until(lambda: daemon.notices.faults.get("allowlist") == said)
+        small.attack("203.0.113.5", 3)
+        assert small.bans() == {}
+    with small.running() as daemon:
+        small.attack("203.0.113.5", 3)
+        assert small.bans() == {}
+        small.step_until(lambda: daemon.notices.faults.get("allowlist") == said)
+        assert "what it said last is still in force" in " ".join(small.preview().split())
+        assert said in answers.status(daemon, {})["problems"]
+        file.write_text("")
+        small.step_until(lambda: "allowlist" not in daemon.notices.faults)
+        small.hands.pass_by(3_600.0)
+        small.attack("203.0.113.5", 3)
+        assert list(small.bans()) == ["203.0.113.5/32"]
 
 
 def test_a_prefix_from_which_somebody_has_logged_in_lately_is_not_banned_by_hand_without_force(host: Small) -> None:

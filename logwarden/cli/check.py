@@ -22,7 +22,7 @@ def check(config_file: str, *, as_json: bool) -> None:
     logwarden check --config /etc/logwarden/new.yaml
     """
     built = watch.build(config.load(config_file))
-    unread = Protected.now(built.config.bans.allowlist, {}).troubles
+    unread = Protected.now(built.config.bans.allowlist, Protected()).troubles
     problems = [*map(str, built.refused), *watch.missing(built), *unread]
     advice = watch.read_twice(built.config)
     counts = {"ignore": len(built.rules.ignore), "attack": len(built.rules.attack)}

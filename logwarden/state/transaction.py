@@ -164,9 +164,11 @@ class Transaction:
         self._db.execute("UPDATE outbox SET given_up=? WHERE id=?", (now, message))
 
     def remember(self, name: str, value: Any) -> None:
-        """Keep plain JSON data under `name`, in place of what was there."""
+        """Keep plain JSON data under `name`, in place of what was there. What is the same is not written again."""
         self._db.execute(
-            "INSERT INTO memory VALUES (?,?) ON CONFLICT DO UPDATE SET value=excluded.value", (name, json.dumps(value))
+            "INSERT INTO memory VALUES (?,?)"
+            " ON CONFLICT DO UPDATE SET value=excluded.value WHERE value<>excluded.value",
+            (name, json.dumps(value)),
         )
 
     def forget(self, before: float, rows: int = -1) -> int:
