@@ -268,7 +268,10 @@ class Classified:
 
 
 class Ban(NamedTuple):
-    """A prefix that may not reach us until `until`. `attack` is the attack file's name, or 'manual'."""
+    """A prefix that may not reach us until `until`. `attack` is the attack file's name, or 'manual'.
+
+    `lifted`: somebody has ended it then, before its time.
+    """
 
     prefix: str
     since: float
@@ -276,6 +279,7 @@ class Ban(NamedTuple):
     attack: str
     why: str
     hits: int = 0
+    lifted: bool = False
 
 
 class Message(NamedTuple):

@@ -310,4 +310,4 @@ def _moved(bans: Sequence[Ban], by: float) -> list[Ban]:
 
 
 def _ended(bans: Sequence[Ban], prefixes: Collection[str], now: float) -> list[Ban]:
-    return [ban._replace(until=min(ban.until, now)) if ban.prefix in prefixes else ban for ban in bans]
+    return [ban._replace(until=now, lifted=True) if ban.prefix in prefixes and ban.until > now else ban for ban in bans]

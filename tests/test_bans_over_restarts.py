@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from small import Small
 
+from logwarden import adoption, byhand
+
 pytestmark = pytest.mark.slow  # a whole daemon
 
 EVIL = "203.0.113.9"
@@ -49,6 +51,23 @@ def test_a_ban_of_ten_days_ago_makes_the_next_one_longer_where_it_is_not_forgive
 ) -> None:
     subject = host(tmp_path, f"growth: {{factor: 2, ceiling: 6d, decay: {decay}}}")
     assert lengths(subject, 10 * DAY, 2) == [HOUR, second]
+
+
+@pytest.mark.parametrize("again", ["restart", "reload"])
+def test_whose_ban_was_lifted_makes_no_crowd_after_a_restart(tmp_path: Path, again: str) -> None:
+    subject = host(tmp_path, "aggregate: {threshold: 3, window: 1d, ban: 1d}")
+    with subject.running() as daemon:
+        for number in (1, 2):
+            subject.attack(f"203.0.113.{number}", 3)
+        byhand.unban(daemon, {"address": "203.0.113.1"})
+        if again == "reload":
+            adoption.adopt(daemon, daemon.watch, subject.hands.wall)
+            subject.attack("203.0.113.3", 3)
+            assert list(subject.bans()) == ["203.0.113.2/32", "203.0.113.3/32"]
+    if again == "restart":
+        with subject.running():
+            subject.attack("203.0.113.3", 3)
+            assert list(subject.bans()) == ["203.0.113.2/32", "203.0.113.3/32"]
 
 
 def test_a_repeat_offender_is_known_over_restarts(tmp_path: Path) -> None:

@@ -423,6 +423,32 @@ def test_who_came_last_into_an_aggregate_is_free_when_it_ends_and_banned_when_he
     assert strike(subject, 99, later, "203.0.113.3") == [], "banned by himself, for a day"
 
 
+def test_whose_ban_was_lifted_does_not_count_among_neighbours_not_after_a_restart_either() -> None:
+    subject = tracker(aggregation=CROWD)
+    bans = [one_ban(subject, NOW + n, f"203.0.113.{n}") for n in range(1, 4)]
+    subject.lift(prefix("203.0.113.2"), NOW + 4)
+    again = tracker(aggregation=CROWD)
+    again.restore(
+        bans=[ban._replace(until=NOW + 4, lifted=True) if ban is bans[1] else ban for ban in bans], now=NOW + 4
+    )
+    for each in (subject, again):
+        assert one_ban(each, NOW + 5, "203.0.113.5").prefix == "203.0.113.5/32"
+        assert one_ban(each, NOW + 6, "203.0.113.6").prefix == "203.0.113.0/24"
+
+
+def test_a_prefix_that_was_banned_for_its_crowd_and_lifted_is_not_banned_again_for_one_more() -> None:
+    subject = tracker(aggregation=CROWD)
+    for n in range(1, 5):
+        one_ban(subject, NOW + n, f"203.0.113.{n}")
+    subject.lift(prefix("203.0.113.0/24"), NOW + 5)
+    assert [one_ban(subject, NOW + n, f"203.0.113.{n}").prefix for n in range(6, 10)] == [
+        *(f"203.0.113.{n}/32" for n in range(6, 9)),
+        "203.0.113.0/24",
+    ]
+    subject.lift(prefix("198.51.100.1"), NOW + 10)
+    subject.expire(NOW + 10)
+
+
 def test_aggregation_is_off_by_default() -> None:
     subject = tracker()
     assert all(one_ban(subject, address=f"203.0.113.{n}").prefix.endswith("/32") for n in range(1, 100))

@@ -334,7 +334,18 @@ class State:
         rows = self._rows(
             "SELECT *, min(until, coalesce(lifted, until)) AS ended FROM ban WHERE ended>? ORDER BY since", time
         )
-        return [Ban(row["prefix"], row["since"], row["ended"], row["attack"], row["why"], row["hits"]) for row in rows]
+        return [
+            Ban(
+                row["prefix"],
+                row["since"],
+                row["ended"],
+                row["attack"],
+                row["why"],
+                row["hits"],
+                row["lifted"] is not None,
+            )
+            for row in rows
+        ]
 
     def bans_made(self, period: int) -> list[Ban]:
         """The bans that were made in a period, lifted since or not."""

@@ -92,10 +92,11 @@ class Transaction:
         )
 
     def add_ban(self, period: int, ban: Ban) -> None:
-        """A new ban, or a longer one."""
+        """A new ban, or a longer one; one that was lifted already ends as it says."""
+        lifted = ban.until if ban.lifted else None
         self._db.execute(
-            "INSERT INTO ban (prefix, since, until, attack, why, hits, period) VALUES (?,?,?,?,?,?,?)",
-            (ban.prefix, ban.since, ban.until, ban.attack, _text(ban.why), ban.hits, period),
+            "INSERT INTO ban (prefix, since, until, attack, why, hits, period, lifted) VALUES (?,?,?,?,?,?,?,?)",
+            (ban.prefix, ban.since, ban.until, ban.attack, _text(ban.why), ban.hits, period, lifted),
         )
 
     def lift_ban(self, prefix: str, now: float) -> int:

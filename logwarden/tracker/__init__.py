@@ -256,10 +256,16 @@ class Tracker:
         return network.prefixlen < source_prefix(network.network_address, self._ipv6_length).prefixlen
 
     def lift(self, network: Prefix, now: float) -> None:
-        """End the ban of exactly this prefix and forget its hits. That it was banned is not forgotten."""
+        """End the ban of exactly this prefix and forget its hits, and that it makes its neighbours worse. That it was
+        banned is not forgotten."""
         self._bans.drop(network)
+        self._clear_of_neighbours(network)
         self._history.lift(str(network), now)
         self._forget(str(network))
+
+    def _clear_of_neighbours(self, network: Prefix) -> None:
+        if self._neighbours:
+            self._neighbours.forget(network)
 
     def forget_ahead(self, source: str) -> None:
         """Count anew what is read ahead of this source: what comes next may have been ahead before."""
@@ -284,6 +290,8 @@ class Tracker:
         spent: dict[str, float] = {}
         for ban in bans:
             self.note_ban(ban)
+            if ban.lifted:
+                self._clear_of_neighbours(prefix(ban.prefix))
             spent[ban.prefix] = ban.until
         for hit in hits:
             text = self._counted_as(parse(hit.address), now)

@@ -135,11 +135,9 @@ class Neighbours:
 
     def note(self, ban: Ban) -> tuple[Prefix, int] | None:
         """Remember a ban, and return its wide prefix with the number banned there where they are now too many."""
-        network = prefix(ban.prefix)
-        length = self._rule.ipv4_length if network.version == 4 else self._rule.ipv6_length
-        if network.prefixlen <= length:
+        wide = self._around(prefix(ban.prefix))
+        if wide is None:
             return None
-        wide = network.supernet(new_prefix=length)
         since = self._since.pop(wide, {})
         since.pop(ban.prefix, None)
         recent = {text: time for text, time in since.items() if time > ban.since - self._rule.window}
@@ -147,6 +145,20 @@ class Neighbours:
         if len(self._since) > self._capacity:
             self._since.popitem(last=False)
         return (wide, len(since)) if len(since) >= self._rule.threshold else None
+
+    def forget(self, network: Prefix) -> None:
+        """Its ban was lifted, and tells nothing of those around it. Nor do those in it, where it is a wide prefix."""
+        self._since.pop(network, None)
+        wide = self._around(network)
+        if wide is not None and (since := self._since.pop(wide, None)):
+            since.pop(str(network), None)
+            if since:
+                self._since[wide] = since
+
+    def _around(self, network: Prefix) -> Prefix | None:
+        """The wide prefix that a narrower one is in."""
+        length = self._rule.ipv4_length if network.version == 4 else self._rule.ipv6_length
+        return network.supernet(new_prefix=length) if network.prefixlen > length else None
 
     def expire(self, now: float) -> None:
         """Forget the wide prefixes in which nobody was banned lately."""
