@@ -32,10 +32,12 @@ class Outcome(enum.StrEnum):
 
 
 class Severity(enum.StrEnum):
-    """What a matching attack rule means. Only ATTACK counts against an address; VIOLATION is reported."""
+    """What a matching attack rule means. Only ATTACK counts against an address; VIOLATION is reported; CONTEXT says
+    nothing alone: it takes another line of the same session (`correlation`)."""
 
     ATTACK = "attack"
     VIOLATION = "violation"
+    CONTEXT = "context"
 
 
 class Location(NamedTuple):
@@ -128,13 +130,14 @@ class Notice(NamedTuple):
 
 class Dialect(enum.StrEnum):
     """How `ere` reads a rule's text: as GNU `grep -E` alone, or with placeholders and `\\d`, whose <USER> is one
-    word in an ignore rule and anything at all in an attack rule. USERS is an attack rule of which is asked whom it
-    names, not from where."""
+    word in an ignore rule and anything at all in an attack rule. USERS and SESSION are an attack rule of which is asked
+    whom it names, or which session, not from where."""
 
     GREP = "grep"
     IGNORE = "ignore"
     ATTACK = "attack"
     USERS = "users"
+    SESSION = "session"
 
 
 class IgnoreRule(NamedTuple):
@@ -167,10 +170,12 @@ class Policy(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A message that an attack rule must match, and the address it must yield (None: none)."""
+    """A message that an attack rule must match, and the address it must yield (None: none); where the rule `requires`
+    others, after this message of the same session."""
 
     line: str
     address: str | None
+    after: str | None = None
 
 
 class AttackRule(NamedTuple):
@@ -193,6 +198,9 @@ class AttackRule(NamedTuple):
     samples: tuple[Sample, ...] = ()
     near_misses: tuple[str, ...] = ()
     dialect: Dialect = Dialect.ATTACK
+    requires: tuple[str, ...] = ()
+    """Ids of rules of the same file, one of which must have matched in the same session before. Such a rule is of
+    Severity.CONTEXT until then."""
 
     def __str__(self) -> str:
         return f"{self.file}#{self.id}"

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from . import header, veto
 from .actions import Actions
+from .correlation import Correlation
 from .echo import Echoes
 from .errors import StateError
 from .firewall import Firewall
@@ -100,6 +101,7 @@ class Pipeline:
         self.logins: Logins | None = None
         self.actions: Actions | None = None
         self.suspended: list[Refusal] = []
+        self._correlation = Correlation()
         self._looked = 0.0
         self._weight = 0
         self._bans: list[Ban] = []
@@ -204,6 +206,7 @@ class Pipeline:
         self.tracker.shift(by)
         self.tracker.leap(by, now)
         self.roll.shift(by)
+        self._correlation.shift(by)
         self.next_try = 0.0
         self.uncommitted[:] = [each._replace(bans=tuple(_moved(each.bans, by))) for each in self.uncommitted]
         self._bans[:] = _moved(self._bans, by)
@@ -222,8 +225,7 @@ class Pipeline:
         self._bans[:] = [*self._bans, *(ban for each in judged for ban in each.bans)][-BANS:]
 
     def _judge(self, batch: Batch, now: float) -> Judged:
-        classified = veto.classify(self.matcher, batch, now)
-        self.suspended += _suspensions(classified.notices)
+        classified = self._classify(batch, now)
         sightings: tuple[Sighting, ...] = ()
         if self.echoes is not None:
             classified, sightings = self.echoes.sift(batch.source, classified)
@@ -236,13 +238,17 @@ class Pipeline:
             self.latest[batch.source] = (_last_line(batch.block), batch.program, now)
         return Judged(batch.source, batch.cursor, read, classified, bans, notices, counted, sightings)
 
+    def _classify(self, batch: Batch, now: float) -> Classified:
+        classified = self._correlation.join(veto.classify(self.matcher, batch, now), now)
+        self.suspended += _suspensions(classified.notices)
+        return classified
+
     def _foresee(self, ahead: Ahead, now: float) -> tuple[Ban, ...]:
         """Whom it convicts. A rule that ran out of time is told of, and who has logged in is remembered."""
         source = ahead.batch.source
         if ahead.anew:
             self.tracker.forget_ahead(source)
-        classified = veto.classify(self.matcher, ahead.batch, now)
-        self.suspended += _suspensions(classified.notices)
+        classified = self._classify(ahead.batch, now)
         if self.logins:
             self.logins.hear(ahead.batch, now)
         _, bans, notices = self._decide(classified, now, source)

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from logwarden import address, matcher, rules
+from logwarden.correlation import Correlation
 from logwarden.header import ANY_PROGRAM
 from logwarden.model import Batch, Outcome, Severity, Verdict
 
@@ -95,7 +96,8 @@ def verdicts(lines: Sequence[Line], aggressive: bool) -> dict[Line, Verdict]:
         own = [line for line in lines if line.program == program]
         block = b"".join(line.text.encode("utf-8", "surrogateescape").replace(b"\n", b"#012") + b"\n" for line in own)
         batch = Batch("corpus", block, len(own), "", program)
-        found.update(zip(own, made.classify(batch, NOW, every=True).verdicts, strict=True))
+        classified = Correlation().join(made.classify(batch, NOW, every=True), NOW, every=True)
+        found.update(zip(own, classified.verdicts, strict=True))
     return found
 
 
@@ -114,9 +116,8 @@ def judge(lines: Sequence[Line]) -> dict[Line, tuple[str, Verdict]]:
     """The lines with whose label we do not agree, and how."""
     problems: dict[Line, tuple[str, Verdict]] = {}
     for aggressive in (False, True):
-        own = [line for line in lines if (line.aggressive and line.attack is True) is aggressive]
-        for line, verdict in verdicts(own, aggressive).items():
-            if what := problem(line, verdict):
+        for line, verdict in verdicts(lines, aggressive).items():  # all of them: a session may have lines of both
+            if (line.aggressive and line.attack is True) is aggressive and (what := problem(line, verdict)):
                 problems[line] = what, verdict
     return problems
 

@@ -272,7 +272,7 @@ def test_an_aggressive_rule_is_in_force_only_where_it_was_asked_for(tree: Tree) 
         (
             "severity: violation",
             "severity: bad",
-            "12: rules[1].severity: expected attack (counts against its source) or violation (reported",
+            "12: rules[1].severity: expected attack (counts against its source), violation (reported",
         ),
         ("score: 2", "scores: 2", "11: rules[1].scores: unknown key; known here: aggressive, id, match, near_misses, "),
         ("    match: 'Probe from <ADDR>'\n", "", "9: rules[1]: needs match"),
@@ -290,6 +290,53 @@ def test_a_rule_with_a_problem_is_refused_at_its_line_and_the_rest_stands(old: s
     found, refused = attack.parse(ATTACK.replace(old, new).encode(), "sshd.yaml")
     assert [rule.id for rule in found] == ["failed"]
     assert any(str(each).startswith(f"sshd.yaml:{why}") for each in refused), list(map(str, refused))
+
+
+REQUIRING = """
+program: app
+rules:
+  - id: refused
+    requires: [accepted]
+    match: 'conn=<SESSION> refused'
+    samples: [{line: 'conn=1 refused', after: 'conn=1 from 203.0.113.9', address: 203.0.113.9}]
+  - id: accepted
+    severity: context
+    match: 'conn=<SESSION> from <ADDR>'
+    samples: [{line: 'conn=1 from 203.0.113.9', address: 203.0.113.9}]
+"""
+
+
+def test_a_rule_that_requires_another_is_no_attack_by_itself(tree: Tree) -> None:
+    found = rules.load([], [tree({"app.yaml": REQUIRING})])
+    assert not found.refused
+    assert [(rule.id, rule.requires) for rule in found.attack] == [("refused", ("accepted",)), ("accepted", ())]
+    assert {rule.severity for rule in found.attack} == {Severity.CONTEXT}
+    assert found.attack[0].samples[0].after == "conn=1 from 203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("[accepted]", "[]", "5: rules[0].requires: "),
+        ("[accepted]", "other", "4: rules[0].requires: no other rule of this file has the id other"),
+        ("[accepted]", "refused", "4: rules[0].requires: no other rule of this file has the id refused"),
+        ("    severity: context\n", "", "4: rules[0].requires: accepted is no rule of severity context"),
+        ("    severity: context\n", "    severity: worse\n", "4: rules[0].requires: no other rule of this file has"),
+        ("[accepted]", "accepted\n    severity: violation", "4: rules[0].severity: a rule that requires others is"),
+        (" from <ADDR>'", " from .*'", "4: rules[0].requires: neither the rule nor one that it requires names a"),
+        (" after: 'conn=1 from 203.0.113.9',", "", "4: rules[0].samples: a rule that requires others says in `after`"),
+    ],
+)
+def test_a_rule_that_could_never_be_met_is_refused(old: str, new: str, why: str) -> None:
+    assert old in REQUIRING
+    found, refused = attack.parse(REQUIRING.replace(old, new).encode(), "app.yaml")
+    assert "refused" not in [rule.id for rule in found]
+    assert any(str(each).startswith(f"app.yaml:{why}") for each in refused), list(map(str, refused))
+
+
+def test_a_line_that_only_others_refer_to_may_be_hidden(tree: Tree) -> None:
+    hidden = tree({"local.rules": "app: conn=[0-9]+ (from .*|refused)\n"})
+    assert rules.load([hidden], [tree({"app.yaml": REQUIRING})]).refused == ()
 
 
 def test_a_policy_with_a_problem_leaves_its_rules_with_the_default(tree: Tree) -> None:

@@ -75,7 +75,7 @@ def test_each_attack_file_is_as_the_schema_has_it(file: Path) -> None:
 
 
 def samples_are_recognised(made: Matcher) -> None:
-    pairs = [(rule, sample) for rule in shipped().attack for sample in rule.samples]
+    pairs = [(rule, sample) for rule in shipped().attack for sample in rule.samples if not sample.after]
     verdicts = said([(program_of(rule), sample.line) for rule, sample in pairs], made)
     for (rule, sample), verdict in zip(pairs, verdicts, strict=True):
         assert verdict.outcome is Outcome.ATTACK, f"{rule}: {sample.line}"
@@ -151,6 +151,7 @@ OURS_ALONE = frozenset(
         "proftpd-pass-failed",
         "qmail-rblsmtpd-blocked",
         "scanlogd-scan",
+        "slapd-bind-refused",
         "stunnel-peer-refused",
         "unbound-refused",
         "wu-ftpd-login-failed",
@@ -213,7 +214,11 @@ def test_samples_hold_nobodys_addresses() -> None:
 
 def _is_for_documentation(text: str) -> bool:
     address = ip_address(text)
-    return address.is_unspecified or any(address in net for net in DOCUMENTATION if net.version == address.version)
+    return (
+        address.is_unspecified
+        or address.is_loopback
+        or any(address in net for net in DOCUMENTATION if net.version == address.version)
+    )
 
 
 def test_forged_addresses_are_in_no_sample() -> None:

@@ -116,7 +116,9 @@ def _described(rule: AttackRule) -> list[tuple[str, str]]:
         ("remarks", reference.remarks(rule) or "-"),
         ("match", rule.regex),
     ]
-    pairs += [("sample", f"{sample.line}  [{sample.address or 'no address'}]") for sample in rule.samples]
+    for sample in rule.samples:
+        pairs += [("first", sample.after)] if sample.after else []
+        pairs += [("sample", f"{sample.line}  [{sample.address or 'no address'}]")]
     return [*pairs, *(("near miss", line) for line in rule.near_misses)]
 
 
@@ -131,6 +133,7 @@ def _as_json(rule: AttackRule) -> dict[str, Any]:
         "score": rule.score,
         "severity": str(rule.severity),
         "aggressive": rule.aggressive,
-        "samples": [{"line": sample.line, "address": sample.address} for sample in rule.samples],
+        "requires": list(rule.requires),
+        "samples": [sample._asdict() for sample in rule.samples],
         "near_misses": list(rule.near_misses),
     }

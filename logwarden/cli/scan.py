@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
@@ -20,6 +20,7 @@ import click
 from rich.progress import Progress
 
 from .. import config, watch
+from ..correlation import Correlation
 from ..errors import EdgeError
 from ..matcher import Matcher
 from ..model import Batch, Outcome, Verdict
@@ -128,9 +129,12 @@ class Judge:
     as_json: bool
     colour: bool
     groups: str = "none"
+    correlation: Correlation = field(default_factory=Correlation)
 
     def __call__(self, part: Part) -> Done:
-        classified = self.matcher.classify(part.batch, time.time(), every=self.as_json)
+        now = time.time()
+        found = self.matcher.classify(part.batch, now, every=self.as_json)
+        classified = self.correlation.join(found, now, every=self.as_json)
         counts = Counter({str(outcome): count for outcome, count in classified.counts.items()})
         if not self.as_json:
             return Done(counts, "".join(self._text(classified.verdicts)), part.read)
@@ -284,6 +288,7 @@ def _start_worker(judge: Judge, descriptor: int) -> None:
 def _work(piece: Part | Stretch) -> Done:
     assert _own is not None  # noqa: S101 - the initializer ran
     judge, descriptor = _own
+    judge = replace(judge, correlation=Correlation())  # what came before may be another process's
     if isinstance(piece, Part):
         return judge(piece)
     done = [judge(part) for part in _read_stretch(descriptor, piece)]

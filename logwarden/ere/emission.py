@@ -202,7 +202,7 @@ class _Capturing(_Regex):
 
 
 class _Naming(_Regex):
-    """Whom a rule of Dialect.USERS names, in each place where it does."""
+    """Whom a rule of Dialect.USERS names, or which session one of Dialect.SESSION, in each place where it does."""
 
     def capture(self, inner: Node) -> str:
         return f"(?P<user>{self.write(inner)})"

@@ -54,10 +54,8 @@ MAX_SIZE = 100_000
 recursion has to bear; positions of an automaton (`nodes.size`)."""
 
 _RUN = {
+    **dict.fromkeys(Dialect, re.compile(rb"[^\\\[(){.*+?^$|<]+")),
     Dialect.GREP: re.compile(rb"[^\\\[(){.*+?^$|]+"),
-    Dialect.IGNORE: re.compile(rb"[^\\\[(){.*+?^$|<]+"),
-    Dialect.ATTACK: re.compile(rb"[^\\\[(){.*+?^$|<]+"),
-    Dialect.USERS: re.compile(rb"[^\\\[(){.*+?^$|<]+"),
 }
 _INTERVAL = re.compile(rb"\{([0-9]*)(,?)([0-9]*)\}")
 _LIKE_INTERVAL = re.compile(rb"\{(?:\}|((?:[0-9]|\\0)*)\\?,((?:[0-9]|\\0)*)(\\?,|\}))")

@@ -1,7 +1,8 @@
 """What stands for a value in a rule: <ADDR>, <USER> and the others, each written as an ERE.
 
 Owns: the one table of placeholders. In an attack rule <USER> is what a stranger typed: anything at all, nothing
-included; in an ignore rule it is one word. <LOGIN> is a user's name in a list, as in `pam(alice,192.0.2.1)`.
+included; in an ignore rule it is one word. <LOGIN> is a user's name in a list, as in `pam(alice,192.0.2.1)`, <SESSION>
+what tells apart the sessions of one process, as in `conn=1022`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ TEXT = {
     b"HOST": "[._[:alnum:]:%-]+",
     b"USER": "[^[:space:]]+",
     b"LOGIN": "[^,()[:space:]]+",
+    b"SESSION": "[[:alnum:]._-]+",
     b"PORT": "[0-9]{1,5}",
     b"NUM": "[0-9]+",
     b"HEX": "(0[xX])?[[:xdigit:]]+",
@@ -31,8 +33,8 @@ TEXT = {
     b"TEXT": ".*",
 }
 
-CAPTURED = {Dialect.ATTACK: {b"ADDR", b"HOST"}, Dialect.USERS: {b"USER", b"LOGIN"}}
-"""Those that name the source of an attack, and those that name whom it was on."""
+CAPTURED = {Dialect.ATTACK: {b"ADDR", b"HOST"}, Dialect.USERS: {b"USER", b"LOGIN"}, Dialect.SESSION: {b"SESSION"}}
+"""Those that name the source of an attack, those that name whom it was on, and what names a session."""
 
 FILLED_BY_A_STRANGER = {b"USER": ".*"}
 """What differs in an attack rule."""

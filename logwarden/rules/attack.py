@@ -11,7 +11,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..errors import ConfigError
 from ..memory import Memory
 from ..model import AttackRule, Location, Policy, Refusal, Sample, Severity
 
+_WHO = ("<ADDR>", "<HOST>")
 _OF_RULE = re.compile(r"rules\[([0-9]+)\]")
 
 
@@ -55,9 +56,10 @@ def _examine(content: bytes) -> dict[str, Any]:
     problems = given.problems(schema())
     if any(not _of_part(problem) for problem in problems):
         return {**nothing, "problems": _plain(problems)}
-    program, bad = given.data["program"], {int(found[1]) for each in problems if (found := _OF_RULE.match(each.why))}
+    problems += _unmet(given, _refused(problems))
+    program, bad = given.data["program"], _refused(problems)
     return {
-        "programs": [program] if isinstance(program, str) else list(dict.fromkeys(program)),
+        "programs": list(_several(program)),
         "policy": _policy(given, problems),
         "rules": [
             (given.where(("rules", index)).line, rule)
@@ -66,6 +68,41 @@ def _examine(content: bytes) -> dict[str, Any]:
         ],
         "problems": _plain(problems),
     }
+
+
+def _refused(problems: list[Refusal]) -> set[int]:
+    """The indices of the rules with a problem."""
+    return {int(found[1]) for each in problems if (found := _OF_RULE.match(each.why))}
+
+
+def _unmet(given: Document, bad: Collection[int]) -> Iterator[Refusal]:
+    """What is wrong with `requires`: in the rules that are not `bad`, and against these."""
+    rules = {rule["id"]: rule for index, rule in enumerate(given.data["rules"]) if index not in bad}
+    for index, rule in enumerate(given.data["rules"]):
+        if index not in bad and (why := _why_unmet(rule, rules)):
+            yield Refusal(given.where(("rules", index)), f"rules[{index}].{why}")
+
+
+def _why_unmet(rule: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> str | None:
+    names = _several(rule.get("requires", ()))
+    if not names:
+        return None
+    if "severity" in rule:
+        return "severity: a rule that requires others is an attack, or nothing"
+    if missing := [name for name in names if name not in rules or rules[name] is rule]:
+        return f"requires: no other rule of this file has the id {missing[0]}"
+    if strange := [name for name in names if rules[name].get("severity") != "context"]:
+        return f"requires: {strange[0]} is no rule of severity context"
+    texts = [each["match"] for each in (rule, *(rules[name] for name in names))]
+    if not any(placeholder in text for text in texts for placeholder in _WHO):
+        return "requires: neither the rule nor one that it requires names a source: <ADDR> or <HOST>"
+    if any(sample.get("after") is None for sample in rule["samples"]):
+        return "samples: a rule that requires others says in `after` what comes before its sample"
+    return None
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
 
 
 def _of_part(problem: Refusal) -> bool:
@@ -90,6 +127,8 @@ def _policy(given: Document, problems: list[Refusal]) -> tuple[int, float, float
 
 
 def _rule(data: Mapping[str, Any], where: Location, programs: tuple[str, ...], policy: Policy | None) -> AttackRule:
+    requires = _several(data.get("requires", ()))
+    severity = Severity.CONTEXT if requires else Severity(data.get("severity", "attack"))
     return AttackRule(
         where=where,
         file=os.path.basename(where.file),
@@ -97,9 +136,10 @@ def _rule(data: Mapping[str, Any], where: Location, programs: tuple[str, ...], p
         programs=programs,
         regex=data["match"],
         score=data.get("score", 1),
-        severity=Severity(data.get("severity", "attack")),
+        severity=severity,
         aggressive=data.get("aggressive", False),
         policy=policy,
-        samples=tuple(Sample(sample["line"], sample.get("address")) for sample in data["samples"]),
+        samples=tuple(Sample(each["line"], each.get("address"), each.get("after")) for each in data["samples"]),
         near_misses=tuple(data.get("near_misses", ())),
+        requires=requires,
     )

@@ -21,7 +21,7 @@ from typing import TypeVar
 from ..blake2 import blake2b
 from ..errors import RuleError
 from ..memory import Memory, regex_version
-from ..model import AttackRule, Dialect, IgnoreRule, Refusal
+from ..model import AttackRule, Dialect, IgnoreRule, Refusal, Severity
 
 Rule = TypeVar("Rule", AttackRule, IgnoreRule)
 
@@ -40,7 +40,7 @@ def attacks(rules: Iterable[AttackRule], memory: Memory) -> tuple[list[AttackRul
     texts: dict[object, AttackRule] = {}
     ids: dict[object, AttackRule] = {}
     for rule in rules:
-        trials = [[(each.line, each.address) for each in rule.samples], rule.near_misses]
+        trials = [[tuple(each) for each in rule.samples], rule.near_misses]
         about = [rule.regex, rule.dialect, rule.severity, *trials]
         why = _recall(memory, "attack", about, functools.partial(_why_no_attack, rule))
         if rule.dialect is Dialect.ATTACK and why is None:
@@ -106,7 +106,7 @@ class Samples:
     """The samples of all attack rules, by the programs that they are for."""
 
     def __init__(self, rules: Sequence[AttackRule]) -> None:
-        self.rules = [rule for rule in rules if rule.samples]
+        self.rules = [rule for rule in rules if rule.samples and rule.severity is not Severity.CONTEXT]
         self._found: dict[tuple[str, ...], list[tuple[bytes, AttackRule]]] = {}
         self._digests: dict[tuple[str, ...], str] = {}
 

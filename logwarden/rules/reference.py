@@ -16,7 +16,8 @@ HEAD = """\
 
 Each file of `attack.d`: whose messages it knows, when it bans, and each of its rules with the first of its samples. An
 aggressive rule is in force only where the config asks for it (`rules: {aggressive: true}`); a violation is reported and
-never banned. Written by `make reference` from the files themselves: change those.
+never banned; a context is neither: other rules count after it, in the same session. Written by `make reference` from
+the files themselves: change those.
 """
 
 
@@ -35,7 +36,9 @@ def policy_text(policy: Policy | None) -> str:
 
 def remarks(rule: AttackRule) -> str:
     """What is not as usual with a rule, in a few words; empty where all is."""
-    kinds = ["aggressive"] * rule.aggressive + ["violation"] * (rule.severity is Severity.VIOLATION)
+    kinds = ["aggressive"] * rule.aggressive + [str(rule.severity)] * (rule.severity is not Severity.ATTACK)
+    if rule.requires:
+        kinds[-1] = f"after {' or '.join(rule.requires)}"
     return ", ".join([*kinds, *([f"score {rule.score}"] if rule.score != 1 else [])])
 
 

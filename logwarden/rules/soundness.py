@@ -86,6 +86,8 @@ def _try_samples(rule: AttackRule, tree: ere.Node) -> None:
 def _try_sample(pattern: regex.Pattern[bytes], sample: Sample) -> None:
     if not (found := _search(pattern, sample.line.encode())):
         raise RuleError(f"does not match its sample: {sample.line}")
+    if sample.after is not None and "addr" not in pattern.groupindex:
+        return  # who it is says the line before
     captured = (found["addr"] if "addr" in pattern.groupindex else None) or b""
     got, wanted = captured.decode(), sample.address or ""
     if _normal(got) != _normal(wanted):

@@ -133,7 +133,7 @@ def rules() -> Iterator[Block]:
         "text",
         "Before the colon stand programs: names or globs. After it stands a regular expression as GNU grep -E reads it, with \\d and the placeholders below, for the whole message: no time, host, tag or pid. A line that starts with ^ is a rule of logcheck's, for the whole line.",
     )
-    yield Block("text", "Placeholders: <ADDR> <HOST> <USER> <PORT> <NUM> <HEX> <UUID> <PATH> <WORD> <LOGIN>.")
+    yield Block("text", "Placeholders: <ADDR> <HOST> <USER> <PORT> <NUM> <HEX> <UUID> <PATH> <WORD> <LOGIN> <SESSION>.")
     yield Block("head", "ATTACK RULES")
     yield Block(
         "text",
@@ -142,6 +142,14 @@ def rules() -> Iterator[Block]:
     yield Block(
         "code",
         "program: [sshd, sshd-session]\npolicy: {threshold: 5, window: 10m, ban: 1h}\nrules:\n  - id: sshd-failed-password\n    match: 'Failed \\S+ for (invalid user )?<USER> from <ADDR> port <PORT>( ssh2)?'\n    samples:\n      - {line: 'Failed password for root from 203.0.113.9 port 4242 ssh2', address: 203.0.113.9}\n    near_misses:\n      - 'Failed password for root'",
+    )
+    yield Block(
+        "text",
+        "Where the line that tells of an attack does not say whose it is, and another of the same session does, or where it is an attack only after another, a rule requires the other one. That has severity context, and is no attack. Such sessions are kept in memory alone: one that is under way while logwarden starts anew is not followed.",
+    )
+    yield Block(
+        "code",
+        "program: slapd\nrules:\n  - id: slapd-bind-refused\n    requires: slapd-accept\n    match: 'conn=<SESSION> op=<NUM> RESULT tag=97 err=49 .*'\n    samples:\n      - after: 'conn=1000 fd=12 ACCEPT from IP=203.0.113.9:4242 (IP=0.0.0.0:389)'\n        line: 'conn=1000 op=0 RESULT tag=97 err=49 text='\n        address: 203.0.113.9\n  - id: slapd-accept\n    severity: context\n    match: 'conn=<SESSION> fd=<NUM> ACCEPT from IP=<ADDR>:<PORT> .*'\n    samples:\n      - {line: 'conn=1000 fd=12 ACCEPT from IP=203.0.113.9:4242 (IP=0.0.0.0:389)', address: 203.0.113.9}",
     )
     yield from _properties(_schema("rules/attack.schema.json"))
     yield Block("head", "SEE ALSO")

@@ -1,0 +1,136 @@
+"""Attacks that it takes two lines of one session to see: sshd's "Too many authentication failures", and before it the
+line that says whose connection it is.
+
+A rule with `requires` counts where one of the rules that it names has matched in the same session before, by its own
+address or else by the latest that they named. A session is what one process says within AGE; where rules have a
+<SESSION>, as slapd's `conn=<SESSION>`, it is what is said of that.
+
+Owns: what becomes of the lines of such rules, all of Severity.CONTEXT: an attack, or what they are without these rules.
+Bounded: the latest SESSIONS sessions are remembered. Never: asks the clock, stores: a session whose lines stand on
+both sides of a restart is not followed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from .model import AttackRule, Classified, Dialect, Event, Outcome, Severity, Verdict
+from .tracker.provenance import doubt
+
+if TYPE_CHECKING:
+    import regex
+
+SESSIONS = 8_192
+AGE = 600.0
+"""Seconds after which a line says nothing of later ones: a pid may be another's by then."""
+TIMEOUT = 0.1
+"""Seconds to find a line's <SESSION>."""
+
+Session = tuple[str, str, int | None, str | None]
+"""Host, program, pid, and what stands at <SESSION>."""
+
+
+class Seen(NamedTuple):
+    """A line that later ones may refer to: the address that its rule named, if any."""
+
+    time: float
+    address: str | None
+
+
+class Correlation:
+    """The sessions seen lately. One thread's."""
+
+    def __init__(self, capacity: int = SESSIONS) -> None:
+        self._capacity = capacity
+        self._sessions: OrderedDict[Session, dict[str, Seen]] = OrderedDict()
+        """Of each session, by rule, the last line that it matched."""
+
+    def join(self, classified: Classified, now: float, *, every: bool = False) -> Classified:
+        """`classified` with each line of a rule with `requires` as an attack or as none, and no attack of a context.
+
+        Verdicts on lines that are then simply ignored are left out unless `every` is set. `now` dates a line that has
+        no time.
+        """
+        joined = [(each, self._judged(each, now)) for each in classified.verdicts]
+        changed = [(old, new) for old, new in joined if old is not new]
+        if not changed:
+            return classified
+        counts, hits = Counter(classified.counts), Counter(classified.hits)
+        for old, new in changed:
+            counts[old.outcome] -= 1
+            counts[new.outcome] += 1
+            if new.attack_by is None:
+                hits[str(old.attack_by)] -= 1
+        kept = (new for old, new in joined if every or new is old or new.outcome is not Outcome.IGNORED)
+        return replace(classified, counts=counts, hits=dict(+hits), verdicts=tuple(kept))
+
+    def shift(self, by: float) -> None:
+        """The clock has jumped."""
+        for seen in self._sessions.values():
+            seen.update({rule: each._replace(time=each.time + by) for rule, each in seen.items()})
+
+    def _judged(self, verdict: Verdict, now: float) -> Verdict:
+        """The same verdict where no session matters."""
+        rule = verdict.attack_by
+        if rule is None or rule.severity is not Severity.CONTEXT:
+            return verdict
+        time = now if verdict.event.time is None else min(verdict.event.time, now)
+        source = None
+        if session := _session(rule, verdict.event):
+            seen = self._sessions.get(session, {})
+            names = (f"{rule.file}#{name}" for name in rule.requires)
+            source = _source(verdict.address, [seen[name] for name in names if name in seen], time)
+            self._remember(session, str(rule), Seen(time, verdict.address))
+        if source:
+            return verdict._replace(attack_by=_as_attack(rule), address=source)
+        outcome = Outcome.IGNORED if verdict.ignored_by else Outcome.UNEXPLAINED
+        return verdict._replace(outcome=outcome, attack_by=None, address=None)
+
+    def _remember(self, session: Session, rule: str, seen: Seen) -> None:
+        self._sessions.setdefault(session, {})[rule] = seen
+        self._sessions.move_to_end(session)
+        if len(self._sessions) > self._capacity:
+            self._sessions.popitem(last=False)
+
+
+def _source(own: str | None, earlier: Sequence[Seen], time: float) -> str | None:
+    """Whose attack a line is that names its `own` address, or nobody; None where it is none, or nobody knows."""
+    lately = [each for each in earlier if 0 <= time - each.time <= AGE]
+    named = max((each for each in lately if each.address), key=lambda each: each.time, default=None)
+    return (own or (named and named.address)) if lately else None
+
+
+def _session(rule: AttackRule, event: Event) -> Session | None:
+    """The session that a line is of; None where it does not say, or who wrote it cannot be that program."""
+    finding = _finding(rule.regex)
+    text = None
+    if finding:
+        try:
+            found = finding.fullmatch(event.message.encode(), timeout=TIMEOUT, concurrent=False)
+        except TimeoutError:
+            return None
+        text = found["user"].decode("utf-8", "backslashreplace") if found else None
+    if (event.pid is None and text is None) or doubt(event.program, event.provenance):
+        return None
+    return event.host or "", event.program or "", event.pid, text
+
+
+@functools.lru_cache(maxsize=256)
+def _finding(text: str) -> regex.Pattern[bytes] | None:
+    """What finds the <SESSION> of a rule's messages; None where it has none."""
+    if "<SESSION>" not in text:
+        return None
+    import regex  # with the first such line, as whatever parses rules
+
+    from . import ere
+
+    return regex.compile(ere.emit(ere.parse(text.encode("utf-8", "surrogateescape"), Dialect.SESSION), "users"))
+
+
+@functools.lru_cache(maxsize=256)
+def _as_attack(rule: AttackRule) -> AttackRule:
+    return rule._replace(severity=Severity.ATTACK)

@@ -1,0 +1,183 @@
+"""Attacks that it takes two lines of one session to see, and what such lines are where there is no second one."""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from logwarden import matcher, rules
+from logwarden.correlation import AGE, Correlation
+from logwarden.matcher import Matcher
+from logwarden.model import Batch, Classified, Outcome, Provenance, RuleSet, Severity, Verdict
+
+ROOT = Path(__file__).parent.parent
+NOW = 1_795_366_800.0 + 86_400.0  # the day after what the lines say, wherever that is
+CAME, LEFT = "Connection from 203.0.113.9 port 4242", "Disconnecting: Too many authentication failures [preauth]"
+CONNECTIONS = """
+    program: app
+    rules:
+      - id: refused
+        requires: accepted
+        match: 'conn=<SESSION> refused( for <USER>)?'
+        samples: [{line: 'conn=1 refused', after: 'conn=1 from 203.0.113.9', address: 203.0.113.9}]
+      - id: accepted
+        severity: context
+        match: 'conn=<SESSION> from <ADDR>'
+        samples: [{line: 'conn=1 from 203.0.113.9', address: 203.0.113.9}]
+      - id: closed
+        requires: refused-by-name
+        match: 'conn=<SESSION> closed from <ADDR>'
+        samples: [{line: 'conn=1 closed from 203.0.113.9', after: 'conn=1 who?', address: 203.0.113.9}]
+      - id: refused-by-name
+        severity: context
+        match: 'conn=<SESSION> who\\?'
+        samples: [{line: 'conn=1 who?'}]
+    """
+
+
+@functools.cache
+def shipped() -> RuleSet:
+    return rules.load(ignore=[str(ROOT / "ignore.d")], attack=[str(ROOT / "attack.d")], aggressive=True)
+
+
+@functools.cache
+def sshd() -> Matcher:
+    files = {"sshd.yaml", "slapd.yaml"}
+    return matcher.compile(
+        RuleSet(attack=tuple(rule for rule in shipped().attack if rule.file in files)), portable=True
+    )
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Matcher:
+    (tmp_path / "app.yaml").write_text(textwrap.dedent(CONNECTIONS))
+    ruleset = rules.load(attack=[str(tmp_path)])
+    assert ruleset.refused == ()
+    return matcher.compile(ruleset, portable=True)
+
+
+def line(message: str, *, time: str = "17:00:00", host: str = "mail", program: str = "sshd[42]") -> str:
+    return f"Nov 22 {time} {host} {program}: {message}"
+
+
+def judged(
+    made: Matcher,
+    *lines: str,
+    correlation: Correlation | None = None,
+    provenance: tuple[Provenance, ...] = (),
+    every: bool = True,
+) -> Classified:
+    block = "".join(f"{each}\n" for each in lines).encode()
+    batch = Batch("test", block, len(lines), "", provenance=provenance)
+    return (correlation or Correlation()).join(made.classify(batch, NOW, every=every), NOW, every=every)
+
+
+def convicted(*lines: str, made: Matcher | None = None, correlation: Correlation | None = None) -> list[str | None]:
+    """The address of each attack."""
+    found = judged(made or sshd(), *lines, correlation=correlation).verdicts
+    return [each.address for each in found if each.outcome is Outcome.ATTACK]
+
+
+def test_a_line_counts_against_the_address_that_its_session_named_before() -> None:
+    came, left = judged(sshd(), line(CAME), line(LEFT)).verdicts
+    assert (came.outcome, came.attack_by, came.address) == (Outcome.UNEXPLAINED, None, None)
+    assert (left.outcome, left.address) == (Outcome.ATTACK, "203.0.113.9")
+    assert left.attack_by is not None
+    assert left.attack_by.severity is Severity.ATTACK
+    assert left.attack_by.file == "sshd.yaml"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        line(CAME, program="sshd[43]"),
+        line(CAME, host="web"),
+        line(CAME, program="sshd"),
+        line(CAME, time="16:49:59"),
+        line(CAME, time="17:00:01"),
+        line("Connection closed by 203.0.113.9 port 4242"),
+    ],
+)
+def test_a_line_of_another_session_says_nothing(other: str) -> None:
+    assert convicted(other, line(LEFT)) == []
+
+
+def test_where_it_is_not_known_who_it_was_the_line_is_no_attack() -> None:
+    found = judged(sshd(), line(LEFT), line(CAME))
+    assert +Counter(found.counts) == {Outcome.UNEXPLAINED: 2}
+    assert found.hits == {}
+    assert [each.attack_by for each in found.verdicts] == [None, None]
+
+
+def test_the_last_address_that_a_session_named_counts() -> None:
+    other = line("Connection from 198.51.100.9 port 4242")
+    assert convicted(line(CAME), other, line(LEFT)) == ["198.51.100.9"]
+
+
+def test_a_session_goes_on_over_batches_and_over_a_clock_that_jumps() -> None:
+    correlation = Correlation()
+    assert convicted(line(CAME), correlation=correlation) == []
+    correlation.shift(7200.0)
+    assert convicted(line(LEFT, time="19:00:10"), correlation=correlation) == ["203.0.113.9"]
+    correlation.shift(AGE + 1)
+    assert convicted(line(LEFT), correlation=correlation) == []
+
+
+def test_the_latest_sessions_are_remembered_and_no_more() -> None:
+    correlation = Correlation(capacity=2)
+    convicted(*(line(CAME, program=f"sshd[{pid}]") for pid in (1, 2, 3)), correlation=correlation)
+    assert convicted(*(line(LEFT, program=f"sshd[{pid}]") for pid in (1, 3)), correlation=correlation) != []
+    assert convicted(line(LEFT, program="sshd[1]"), correlation=correlation) == []
+
+
+def test_what_names_a_session_tells_those_of_one_process_apart(app: Matcher) -> None:
+    lines = [f"Nov 22 17:00:00 mail app: {each}" for each in ("conn=1 from 203.0.113.9", "conn=2 from 203.0.113.8")]
+    assert convicted(*lines, "Nov 22 17:00:01 mail app: conn=1 refused for x conn=2", made=app) == ["203.0.113.9"]
+    assert convicted(*lines, "Nov 22 17:00:01 mail app: conn=3 refused", made=app) == []
+
+
+def test_a_line_that_names_its_source_may_need_another_all_the_same(app: Matcher) -> None:
+    closed = "Nov 22 17:00:01 mail app: conn=1 closed from 203.0.113.9"
+    assert convicted("Nov 22 17:00:00 mail app: conn=1 who?", closed, made=app) == ["203.0.113.9"]
+    assert convicted(closed, made=app) == []
+
+
+def test_what_somebody_else_writes_in_the_name_of_a_daemon_is_no_part_of_its_sessions() -> None:
+    root, alice = Provenance(uid=0, transport="syslog"), Provenance(uid=1000, unit="user@1000.service")
+    assert convicted_by((root, root)) == ["203.0.113.9"]
+    assert convicted_by((alice, root)) == []
+
+
+def convicted_by(provenance: tuple[Provenance, Provenance]) -> list[str | None]:
+    found = judged(sshd(), line(CAME), line(LEFT), provenance=provenance).verdicts
+    return [each.address for each in found if each.outcome is Outcome.ATTACK]
+
+
+def test_a_context_that_an_ignore_rule_hides_is_ignored_and_says_who_it_was_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "local.rules").write_text("sshd: Connection from .*\n")
+    ruleset = rules.load(ignore=[str(tmp_path)], attack=[str(ROOT / "attack.d")])
+    assert ruleset.refused == ()
+    made = matcher.compile(
+        ruleset._replace(attack=tuple(each for each in ruleset.attack if each.file == "sshd.yaml")), portable=True
+    )
+    for every, shown in ((False, [Outcome.ATTACK]), (True, [Outcome.IGNORED, Outcome.ATTACK])):
+        found = judged(made, line(CAME), line(LEFT), every=every)
+        assert [each.outcome for each in found.verdicts] == shown
+        assert +Counter(found.counts) == {Outcome.IGNORED: 1, Outcome.ATTACK: 1}
+
+
+@pytest.mark.slow
+def test_each_sample_of_a_rule_that_requires_others_is_an_attack_after_the_line_that_it_names() -> None:
+    made = matcher.compile(shipped(), portable=True)
+    wanted = [(rule, sample) for rule in shipped().attack if rule.requires for sample in rule.samples]
+    assert len(wanted) > 3
+    for rule, sample in wanted:
+        program = f"{rule.programs[0]}[42]"
+        lines = [line(each, program=program) for each in (sample.after or "", sample.line)]
+        found: Verdict = judged(made, *lines).verdicts[-1]
+        assert (str(found.attack_by), found.address) == (str(rule), sample.address), sample.line
+        assert judged(made, lines[-1]).verdicts[-1].outcome is not Outcome.ATTACK, sample.line
