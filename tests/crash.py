@@ -1,4 +1,4 @@
-"""A daemon that dies at a chosen point: `python tests/crash.py CONFIG LOG PLAY POINT COUNT`.
+"""A daemon that dies at a chosen point: `python tests/crash.py CONFIG LOG ATTACKER PLAY POINT COUNT`.
 
 It writes lines into LOG, does what the PLAY is about, and exits with 0 when that is done. At the COUNT-th time that it
 comes to POINT it exits with DEAD, as if killed there: nothing is closed, flushed or told to anybody. Run again, it goes
@@ -23,6 +23,7 @@ from logwarden import atomic, config, undeliverable
 from logwarden.daemon import Daemon
 from logwarden.firewall.dryrun import DryRun
 from logwarden.firewall.ipset import Ipset
+from logwarden.firewall.nftables import Nftables
 from logwarden.mailer import Smtp
 from logwarden.state import State, Transaction
 
@@ -30,7 +31,6 @@ DEAD = 42
 CHUNKS, LINES = 6, 3
 CLOSED_AFTER = (4, CHUNKS)
 """Chunks after which a period is closed."""
-ATTACKER = "203.0.113.9"
 POINTS = tuple(f"{when} {what}" for what in ("commit", "apply", "send", "copy") for when in ("before", "after"))
 WITHIN = ("give_up", "shift")
 """What a transaction may do besides: `after` it is before the commit, `committed` is after that."""
@@ -61,6 +61,11 @@ class Death:
 
         return deadly
 
+    def _around_bans(self, apply: Callable[..., Any]) -> Callable[..., Any]:
+        """The points are around an `apply` of bans; most turns of the daemon have none."""
+        deadly = self.around("apply", apply)
+        return lambda firewall, bans, now: (deadly if bans else apply)(firewall, bans, now)
+
     def lurk(self) -> None:
         """Take all places."""
         transaction = State.transaction
@@ -76,8 +81,8 @@ class Death:
                     self.at(f"committed {what}")
 
         State.transaction = deadly  # type: ignore[method-assign]
-        for kind in (DryRun, Ipset):
-            kind.apply = self.around("apply", kind.apply)  # type: ignore[method-assign]
+        for kind in (DryRun, Ipset, Nftables):
+            kind.apply = self._around_bans(kind.apply)  # type: ignore[method-assign]
         Smtp.deliver = self.around("send", Smtp.deliver)  # type: ignore[method-assign]
         State.copy_cursors = self.around("copy", State.copy_cursors)  # type: ignore[method-assign]
         undeliverable.keep = self.around("keep", undeliverable.keep)
@@ -88,7 +93,8 @@ class Death:
 class Stage:
     """A daemon, its log, and its clocks, which outlive it."""
 
-    def __init__(self, settings: str, log: Path) -> None:
+    def __init__(self, settings: str, log: Path, attacker: str) -> None:
+        self._attacker = attacker
         self.log, self._file = log, log.with_name("clocks")
         self.hands = Hands(*json.loads(self._file.read_text())) if self._file.exists() else Hands()
         self.daemon = Daemon(config.load(settings), lambda: self.hands.wall, lambda: self.hands.since_boot)
@@ -108,20 +114,19 @@ class Stage:
         """Let so many chunks be written, and read."""
         written = self.log.read_bytes().count(b"\n") // LINES
         with self.log.open("a") as out:
-            out.writelines(chunk(number, self.hands.wall) for number in range(written, chunks))
+            out.writelines(self._chunk(number) for number in range(written, chunks))
         while sum(self.daemon.state.read().values()) < chunks * LINES:
             self.daemon.step()
 
-
-def chunk(number: int, now: float) -> str:
-    """One line of each kind."""
-    stamp = datetime.fromtimestamp(now, UTC).isoformat()
-    messages = (
-        f"app[1]: normal {number}",
-        f"app[1]: strange-{number}",
-        f"sshd[9]: Failed password for x from {ATTACKER}",
-    )
-    return "".join(f"{stamp} web1 {message}\n" for message in messages)
+    def _chunk(self, number: int) -> str:
+        """One line of each kind."""
+        stamp = datetime.fromtimestamp(self.hands.wall, UTC).isoformat()
+        messages = (
+            f"app[1]: normal {number}",
+            f"app[1]: strange-{number}",
+            f"sshd[9]: Failed password for x from {self._attacker}",
+        )
+        return "".join(f"{stamp} web1 {message}\n" for message in messages)
 
 
 def live(stage: Stage) -> None:
@@ -174,10 +179,10 @@ PLAYS: dict[str, Callable[[Stage], None]] = {
 
 def main() -> None:
     """Run the daemon until it is done, or dead."""
-    settings, log, play, point, count = sys.argv[1:]
+    settings, log, attacker, play, point, count = sys.argv[1:]
     Death(point, int(count)).lurk()
     Daemon._patience = lambda _: 0.02  # type: ignore[method-assign]
-    stage = Stage(settings, Path(log))
+    stage = Stage(settings, Path(log), attacker)
     try:
         stage.daemon.start()
         PLAYS[play](stage)

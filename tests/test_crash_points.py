@@ -12,11 +12,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import crash
 import pytest
-from namespaces import Namespace, run
+from namespaces import Namespace, namespaces, run, wire
 from small import NOW, Small
+from test_firewall import KERNEL
 from test_mailer import Server, serving
 
 from logwarden.state import FILE
@@ -28,7 +30,9 @@ CASES = [(point, count) for point in crash.POINTS for count in COUNTS[point.spli
 
 
 class Scene:
-    """A host whose daemon dies, and the mailbox that outlives it."""
+    """A host whose daemon dies, and the mailbox that outlives it; and from where it is attacked."""
+
+    attacker, banned = "203.0.113.9", "203.0.113.9/32"
 
     def __init__(self, place: Path, backend: str, mailbox: Server, port: int) -> None:
         self.mailbox, self.place = mailbox, place
@@ -40,7 +44,7 @@ class Scene:
         self.config = host.config
 
     def run(self, point: str = "never", count: int = 1, play: str = "live") -> int:
-        argv = [sys.executable, crash.__file__, str(self.config), str(self.log), play, point, str(count)]
+        argv = [sys.executable, crash.__file__, str(self.config), str(self.log), self.attacker, play, point, str(count)]
         paths = os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": paths}
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
@@ -57,7 +61,7 @@ class Scene:
         assert counts == dict.fromkeys(("ignored", "unexplained", "attack"), crash.CHUNKS)
         strange = [message for (message,) in self.query("SELECT message FROM entry WHERE outcome='unexplained'")]
         assert sorted(strange) == [f"strange-{number}" for number in range(crash.CHUNKS)]
-        assert self.query("SELECT prefix FROM ban") == [(f"{crash.ATTACKER}/32",)]
+        assert self.query("SELECT prefix FROM ban") == [(self.banned,)]
         assert self.query("SELECT count(*) FROM attack") == [(crash.CHUNKS,)]
         self._check_mail()
 
@@ -76,7 +80,7 @@ class Scene:
     def check_kernel(self) -> None:
         """The attacker is in the kernel's set, and nobody else."""
         members = run("ipset list logwarden4").partition("Members:\n")[2].splitlines()
-        assert [member.split()[0] for member in members] == [crash.ATTACKER]
+        assert [member.split()[0] for member in members] == [self.attacker]
 
 
 @pytest.fixture
@@ -111,6 +115,41 @@ def test_a_ban_is_in_the_kernel_though_the_daemon_was_killed_around_it(kernel_sc
     assert kernel_scene.run() == 0
     kernel_scene.check()
     kernel_scene.check_kernel()
+
+
+class Ends(NamedTuple):
+    """Of the wire: us, the attacker, what is banned of him, and somebody else."""
+
+    here: str
+    evil: str
+    banned: str
+    friend: str
+
+
+ENDS = [
+    Ends("192.0.2.10", "203.0.113.9", "203.0.113.9/32", "203.0.113.77"),
+    Ends("2001:db8::10", "2001:db8:9::9", "2001:db8:9::/64", "2001:db8:7::7"),
+]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("ends", ENDS, ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("backend", KERNEL)
+def test_packets_of_the_banned_are_dropped_though_the_daemon_was_killed_between_commit_and_apply(
+    tmp_path: Path, mailbox: Server, backend: str, ends: Ends
+) -> None:
+    with namespaces(2) as (host, there):
+        wire(host, there, [ends.here], [ends.evil, ends.friend])
+        with host.listen(ends.here), host.inside(), serving(mailbox) as port:
+            scene = Scene(tmp_path, f"{backend}, mode: enforce", mailbox, port)
+            scene.attacker, scene.banned = ends.evil, ends.banned
+            assert scene.run("before apply") == crash.DEAD
+            assert scene.query("SELECT prefix FROM ban") == [(ends.banned,)], "it was committed"
+            assert there.reaches(ends.evil, ends.here), "and the kernel was not told"
+            assert scene.run() == 0
+            scene.check()
+            assert not there.reaches(ends.evil, ends.here)
+            assert there.reaches(ends.friend, ends.here)
 
 
 def test_a_daemon_that_is_not_killed_does_the_same(scene: Scene) -> None:

@@ -6,7 +6,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -23,9 +23,9 @@ EVIL4, EVIL6, FRIEND4, FRIEND6 = "203.0.113.9", "2001:db8:9::9", "203.0.113.77",
 
 
 class World(NamedTuple):
-    """Our host, which this thread is on, its server, and the others at the far end of a wire."""
+    """Our host, which this thread is on, its servers by address, and the others at the far end of a wire."""
 
-    server: socket.socket
+    servers: Mapping[str, socket.socket]
     there: Namespace
 
 
@@ -33,10 +33,10 @@ class World(NamedTuple):
 def world() -> Iterator[World]:
     with namespaces(2) as (here, there):
         wire(here, there, [HERE4, HERE6], [EVIL4, EVIL6, FRIEND4, FRIEND6])
-        with here.listen(HERE4) as server, here.listen(HERE6), here.inside():
+        with here.listen(HERE4) as server4, here.listen(HERE6) as server6, here.inside():
             run("iptables -t mangle -A INPUT -m conntrack --ctstate INVALID")  # the kernel tracks where a rule asks
             run("ip6tables -t mangle -A INPUT -m conntrack --ctstate INVALID")
-            yield World(server, there)
+            yield World({HERE4: server4, HERE6: server6}, there)
 
 
 @pytest.fixture(params=KERNEL)
@@ -80,28 +80,53 @@ def test_a_lifted_ban_lets_through_again(firewall: Firewall, world: World) -> No
     until(lambda: there.reaches(EVIL6, HERE6))  # its neighbour discovery was dropped too, and backs off
 
 
-def test_an_established_flow_is_cut(firewall: Firewall, world: World) -> None:
-    with world.there.connect(EVIL4, HERE4) as flow:
-        assert flows(EVIL4) == 1
-        firewall.apply([ban(f"{EVIL4}/32")], time.time())
-        until(lambda: flows(EVIL4) == 0)
-        before = firewall.dropped()[f"{EVIL4}/32"]
+class Party(NamedTuple):
+    """Somebody at the far end, which of our addresses he talks to, what is banned of him, and who is not banned."""
+
+    evil: str
+    here: str
+    ban: str
+    friend: str
+
+
+PARTIES = [Party(EVIL4, HERE4, f"{EVIL4}/32", FRIEND4), Party(EVIL6, HERE6, "2001:db8:9::/64", FRIEND6)]
+FAMILIES = pytest.mark.parametrize("party", PARTIES, ids=["IPv4", "IPv6"])
+
+
+@FAMILIES
+@pytest.mark.parametrize("hook", ["PREROUTING", "INPUT"])
+@pytest.mark.parametrize("name", KERNEL)
+def test_who_is_banned_is_dropped_and_his_established_flow_is_cut(
+    world: World, name: str, hook: str, party: Party
+) -> None:
+    firewall = BACKENDS[name](Settings(hook=Hook.parse(hook)))
+    firewall.init()
+    with world.there.connect(party.evil, party.here) as flow:
+        assert flows(party.evil) == 1
+        firewall.apply([ban(party.ban)], time.time())
+        until(lambda: flows(party.evil) == 0)
+        before = firewall.dropped()[party.ban]
         flow.send(b"still there?")
-        until(lambda: firewall.dropped()[f"{EVIL4}/32"] > before)
+        until(lambda: firewall.dropped()[party.ban] > before)
+    assert not world.there.reaches(party.evil, party.here)
+    assert world.there.reaches(party.friend, party.here)
 
 
 @pytest.mark.slow
+@FAMILIES
 @pytest.mark.parametrize("cut", [True, False])
-def test_where_established_flows_are_accepted_first_cutting_them_is_what_ends_them(world: World, cut: bool) -> None:
-    run("iptables -N OURS")
-    run("ip6tables -N OURS")
-    run("iptables -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT")
-    run("iptables -A INPUT -j OURS")
+def test_where_established_flows_are_accepted_first_cutting_them_is_what_ends_them(
+    world: World, cut: bool, party: Party
+) -> None:
+    for command in ("iptables", "ip6tables"):
+        run(f"{command} -N OURS")
+        run(f"{command} -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+        run(f"{command} -A INPUT -j OURS")
     firewall = BACKENDS["ipset"](Settings(hook=Hook.parse("OURS"), cut=cut))
     firewall.init()
-    with world.there.connect(EVIL4, HERE4) as flow, world.server.accept()[0] as accepted:
-        firewall.apply([ban(f"{EVIL4}/32")], time.time())
-        until(lambda: flows(EVIL4) != cut)
+    with world.there.connect(party.evil, party.here) as flow, world.servers[party.here].accept()[0] as accepted:
+        firewall.apply([ban(party.ban)], time.time())
+        until(lambda: flows(party.evil) != cut)
         flow.sendall(b"x")
         assert bool(select.select([accepted], [], [], DROPPED)[0]) != cut
 
