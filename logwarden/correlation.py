@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from .model import AttackRule, Classified, Dialect, Event, Outcome, Severity, Verdict
-from .tracker.provenance import doubt
+from .tracker import doubt
 
 if TYPE_CHECKING:
     import regex
@@ -105,7 +105,7 @@ def _source(own: str | None, earlier: Sequence[Seen], time: float) -> str | None
 
 
 def _session(rule: AttackRule, event: Event) -> Session | None:
-    """The session that a line is of; None where it does not say, or who wrote it cannot be that program."""
+    """The session that a line is of; None where it does not say, or there is doubt about it."""
     finding = _finding(rule.regex)
     text = None
     if finding:
@@ -114,7 +114,7 @@ def _session(rule: AttackRule, event: Event) -> Session | None:
         except TimeoutError:
             return None
         text = found["user"].decode("utf-8", "backslashreplace") if found else None
-    if (event.pid is None and text is None) or doubt(event.program, event.provenance):
+    if (event.pid is None and text is None) or doubt(rule, event):
         return None
     return event.host or "", event.program or "", event.pid, text
 

@@ -79,6 +79,20 @@ def forgeries(rule: AttackRule, sample: Sample) -> Iterator[str]:
                 yield sample.line[: place.end()] + payload + sample.line[place.end() :]
 
 
+def cut(rule: AttackRule, sample: Sample, length: int) -> Iterator[str]:
+    """Lines of so many bytes at least that a logger has cut where a stranger, whose words begin at one of the sample's,
+    has made somebody else's line of it: what the daemon says behind them is gone."""
+    if sample.address is None or sample.address not in sample.line:
+        return
+    forbidden = EXIM if rule.file.startswith("exim") else CANNOT_WRITE.get(rule.id, "")
+    line, at, _ = _forged(sample, FORGED[0])
+    for place in re.finditer(NAMES, line[:at]):
+        rest = line[place.end() :]
+        for words in ("A" * length + rest, f"{rest} {'A' * length}", rest + "A" * length):
+            if not any(character in words for character in forbidden):
+                yield line[: place.end()] + words
+
+
 def _payloads(rule: AttackRule, sample: Sample, place: re.Match[str]) -> Iterator[str]:
     for forged in FORGED:
         line, at, _ = _forged(sample, forged)

@@ -13,11 +13,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from forgeries import FORGED, forgeries, places
+from forgeries import FORGED, cut, forgeries, places
 
-from logwarden import matcher, rules
+from logwarden import matcher, rules, tracker
 from logwarden.matcher import Matcher
 from logwarden.model import AttackRule, Batch, Outcome, RuleSet, Verdict
+from logwarden.tracker.cut import LEAST
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +121,23 @@ def test_what_strangers_write_never_names_somebody_else() -> None:
         if verdict.address is not None and verdict.address != sample.address
     ]
     assert fooled == []
+
+
+def test_no_line_counts_that_may_have_been_cut_behind_what_a_stranger_wrote() -> None:
+    made = [(rule, line) for rule in shipped().attack for sample in rule.samples for line in cut(rule, sample, LEAST)]
+    verdicts = said([(program_of(rule), line) for rule, line in made], portable())
+    fooled = [verdict for verdict in verdicts if verdict.outcome is Outcome.ATTACK and verdict.address in FORGED]
+    assert len({verdict.attack_by for verdict in fooled}) > 50, "the rules alone cannot know"
+    assert [f"{verdict.attack_by}: {verdict.event.message}" for verdict in fooled if tracker.counts(verdict)] == []
+
+
+def test_a_long_line_counts_by_a_rule_that_has_the_address_first() -> None:
+    line = (
+        f'203.0.113.9 - - [22/Nov/2026:17:00:00 +0000] "GET /{"A" * 2_000}/../../etc/passwd HTTP/1.1" 404 153 "-" "-"'
+    )
+    (verdict,) = said([("nginx", line)], portable())
+    assert verdict.address == "203.0.113.9"
+    assert tracker.counts(verdict)
 
 
 OURS_ALONE = frozenset(

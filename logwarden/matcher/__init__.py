@@ -5,7 +5,7 @@ classifier    a batch through the engines; judgement: what the rules that match 
 hyperscan_engine, regex_engine    which rules match which lines of a block
 dispatch, prefilter, openings     which rules may match a line at all, where rules are tried one by one
 patterns      a rule, as either engine needs it; analysis: what its text means; lines: a line, as the engines see it
-naming        whom the line of an attack names
+naming        whom the line of an attack names; freetext: whether it may name a stranger's word
 tags, prefix, trees, globs        what is known of a rule's tree, and done to it, on the way
 """
 

@@ -1,6 +1,6 @@
 """Attacks counted per attack file, host that was attacked, and address; when there are too many, a Ban.
 
-Owns: what counts (severity, provenance, event time), whose prefix it counts against, and how long a ban is.
+Owns: what counts (severity, provenance, length, event time), whose prefix it counts against, and how long a ban is.
 Never: asks a clock, writes anything down, or tells the firewall: the caller does. After a restart, or a transaction
 that failed, `restore` rebuilds it from what was written.
 What is read ahead of a backlog stands in windows of its own, one set a source, for it comes again in its turn: no hit
@@ -18,13 +18,13 @@ from ipaddress import IPv4Address
 from typing import NamedTuple, Protocol
 
 from ..address import Address, Guard, Prefix, host_prefix, parse, prefix, source_prefix, spelt
-from ..model import AttackRule, Ban, Policy, Severity, Verdict
+from ..model import AttackRule, Ban, Event, Policy, Severity, Verdict
+from . import cut, provenance
 from .history import Aggregation, Growth, History, Neighbours
 from .inforce import BansInForce, Deadlines
-from .provenance import doubt
 from .window import Times, Windows, is_over
 
-__all__ = ["NO_RULE", "Aggregation", "Growth", "Hit", "Known", "Spared", "Tracker", "counts"]
+__all__ = ["NO_RULE", "Aggregation", "Growth", "Hit", "Known", "Spared", "Tracker", "counts", "doubt"]
 
 CAPACITY = 100_000
 """Windows, bans and pasts kept by default."""
@@ -76,8 +76,14 @@ class Hit(NamedTuple):
 
 
 def counts(verdict: Verdict) -> bool:
-    """Whether this line counts against its address: an attack, with an address, from the program that it names."""
-    return _accused(verdict) is not None and doubt(verdict.event.program, verdict.event.provenance) is None
+    """Whether this line counts against its address: an attack, with an address, and no doubt about either."""
+    accused = _accused(verdict)
+    return accused is not None and doubt(accused[0], verdict.event) is None
+
+
+def doubt(rule: AttackRule, event: Event) -> str | None:
+    """Why a line that `rule` matches may be somebody else's, or the address that it finds; None: it says who it was."""
+    return provenance.doubt(event.program, event.provenance) or cut.doubt(rule, event)
 
 
 def _accused(verdict: Verdict) -> tuple[AttackRule, str] | None:
@@ -152,7 +158,7 @@ class Tracker:
             address = parse(text)
         except ValueError:
             return self._spare("not an address", Spared(text, rule.file, "not an address"), policy, now)
-        if forged := doubt(verdict.event.program, verdict.event.provenance):
+        if forged := doubt(rule, verdict.event):
             return self._spare(_writer(verdict), Spared(str(host_prefix(address)), rule.file, forged), policy, now)
         time = now if verdict.event.time is None else min(self._as_of_now(verdict.event.time, policy), now)
         if is_over(time, policy.window, now) or (ahead and not _is_known_again(verdict, policy, now)):
