@@ -118,6 +118,9 @@ def test_a_traditional_line_is_taken_apart(line: str, expected: tuple[object, ..
         ("2026-11-22T17:00:00Z mail sshd 42 - - x", ("mail", "sshd", 42, "x")),
         ('2026-11-22T17:00:00Z mail sshd - ID47 [a@1 b="c"] x', ("mail", "sshd", None, "x")),
         ("2026-11-22T17:00:00 mail sshd: x", ("mail", "sshd", None, "x")),
+        # a level is no host
+        ("2026-11-22T17:00:00 WARN module: x", (None, None, None, "WARN module: x")),
+        ("2026-11-22T17:00:00Z ERROR x y", (None, None, None, "ERROR x y")),
         ("no header at all", (None, None, None, "no header at all")),
         ("sshd[42]: no stamp", (None, None, None, "sshd[42]: no stamp")),
         ("", (None, None, None, "")),

@@ -57,10 +57,11 @@ _TAG_IN_BRACKETS = _compile(  # metalog's: no level, and no pid
     rb" \[(?!(?:emerg|alert|crit|err|error|fatal|severe|warn|warning|notice|info|debug|trace|[0-9]+)\])(%s)\]:? ",
     PROGRAM,
 )
-_TAG = _compile(rb" +(%s) +(%s)(?:\[(%s)\])?: ?", HOST, PROGRAM, PID_TEXT)
+_NO_LEVEL = rb"(?!(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|SEVERE|FATAL) )"
+_TAG = _compile(rb" +" + _NO_LEVEL + rb"(%s) +(%s)(?:\[(%s)\])?: ?", HOST, PROGRAM, PID_TEXT)
 _TAG_WITH_PID = _compile(rb" *(?:(%s) +)?(%s) ?\[([0-9]+)\]:(?: |\Z)", HOST, PROGRAM)
 _TAG_OF_5424 = _compile(rb" (%s) (%s)\[([0-9]+)\] ", HOST, PROGRAM)  # rsyslog writes no colon where none was sent
-_HOST_ALONE = _compile(rb" (?![0-9]+ )(%s) +", HOST)
+_HOST_ALONE = _compile(rb" (?![0-9]+ )" + _NO_LEVEL + rb"(%s) +", HOST)
 
 
 def take_apart(line: str, given: str | None, now: float) -> Parts:
