@@ -54,13 +54,17 @@ class Location(NamedTuple):
 
 
 class Provenance(NamedTuple):
-    """Trusted fields of a journal entry: set by journald from the kernel, not by the writer. None: not given."""
+    """Trusted fields of a journal entry: set by journald from the kernel, not by the writer. None: not given.
+
+    `torn`: the entry is a piece of a line that journald has torn, for its length or at a null byte.
+    """
 
     uid: int | None = None
     unit: str | None = None
     comm: str | None = None
     transport: str | None = None
     priority: int | None = None
+    torn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,10 @@ from logwarden.sources.sequences import Sequences
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-EVIL, VICTIM = "203.0.113.9", "192.0.2.1"
+LINE_MAX = 49_152
+"""Of journald.conf(5)."""
+EVIL, VICTIM = "203.0.113.9", "198.51.100.7"
+FORGED = f"Failed password for root from {VICTIM} port 4242 ssh2"
 
 
 @pytest.fixture
@@ -43,11 +46,16 @@ def log(journald: Journald, address: str, *user: str) -> None:
     subprocess.run(journald.enter(*user, "logger", "--journald"), input=entry.encode(), check=True)
 
 
-def test_what_nobody_logs_as_sshd_bans_no_one_and_is_reported(host: Host, journald: Journald) -> None:  # noqa: F811
+def journal_alone(host: Host, journald: Journald) -> None:  # noqa: F811
+    """Let the host read nothing but the journal."""
     text = host.config.read_text()
     files = f"files: [{{path: {host.place}/log/*.log, from_start: true}}]"
     assert files in text
     host.config.write_text(text.replace(files, f"journal: {{directories: [{journald.directory}]}}"))
+
+
+def test_what_nobody_logs_as_sshd_bans_no_one_and_is_reported(host: Host, journald: Journald) -> None:  # noqa: F811
+    journal_alone(host, journald)
     with daemon(host.config):
         log(journald, VICTIM, *NOBODY)
         log(journald, EVIL)  # root, who may write for every program: the lines are sshd's own, word for word
@@ -56,6 +64,23 @@ def test_what_nobody_logs_as_sshd_bans_no_one_and_is_reported(host: Host, journa
         assert [ban["prefix"] for ban in json.loads(host.run("bans", "--json"))] == [f"{EVIL}/32"]
         assert "it names sshd but came from" in host.run("digest", "--preview")
         assert host.run("why", VICTIM).count("not counted") == 3
+
+
+@pytest.mark.parametrize("sent", [FORGED.ljust(LINE_MAX, "A"), f"{FORGED}\0"], ids=["length", "null byte"])
+def test_a_stranger_s_text_that_journald_makes_an_entry_of_bans_no_one(
+    host: Host,  # noqa: F811
+    journald: Journald,
+    sent: str,
+) -> None:
+    """A service that writes to its standard output what it was sent: journald ends a line after LineMax bytes, and at a
+    null byte, and what comes then is an entry of its own."""
+    journal_alone(host, journald)
+    text = 6 * f"{sent}{FORGED}\n" + 6 * (FORGED.replace(VICTIM, EVIL) + "\n")
+    with daemon(host.config):
+        subprocess.run(journald.enter("systemd-cat", "-t", "sshd", "cat"), input=text.encode(), check=True)
+        until(lambda: json.loads(host.run("bans", "--json")))
+        assert [ban["prefix"] for ban in json.loads(host.run("bans", "--json"))] == [f"{EVIL}/32"]
+        assert "journald has torn" in " ".join(host.run("digest", "--preview").split())
 
 
 def test_the_entries_of_users_whom_journald_gives_files_of_their_own_are_read_with_the_others(

@@ -641,6 +641,27 @@ def test_what_journald_vouches_for_is_kept_and_shared() -> None:
     assert renderer.render({"_UID": [b"7", b"0"], "PRIORITY": b"loud"}, START)[1] == Provenance(uid=7)
 
 
+def test_pieces_of_a_line_that_journald_tore_are_known() -> None:
+    renderer = Renderer()
+
+    def torn(stream: bytes, end: bytes | None = None) -> bool:
+        fields = FIELDS | {"_TRANSPORT": b"stdout", "_STREAM_ID": stream} | ({"_LINE_BREAK": end} if end else {})
+        return renderer.render(fields, START)[1].torn
+
+    assert [torn(b"1"), torn(b"1", b"line-max"), torn(b"2"), torn(b"1"), torn(b"1")] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert [torn(b"1", b"nul"), torn(b"1", b"nul"), torn(b"1"), torn(b"1")] == [True, True, True, False]
+    assert [torn(b"1", b"pid-change"), torn(b"1", b"eof"), torn(b"1")] == [False, False, False]
+    assert not any(torn(b"%d" % number, b"eof") for number in range(10_000))
+    assert all(torn(b"%d" % number, b"nul") for number in range(10_000))
+    assert len(renderer._torn) < 10_000
+
+
 def test_without_python_systemd_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "systemd.journal", None)
     with pytest.raises(EdgeError, match="python3-systemd"):

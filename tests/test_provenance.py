@@ -51,6 +51,12 @@ def test_nobody_else_may_write_for_sshd(provenance: Provenance) -> None:
     assert (doubt("sshd", provenance) or "").startswith("it names sshd but came")
 
 
+def test_a_piece_of_a_torn_line_is_nobodys() -> None:
+    whole = Provenance(0, "ssh.service", "sshd", "stdout")
+    assert doubt("sshd", whole) is None
+    assert "torn" in (doubt("sshd", whole._replace(torn=True)) or "")
+
+
 def test_only_the_kernel_is_the_kernel() -> None:
     assert doubt("kernel", Provenance(0, "x.service", "logger", "syslog")) is not None
 

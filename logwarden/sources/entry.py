@@ -6,6 +6,7 @@ Owns: that format, see systemd.journal-fields(7). The writer of an entry chooses
 neither may look like a header or a second line: newlines become `#012`, and what could end an identifier becomes `_`.
 Never: drops an entry. One without a message is an empty message; of a repeated field, all values of a message count,
 and the first of any other.
+Limit: the second piece of a torn line is known by the first: not where reading began between them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ _SENDER = (
     "_TRANSPORT",
     "PRIORITY",
 )
+_TEARS = (b"line-max", b"nul")
+"""Why a line of standard output may end that goes on in the next entry of its stream. (Where another process goes on,
+`pid-change`, it is that one's line.)"""
 _SENDERS = 4096  # combinations of these that are kept, since a sender rarely sends but once
 
 
@@ -40,6 +44,7 @@ class Renderer:
     def __init__(self) -> None:
         self._second = -1
         self._date = b""
+        self._torn: set[bytes] = set()  # the streams whose last entry goes on
         self._senders: dict[tuple[bytes | list[bytes] | None, ...], tuple[bytes, Provenance]] = {}
 
     def render(self, fields: Fields, realtime: int) -> tuple[bytes, Provenance]:
@@ -53,6 +58,8 @@ class Renderer:
             sender, provenance = self._senders[key]
         except (KeyError, TypeError):  # TypeError: a list, which is a field that was repeated
             sender, provenance = self._learn(tuple(map(_first, key)))
+        if "_STREAM_ID" in fields and self._is_torn(fields):
+            provenance = provenance._replace(torn=True)
         message = fields.get("MESSAGE", b"")
         if isinstance(message, list):
             message = b"\n".join(message)
@@ -62,6 +69,18 @@ class Renderer:
         if len(line) > MAX_LINE + 1:
             line = line[: MAX_LINE + 1] + b"\n"
         return line, provenance
+
+    def _is_torn(self, fields: Fields) -> bool:
+        """Whether an entry's line goes on, or began in the one before."""
+        stream = _first(fields["_STREAM_ID"]) or b""
+        begun = stream in self._torn
+        self._torn.discard(stream)
+        goes_on = _first(fields.get("_LINE_BREAK")) in _TEARS
+        if goes_on:
+            if len(self._torn) >= _SENDERS:
+                self._torn.clear()
+            self._torn.add(stream)
+        return begun or goes_on
 
     def _learn(self, key: tuple[bytes | None, ...]) -> tuple[bytes, Provenance]:
         host, identifier, comm, pid, claimed_pid, uid, unit, transport, priority = key

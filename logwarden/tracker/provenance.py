@@ -5,6 +5,8 @@ fields that journald takes from the kernel (systemd.journal-fields(7), "Trusted 
 only where they fit:
 - the kernel's own messages come by the transport `kernel`, and nothing else does;
 - root may write for every program;
+- no piece of a line that journald has torn, for its length or at a null byte, is any program's word: what a stranger
+  wrote may stand at its end, or be all of it;
 - a system user (sysusers.d: below 1000, or a dynamic user of 61184-65519) may write for the service it runs in:
   postfix/smtpd for postfix@-.service. A login user, nobody, and another service's user may not.
 
@@ -28,6 +30,8 @@ def doubt(program: str | None, provenance: Provenance | None) -> str | None:
     """Return why an entry that names `program` cannot be from it, or None where it can."""
     if provenance is None:
         return None
+    if provenance.torn:
+        return "it is a piece of a line that journald has torn: a stranger may have written all of it"
     named = program or "no program"
     if (provenance.transport == "kernel") != (named == "kernel"):
         return f"it names {named} but came by the transport {provenance.transport}"
