@@ -116,11 +116,13 @@ def allowed(daemon: Daemon, _: Arguments) -> dict[str, Any]:
 
 
 def flush(daemon: Daemon, _: Arguments) -> dict[str, Any]:
-    """Lift all bans, and take sets and rules out of the kernel until the next one."""
+    """Lift all bans, and take sets and rules out of the kernel until the next one. Where the firewall does not answer,
+    the next round takes the bans out."""
     prefixes = [each.prefix for each in in_force(daemon)]
     trouble = lift(daemon, prefixes) if prefixes else None
-    daemon.flushed = True
-    return {"lifted": prefixes, "trouble": _enforce(daemon, daemon.firewall.fini) or trouble}
+    left = _enforce(daemon, daemon.firewall.fini)
+    daemon.flushed = left is None
+    return {"lifted": prefixes, "trouble": left or trouble}
 
 
 def unban(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from namespaces import namespaces, run
 from small import Small
 
-from logwarden import answers
+from logwarden import answers, byhand
 from logwarden.errors import FirewallError
 from logwarden.firewall import Breaker
 from logwarden.firewall.ipset import FEW
@@ -110,6 +110,24 @@ def test_bans_are_owed_while_a_firewall_hangs_and_in_force_when_it_answers_again
         recovered(host)
         assert len(host.bans()) == 2 * MANY
         assert sentence not in problems(host)
+
+
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "program"), [("ipset", "ipset"), ("nftables", "nft")])
+def test_a_flush_that_a_firewall_did_not_hear_of_is_owed_too(
+    tmp_path: Path, programs: Programs, backend: str, program: str
+) -> None:
+    host = Small(tmp_path, backend=f"{backend}, mode: enforce")
+    with host.running() as daemon:
+        burst(host, 1)
+        assert len(host.bans()) == MANY
+        programs.hang(program)
+        assert f"{program} hangs" in byhand.flush(daemon, {})["trouble"]
+        programs.heal()
+        assert len(daemon.state.bans(host.hands.wall)) == 0
+        recovered(host)
+        assert host.bans() == {}
 
 
 @pytest.mark.root
