@@ -23,7 +23,7 @@ from .errors import CommandError
 
 REFRESH = 300.0
 LARGEST = 4_000_000
-"""Bytes of a file that are read."""
+"""Characters of a file that are read; what comes then is said not to be."""
 _NAME = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 
 
@@ -71,6 +71,9 @@ def _said(file: str, troubles: list[str]) -> tuple[str, ...]:
     """The entries of a file that can be used; `troubles` hears of the others. Raises OSError."""
     with Path(file).open(encoding="utf-8", errors="replace") as lines:
         text = lines.read(LARGEST)
+        if lines.read(1):
+            text = text[: text.rfind("\n") + 1]  # half an entry is another one
+            troubles.append(f"allowlist: {file}: only the first {LARGEST / 1e6:g} MB of it are in force")
     entries = []
     for number, line in enumerate(text.splitlines(), 1):
         if entry := line.partition("#")[0].strip():

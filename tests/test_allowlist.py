@@ -71,6 +71,19 @@ def test_a_file_has_an_entry_a_line_and_says_which_cannot_be_used(tmp_path: Path
     assert [f"{file}:5: " in troubles[0], "none: No such file" in troubles[1]] == [True, True]
 
 
+def test_of_a_file_that_is_too_large_the_beginning_is_in_force_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "allow"
+    file.write_text("192.0.2.1\n192.0.2.2\n")
+    monkeypatch.setattr(allowlist, "LARGEST", 19)
+    found, _, troubles = Allowlist.sorted([str(file)]).read({})
+    assert found.prefixes == (prefix("192.0.2.1"),)
+    assert troubles == [f"allowlist: {file}: only the first 1.9e-05 MB of it are in force"]
+    monkeypatch.setattr(allowlist, "LARGEST", 20)
+    assert len(Allowlist.sorted([str(file)]).read({})[0].prefixes) == 2
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_file_with_entries_or_troubles(content: bytes) -> None:
     file = Path("/dev/shm") / f"logwarden-test-{os.getpid()}"
