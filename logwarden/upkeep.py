@@ -277,8 +277,9 @@ def _recovered(daemon: Daemon, now: float) -> list[Ban]:
     if repaired is None or not settle_clock(daemon):
         return []
     try:
+        held = dict(daemon.traces.held(now))  # before `init`, which may have to make a set anew
         daemon.firewall.init()
-        held = {**daemon.traces.held(now), **daemon.firewall.list(now)}
+        held.update(daemon.firewall.list(now))
     except EdgeError as error:
         daemon.note(Notice(NoticeKind.FIREWALL, daemon.watch.config.bans.backend, str(error), now))
         text = f"{repaired}. The kernel's bans could not be read yet: none is lifted until they are"

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from demo.stage import daemon
+from namespaces import namespaces
 from small import Small
+from test_firewall import nft
 from test_journey import Host, until
 from test_migrations import old
 
@@ -360,7 +362,7 @@ def test_bans_that_only_the_kernel_knows_stay_there_though_the_config_removes_th
             return super().list(now)
 
     kernel = Mute()
-    monkeypatch.setattr(watch, "firewall", lambda _: kernel)
+    monkeypatch.setattr(watch, "firewall", lambda *_: kernel)
     host = Small(tmp_path)
     with host.running():
         host.attack("203.0.113.9", 3)
@@ -374,6 +376,20 @@ def test_bans_that_only_the_kernel_knows_stay_there_though_the_config_removes_th
     with host.running() as running:
         assert [ban.attack for ban in running.state.bans(host.hands.wall)] == ["recovered"]
     assert not kernel.list(host.hands.wall), "now that SQLite knows it, it is removed as the config says"
+
+
+@pytest.mark.root
+def test_bans_of_a_table_that_has_to_be_made_anew_are_recovered_first(tmp_path: Path) -> None:
+    host = Small(tmp_path, backend="nftables, mode: enforce")
+    with namespaces(1) as (here,), here.inside():
+        with host.running():
+            host.attack("203.0.113.9", 3)
+        (tmp_path / "state" / FILE).write_bytes(b"no database" * 1000)
+        chain = "inet logwarden banned"
+        nft(f"flush chain {chain}", f"delete chain {chain}", f"add chain {chain}", "add chain inet logwarden own")
+        nft("add rule inet logwarden own jump banned")  # so that the chain cannot be made anew, nor on its hook
+        with host.running():
+            assert list(host.bans()) == ["203.0.113.9/32"]
 
 
 def test_while_the_kernel_cannot_be_read_after_damage_no_ban_is_lifted_and_each_round_tries_again(
@@ -391,7 +407,7 @@ def test_while_the_kernel_cannot_be_read_after_damage_no_ban_is_lifted_and_each_
             return super().list(now)
 
     kernel = Kernel()
-    monkeypatch.setattr(watch, "firewall", lambda _: kernel)
+    monkeypatch.setattr(watch, "firewall", lambda *_: kernel)
     (tmp_path / "host").mkdir()
     host = Small(tmp_path / "host")
     with host.running() as running:
