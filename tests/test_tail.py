@@ -851,6 +851,128 @@ def test_a_file_that_vanished_while_down_is_a_gap_told_once(log: Path) -> None:
     assert len(reader.gaps) == 1
 
 
+def at_rest(number: int, path: Path) -> None:
+    """Let it have been modified long ago, the later the greater the number."""
+    os.utime(path, (number, number))
+
+
+@pytest.mark.parametrize("reused", [False, True])
+def test_files_rotated_away_before_anything_of_them_was_read_are_a_gap_told_once(log: Path, reused: bool) -> None:
+    """The cursor is behind a file that is gone, in the next one, which is gone too, and so is what came after that."""
+    reader = Reader(log)
+    append(log, "read")
+    at_rest(1, log)
+    reader.poll()
+    rotate(log)
+    append(log, "lost")
+    at_rest(2, log)
+    item = next(reader.tail.poll(reader.now))
+    assert isinstance(item, Batch)
+    reader.cursor = item.cursor
+    inode = log.stat().st_ino
+    os.link(log, log.with_name("freed"))
+    for number, text in enumerate(["lost too", "three", "four"], 3):
+        rotate(log)
+        append(log, text)
+        at_rest(number, log)
+    if reused:
+        reader.tail.close()
+        log.unlink()
+        os.truncate(log.with_name("app.log.3"), 0)
+        log.with_name("app.log.3").rename(log)
+        append(log, "four")
+        at_rest(5, log)
+        assert log.stat().st_ino == inode
+    for path in log.parent.iterdir():
+        if path.name not in ("app.log", "app.log.1"):
+            path.unlink()
+    for _ in range(2):
+        reader.restart()
+        reader.poll()
+    assert reader.lines == [b"read", b"three", b"four"]
+    assert len(reader.gaps) == 1
+    assert "1970-01-01T00:00:02" in reader.gaps[0]
+
+
+def test_a_file_rotated_away_while_it_was_open_is_a_gap_where_nothing_left_is_known_to_follow_it(log: Path) -> None:
+    reader = Reader(log)
+    reader.now = 10
+    append(log, "read")
+    at_rest(1, log)
+    reader.poll()
+    for number, text in enumerate(["lost", "three", "four"], 2):
+        rotate(log)
+        append(log, text)
+        at_rest(number, log)
+    log.with_name("app.log.3").unlink()
+    log.with_name("app.log.2").unlink()
+    reader.poll()
+    reader.restart()
+    reader.poll()
+    assert reader.lines == [b"read", b"three", b"four"]
+    assert len(reader.gaps) == 1
+
+
+def test_files_rotated_away_while_a_quiet_one_was_closed_are_a_gap(log: Path) -> None:
+    reader = Reader(log)
+    append(log, "read")
+    at_rest(1, log)
+    reader.poll()
+    assert not _open_files(log)
+    for number, text in enumerate(["lost", "three", "four"], 2):
+        rotate(log)
+        append(log, text)
+        at_rest(number, log)
+    log.with_name("app.log.3").unlink()
+    log.with_name("app.log.2").unlink()
+    reader.poll()
+    assert reader.lines == [b"read", b"three", b"four"]
+    assert len(reader.gaps) == 1
+
+
+def test_a_log_made_anew_and_rotated_before_its_first_line_was_read_is_no_second_gap(log: Path) -> None:
+    """The one that was deleted is in no rotated file, and never was."""
+    reader = Reader(log)
+    append(log, "one")
+    at_rest(1, log)
+    reader.poll()
+    reader.tail.close()
+    log.unlink()
+    log.touch()
+    at_rest(2, log)
+    reader.restart()
+    reader.poll()
+    assert len(reader.gaps) == 1
+    append(log, "two")
+    rotate(log)
+    compress(log.with_name("app.log.1"), ".gz")
+    reader.restart()
+    reader.poll()
+    assert reader.lines == [b"one", b"two"]
+    assert len(reader.gaps) == 1
+
+
+def test_an_empty_file_rotated_since_the_last_line_is_no_gap_where_the_file_of_that_is_gone(log: Path) -> None:
+    """As `rotate 1` leaves it of a quiet log."""
+    reader = Reader(log)
+    reader.now = 10
+    append(log, "one")
+    at_rest(1, log)
+    reader.poll()
+    for number in (2, 3):
+        rotate(log)
+        log.touch()
+        at_rest(number, log)
+        reader.poll()
+    log.with_name("app.log.2").unlink()
+    compress(log.with_name("app.log.1"), ".gz")
+    reader.poll()
+    append(log, "two")
+    reader.poll()
+    assert reader.lines == [b"one", b"two"]
+    assert not reader.gaps
+
+
 def test_a_file_deleted_and_made_anew_is_another_file(log: Path) -> None:
     reader = Reader(log)
     append(log, "one")

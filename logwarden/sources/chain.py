@@ -139,6 +139,20 @@ class Chain:
                 return max(0, member.size - at.offset) + sum(each.size for each in chain[index + 1 :]) + there
         return there
 
+    def lost(self, at: Place | Reading, *known: Place | Reading) -> bool:
+        """Whether rotation has removed files that come after `at`, which was read last, and `known` before it: all that
+        is left was modified later, and none of them is left. False where nothing that was read can tell."""
+        read = [each for each in (at, *known) if each.offset]
+        last = max(each.modified for each in (at, *known))
+
+        def look(chain: list[Member]) -> bool:
+            if not chain or (not at.offset and at.same_inode(chain[0].device, chain[0].inode)):
+                return False  # of another one that has got its inode there would be older ones
+            later = all(member.modified > last for member in chain)
+            return later and all(_position(chain, each) is None for each in read)
+
+        return bool(read) and self._settled(look)
+
     def has(self, place: Place) -> bool:
         """Whether the rotated file of `place` is still there."""
         return self._settled(lambda chain: _position(chain, place)) is not None
@@ -207,8 +221,8 @@ def _position(chain: list[Member], known: Place | Reading) -> int | None:
     """
     place, held = (known.place(), True) if isinstance(known, Reading) else (known, False)
     alike = [index for index, member in enumerate(chain) if place.same_inode(member.device, member.inode)]
-    if alike and (held or not place.offset):
-        return alike[-1]
+    if (alike and held) or not place.offset:
+        return alike[-1] if alike else None
     likely: list[int] = []
     for index in _likeliest_first(chain, place):
         with opened(chain[index].path) as log:

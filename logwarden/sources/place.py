@@ -12,7 +12,7 @@ Fails: ValueError for a cursor that is none of ours.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..blake2 import blake2b
 from .logfile import HEAD, LogFile
@@ -54,6 +54,10 @@ class Place:
         size = min(HEAD, self.offset)
         head = log.read_at(0, size)
         return len(head) == size > 0 and digest(head) == self.head
+
+    def gone(self) -> Place:
+        """Of a file that is nowhere any more: what was modified later is newer; nothing else is known by it."""
+        return replace(self, inode=0, offset=0, done=True)
 
     def same_inode(self, device: int, inode: int) -> bool:
         return (self.device, self.inode) == (device, inode)

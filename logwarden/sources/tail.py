@@ -10,9 +10,10 @@ Fails: what cannot be read now is one Notice and tried again at the next poll; w
 file that we may not read when its turn comes: the log goes on without it, and it is not read later either.
 Bugs: two files without timestamps whose first KiB and last quarter KiB agree are one file to it. Lines that a
 writer adds between the copying and the truncating of copytruncate, and that were not read in between, are lost
-before anyone could see them. An `olddir` that is not below the log's own directory is known once an open file was
-seen to go there, and to files that are copied there (copytruncate, renamecopy) it never is. What a slow writer adds
-to a file there is read with the next line of the log, or within the minute.
+before anyone could see them. Files that rotation removed before any of them was seen are a gap only where one
+that was read before them, and is gone too, tells so. An `olddir` that is not below the log's own directory is known
+once an open file was seen to go there, and to files that are copied there (copytruncate, renamecopy) it never is. What
+a slow writer adds to a file there is read with the next line of the log, or within the minute.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from ..model import Batch, Notice, NoticeKind
 from .chain import Chain
 from .lines import NOTHING, Cut, Skip
-from .logfile import LogFile, open_if_there, open_rotated
+from .logfile import LogFile, open_if_there, open_rotated, opened
 from .patience import Grace, deserted, settled
 from .place import Place
 from .reading import Continues, Reading
@@ -96,14 +96,23 @@ class Walk:
             return True
         if at.offset != known:  # ask again: now that all of `at` is known, it is told from others more surely
             path = self._successor(at)
+        lost = path is not None and self._is_lost(at, path)
         log = self._open(path) if path else None
         if log is None:
             return True
         yield from self._retire(now)
         self.here.move(at, Reading(log))
         self.grace.end()
-        yield self._passed(at, now)
+        yield self.gap(_missing(at), now) if lost else self._passed(at, now)
         return True
+
+    def _is_lost(self, at: Reading, path: str) -> bool:
+        """Whether, as far as one can tell, more was deleted than `at`: what came before the rotated file at `path`. One
+        without text may follow `at`: that waits for the first line of the next one."""
+        if path == self._path or at.log.stat().st_nlink or not self.chain.lost(at):
+            return False
+        with opened(path) as log:
+            return log is not None and log.read_at(0, 1) != b""
 
     def _grace_over(self, at: Reading, now: float) -> bool:
         """The next file is empty: stay with this one, as long as someone may still write to it."""
@@ -134,6 +143,9 @@ class Walk:
 
     def _find(self, known: Place | Reading, now: float) -> Iterator[Batch | Notice]:
         """Stand where `known` says: in the file at the path, or the rotated one, that holds what was read."""
+        if not known.offset and self.chain.lost(known, *self.here.reached()):
+            yield from self._lost(known, now)
+            return
         live = self.chain.live()
         if live is not None and (known.fits(live) if known.offset else known.same_inode(live.device, live.inode)):
             # A new file may begin as the old one did, with a header: the inode tells whether it is the same.
@@ -166,16 +178,25 @@ class Walk:
 
     def _lost(self, known: Place | Reading, now: float) -> Iterator[Batch | Notice]:
         """No file holds what was read. Newer ones, if any, are read from their beginning."""
-        unread = known.seen > known.offset if isinstance(known, Reading) else not self.here.slept
+        if isinstance(known, Reading):
+            unread = known.seen > known.offset
+        else:
+            unread = not self.here.slept or self.chain.lost(known)
         yield from self._retire(now)
         if self.here.before is None or not self.chain.has(self.here.before):
             self.here.forgo(known)
         self.here.at = self.first()
+        self._forget()
         if unread:
-            text = f"read up to byte {known.offset}, and no file holds what followed: lines may be missing since "
-            yield self.gap(text + _stamp(known.modified), now)
+            yield self.gap(_missing(known), now)
         else:
             yield self.batch()  # or a restart would look for it again, and tell a gap
+
+    def _forget(self) -> None:
+        """Where what follows is not rotated yet, it tells of no loss later that the file before is nowhere."""
+        here, before = self.here, self.here.before
+        if (here.at is None or here.at.log.path == self._path) and before and not self.chain.has(before):
+            here.before = before.gone()
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -243,5 +264,6 @@ class Walk:
             yield self._passed(at, now)
 
 
-def _stamp(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds // 10**9, UTC).isoformat()
+def _missing(known: Place | Reading) -> str:
+    since = datetime.fromtimestamp(known.modified // 10**9, UTC).isoformat()
+    return f"read up to byte {known.offset}, and no file holds what followed: lines may be missing since {since}"
