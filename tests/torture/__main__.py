@@ -173,8 +173,8 @@ def run(place: Path, given: argparse.Namespace) -> bool:
     with post.served() as port:
         prepare(place, port, journald)
         names = [name for name in MODES if name != "twin"]
-        files = [LogFile(place, name, given.seed, given.rate) for name in names]
-        twins = [LogFile(place, "twin", given.seed, given.rate, journald.write)] if journald else []
+        files = [LogFile(place, name, given.seed, given.rate, account.lines) for name in names]
+        twins = [LogFile(place, "twin", given.seed, given.rate, account.lines, journald.write)] if journald else []
         files += twins
         logs: list[LogFile | JournalLog] = [
             *files,

@@ -58,6 +58,10 @@ class Account:
         """Lines that were accounted for so far."""
         return sum(int(lines) for (lines,) in self.ask("SELECT lines FROM tally"))
 
+    def lines(self, source: str) -> int:
+        """Lines of one source that were accounted for so far."""
+        return sum(int(lines) for (lines,) in self.ask(f"SELECT lines FROM tally WHERE source='{source}'"))
+
     def own(self) -> int:
         """Lines that nobody wrote: journald's own."""
         return sum(count for rule, count in self._hits() if rule == JOURNALD_RULE)

@@ -3,6 +3,7 @@
 The writer appends, some lines in two writes, and opens its log anew where postrotate asks it to, which logrotate waits
 for: what a writer adds to a file that is being compressed, no reader can be blamed for. For the same reason it is held
 while copytruncate works: what is written between logrotate's copy and its truncate is lost before anybody sees it.
+Nor is a file removed before it was read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import select
 import socket
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -49,6 +51,8 @@ HOST = socket.gethostname()
 KEPT = 200
 """Rotated files that are kept: more than come while the daemon is dead, or comes to nothing on a busy machine.
 And no more: logrotate renames each of them each time, and thrice a second that is what keeps a machine busy."""
+SPARED = 20
+"""The oldest of these, which must have been read when one is removed: the daemon must find where it stands."""
 
 
 @dataclass
@@ -70,11 +74,19 @@ class LogFile:
     """One log, its writer's thread, and logrotate for it."""
 
     def __init__(
-        self, place: Path, name: str, seed: int, rate: float, also: Callable[[str, str], None] | None = None
+        self,
+        place: Path,
+        name: str,
+        seed: int,
+        rate: float,
+        read: Callable[[str], int],
+        also: Callable[[str, str], None] | None = None,
     ) -> None:
-        """`also` gets each line's program and message."""
+        """`read` says how many lines of a source were accounted for; `also` gets each line's program and message."""
         self.name = name
+        self._read = read
         self._also = also
+        self._rotated: deque[int] = deque(maxlen=KEPT - SPARED)  # lines written by then, at most, of each rotation
         self.ledger = Ledger(name)
         self.rotations = 0
         self.path = Paths(place, name).log
@@ -113,13 +125,20 @@ class LogFile:
             self._thread.join()
 
     def rotate(self) -> None:
-        """As cron would do it. Raises RuntimeError where logrotate fails, but for a second rotation in one second."""
+        """As cron would do it, but for what would remove lines that nobody has read.
+
+        Raises RuntimeError where logrotate fails, but for a second rotation in one second.
+        """
+        if len(self._rotated) == self._rotated.maxlen and self._read(self.source) < self._rotated[0]:
+            return
         argv = ["logrotate", "-f", "-s", str(self._state), str(self._conf)]
         with self._still if "copytruncate" in MODES[self.name] else nullcontext():
             done = subprocess.run(argv, check=False, capture_output=True, text=True)
         if done.returncode and "already exists, skipping rotation" not in done.stderr:
             raise RuntimeError(f"logrotate: {done.stderr}")
-        self.rotations += not done.returncode
+        if not done.returncode:
+            self.rotations += 1
+            self._rotated.append(self.ledger.written + 1)  # one may not be in the ledger yet
 
     # --- the writer's thread --------------------------------------------------------------------------------
 
