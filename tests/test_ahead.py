@@ -138,11 +138,11 @@ def shown(scout: Scout) -> tuple[list[bytes], bool]:
 
 
 def test_the_newest_whole_lines_are_shown_once(log: Path) -> None:
-    append(log, *[b"%099d" % number for number in range(10_000)])
+    append(log, *[b"%099d" % number for number in range(20_000)])
     scout = Scout(str(log))
     lines, anew = shown(scout)
     assert anew
-    assert lines[-1] == b"%099d" % 9_999
+    assert lines[-1] == b"%099d" % 19_999
     assert BLOCK - 100 <= sum(len(line) + 1 for line in lines) <= BLOCK
     assert all(len(line) == 99 for line in lines), "not the one in whose midst the block begins"
     assert shown(scout) == ([], False)

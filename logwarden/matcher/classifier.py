@@ -23,8 +23,10 @@ from .judgement import Decision, Judge, Source
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
 
-BLOCK = 786_432
-"""Bytes that are scanned at once: enough to make calls cheap, little enough for a CPU's cache."""
+BLOCK = 1_179_648
+"""Bytes that are scanned at once. What follows a scan finds the CPU's cache full of the database, so the more lines
+share that the better: twice as many save 5% of all; but the copies of a block are what a daemon that catches up holds
+in memory."""
 
 
 class Looks:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..model import MAX_LINE
 
-BLOCK = 786_432
+BLOCK = 1_179_648
 """Bytes read at a time, and so the most that a batch holds: what one Hyperscan call takes best."""
 
 FULL = BLOCK - MAX_LINE - 2
