@@ -9,8 +9,8 @@ the cursor, which is all the places. Only the readers in use are open.
 Never: looks into an entry; see `entry`.
 Fails: what cannot be read is one Notice and tried again every minute; what is gone before it was read is a gap. Of more
 than MOST sequences, which whoever may upload can make, the others are not read, and that is a Notice.
-Bugs: the order of the lines of different hosts is not that of their times. A sequence whose files are away for more
-than a minute and come back, as with a directory that is mounted again, is read from its head once more.
+Bugs: the order of the lines of different hosts is not that of their times. Where more than REMEMBERED sequences are
+away, as with a directory that is mounted again, those that went first are read from their heads when they come back.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from .sdjournal import EVERYTHING, Reader, Selection, open_reader
 
 MOST = 1000
 """Sequences of a directory that are read. A place in the cursor takes 70 bytes."""
+REMEMBERED = 100
+"""Sequences whose files are all gone, and whose places are kept, for they may come back."""
 _AT_ONCE = 16  # sequences with news that take turns, a batch each; as many readers stay open for the next news
 _REST = 10  # times as long as a look at the files took, until the next: of a thousand it takes 10 ms
 
@@ -34,11 +36,13 @@ _REST = 10  # times as long as a look at the files took, until the next: of a th
 @dataclass(slots=True)
 class _Sequence:
     """`place`: cursor of the last entry read, "": none. `files`: as they were seen last. `missing`: since when, if it
-    is. `read`: what was there when it was read to its end, and `reached` the newest number then."""
+    is, and `gone` once that was told. `read`: what was there when it was read to its end, and `reached` the newest
+    number then."""
 
     place: str = ""
     files: list[JournalFile] = field(default_factory=list)
     missing: float | None = None
+    gone: bool = False
     read: frozenset[tuple[tuple[int, int], int]] = frozenset()
     reached: int = 0
     ended: bool = False
@@ -91,7 +95,8 @@ class Sequences(Journal):
     def awaits(self) -> tuple[int, int, float] | None:
         """As Journal's; in time for what is to be tried again."""
         awaited = super().awaits()
-        if awaited is None or not (self._troubles or any(each.missing is not None for each in self._known.values())):
+        missed = any(each.missing is not None and not each.gone for each in self._known.values())
+        if awaited is None or not (self._troubles or missed):
             return awaited
         fd, events, seconds = awaited
         return fd, events, min(seconds, RETRY) if seconds >= 0 else RETRY
@@ -201,11 +206,11 @@ class Sequences(Journal):
             if name not in found and each.missing is None:
                 each.missing = now
         for name, files in found.items():
-            if name not in self._known and len(self._known) >= MOST:
+            if name not in self._known and sum(not each.gone for each in self._known.values()) >= MOST:
                 troubles[""] = f"more than {MOST:,} sequences of entries are there: the others are not read"
                 continue
             each = self._known.setdefault(name, _Sequence())
-            each.files, each.missing = files, None
+            each.files, each.missing, each.gone = files, None, False
 
     def _read_one(self, name: str, now: float, troubles: dict[str, str]) -> Iterator[Batch | Notice]:
         each = self._known[name]
@@ -290,13 +295,17 @@ class Sequences(Journal):
         return any(file.identity not in known for file in self._all().look().get(files[0].sequence, ()))
 
     def _gone(self, now: float) -> Iterator[Notice]:
-        """Forget those that are gone for good, and tell what of them was not read. A look may miss what is renamed."""
+        """Tell what was not read of those that are gone, and forget all but the latest. A look may miss what is
+        renamed."""
         for name, each in list(self._known.items()):
-            if each.missing is None or now - each.missing < RETRY:
+            if each.gone or each.missing is None or now - each.missing < RETRY:
                 continue
             each.close()
             self._idle.pop(name, None)
             del self._known[name]
+            if each.place:
+                self._known[name] = _Sequence(each.place, missing=each.missing, gone=True, ended=True)
+                self._unsaid |= not each.ended
             number, when = place_of(each.place)
             newest = max(each.files, key=_tail, default=None)
             if newest is None and not each.ended:
@@ -307,6 +316,8 @@ class Sequences(Journal):
                 span = f"between {stamp(when or newest.began)} and {stamp(newest.ended)}"
                 text = f"entries {span} were deleted before they were read"
                 yield Notice(NoticeKind.GAP, self.source, text, now)
+        for name in [name for name, each in self._known.items() if each.gone][:-REMEMBERED]:
+            del self._known[name]
 
 
 class _MovedError(Exception):
