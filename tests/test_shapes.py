@@ -86,6 +86,13 @@ def test_a_word_with_few_values_is_a_choice_and_with_many_a_variable() -> None:
     assert len(set(ids(many, "user root logged in", "user zoe logged in"))) == 1
 
 
+def test_a_size_in_other_units_and_the_other_truth_value_make_no_other_kind() -> None:
+    shapes = Shapes()
+    sizes = ids(shapes, "stored (size 512.0 KB, free 3.1 GB)", "stored (size 1.5 MB, free 980.0 KiB)")
+    truth = ids(shapes, "the screen is on: true", "the screen is on: false")
+    assert (len(set(sizes)), len(set(truth))) == (1, 1)
+
+
 def test_an_empty_value_is_of_the_shape_of_a_full_one() -> None:
     shapes = learned(["from () done", "from (192.0.2.1) done"])
     assert len(set(ids(shapes, "from () done", "from (192.0.2.1) done"))) == 1
@@ -217,6 +224,10 @@ def test_the_rows_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatc
         ("req-7f3a9c", "req-<*>"),
         ("Sat", "<*>"),
         ("1,2,3", "<*>"),
+        ("false", "<*>"),
+        ("opt-in=true,", "opt-in=<*>,"),
+        ("KB)", "<*>)"),
+        ("trueish", "trueish"),
         ("sshd[42]:", "sshd[<*>]:"),
         ("root", "root"),
         ("user=root", "user=root"),

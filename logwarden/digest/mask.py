@@ -1,4 +1,5 @@
-"""Words of a message with their obviously variable parts masked: numbers, addresses, paths, names of hosts, dates.
+"""Words of a message with their obviously variable parts masked: numbers, addresses, paths, names of hosts, dates,
+truth values, units of size.
 
 Owns: what is variable at sight, whatever the program. What only experience can tell (a user's name) is for `shapes`.
 Never: looks at more than one word, or takes more than linear time.
@@ -35,6 +36,10 @@ _KIND = re.compile(r"[A-Za-z]{2,}[_-](?=[^.]*\Z)")
 """What the name of a thing starts with where its number follows: `blk_`, `node-`, but not the names of a host."""
 _DIGIT = re.compile(r"\d")
 _DATES = {*calendar.day_name, *calendar.day_abbr, *calendar.month_name, *calendar.month_abbr, "AM", "PM", "UTC", "GMT"}
+_TRUTH = {"true", "false", "True", "False", "TRUE", "FALSE"}
+_UNITS = {f"{many}{unit}" for many in "kKMGT" for unit in ("B", "iB", "b", "bytes")}
+"""What a size is counted in: the same message has 512 KB today and 3 MB tomorrow."""
+_VALUES = _DATES | _TRUTH | _UNITS
 
 
 def mask(word: str) -> str:
@@ -59,7 +64,7 @@ def pieces(word: str) -> Iterator[tuple[str, bool]]:
 def _hidden(found: re.Match[str]) -> bool:
     """Whether a piece is variable. A name of a host or a file is; a class (java.io.IOException) says what happened."""
     run = found["run"]
-    if run is None or run in _DATES or _DIGIT.search(run):
+    if run is None or run in _VALUES or _DIGIT.search(run):
         return True
     return "." in run and (run.islower() or run.isupper())
 

@@ -29,7 +29,7 @@ CLUSTERS, SHAPES = 256, 20_000
 """Most clusters of one program and length, and most shapes in all, while learning."""
 KEPT_CLUSTERS, KEPT_SHAPES = 128, 5_000
 """Most of them that `dump` gives, those seen last: what an attack has filled is empty again in the next period."""
-FORMAT = 1
+FORMAT = 2
 """Version of what `dump` gives: a new one for new masks too, for rows masked otherwise are never met again."""
 CACHED_WORDS = 500_000
 """Words of the rows whose shape is remembered without a search."""
