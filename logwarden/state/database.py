@@ -2,7 +2,7 @@
 
 A batch's effects and its cursor commit in one transaction, so that after a
 SIGKILL a line has either all of its effects or none, and is then read again.
-Never: asks the clock, decides anything, or is used from a second thread.
+Never: asks the clock, decides anything, or is used from a second thread; `checkpoints` has one, for the log alone.
 Durability: WAL with synchronous=NORMAL. A process that dies loses nothing; a machine that loses power may lose the
 last transactions, but cursor and effects together.
 Fails: with StateError; a transaction that raises is rolled back. `damaged` is set where the file is malformed.
@@ -17,6 +17,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from itertools import starmap
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from ..errors import StateError
 from ..model import Ban, Entry, Message, Notice, NoticeKind, Outcome, Severity
 from ..sighting import KEY, Sighting
 from . import copy, repair
+from .checkpoints import LONGEST, Checkpoints
 from .repair import Repaired
 from .schema import MIGRATIONS
 from .transaction import Transaction, restored
@@ -39,6 +41,7 @@ PRAGMAS = (
     "temp_store=MEMORY",
     "cache_size=-1024",
     "journal_size_limit=16777216",
+    f"wal_autocheckpoint={LONGEST}",
 )
 BUSY = 200
 """Milliseconds to wait for a process that has locked the database: bans wait as long, and what is refused waits on."""
@@ -72,6 +75,7 @@ class State:
         except (OSError, sqlite3.Error) as error:
             raise StateError(f"{path}: the database cannot be opened: {error}") from error
         self._copied = copy.load(path)
+        self._checkpoints = Checkpoints(self._file)
 
     def _open_or_repair(self) -> sqlite3.Connection:
         """The mark of the last run stays for as long as the database is not repaired."""
@@ -152,6 +156,7 @@ class State:
 
     def close(self) -> None:
         """Fold the write-ahead log into the database and let go of it."""
+        self._checkpoints.stop()
         self._db.close()
         if not self.damaged:
             self._mark("")
@@ -180,6 +185,7 @@ class State:
         try:
             yield Transaction(self._db)
             self._db.execute("COMMIT")
+            self._checkpoints.committed(self._db.total_changes)
         except BaseException as error:
             with suppress(sqlite3.Error):  # SQLite rolls some back by itself
                 self._db.execute("ROLLBACK")
@@ -306,9 +312,9 @@ class State:
 
     def bans(self, now: float) -> list[Ban]:
         """The bans in force at `now`, oldest first; of several on one prefix, the longest."""
-        fields = ", ".join(Ban._fields)
+        fields = ", ".join(field for field in Ban._fields if field != "lifted")
         rows = self._rows(f"SELECT {fields} FROM ban WHERE lifted IS NULL AND until>? ORDER BY until", now)
-        longest = {ban.prefix: ban for ban in map(Ban._make, rows)}  # in half of SQL's time: a start may have 100,000
+        longest = {ban.prefix: ban for ban in starmap(Ban, rows)}  # in half of SQL's time: a start may have 100,000
         return sorted(longest.values(), key=attrgetter("since"))
 
     def bans_on(self, network: Prefix, now: float) -> list[Ban]:
