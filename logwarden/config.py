@@ -102,11 +102,21 @@ class BansConfig(NamedTuple):
         return self.backend if self.mode == "enforce" else "dry-run"
 
 
+class ImmediateConfig(NamedTuple):
+    """What is mailed at once: whether the first ban by an attack file, and the lines of which attack rules (globs); at
+    most one mail in `every` seconds."""
+
+    bans: bool
+    rules: tuple[str, ...]
+    every: float
+
+
 class DigestConfig(NamedTuple):
     schedule: Schedule
     jitter: float
     to: tuple[str, ...]
     sender: str
+    immediate: ImmediateConfig
     subject: str | None
     templates: str | None
 
@@ -290,6 +300,7 @@ _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
     ("bans",): _bans,
     ("digest", "schedule"): Schedule.parse,
     ("digest", "jitter"): duration.parse,
+    ("digest", "immediate", "every"): _positive,
     ("retention", "age"): _positive,
     ("retention", "size"): _room,
     ("sources", "journal", "expect", "every"): _positive,
@@ -339,6 +350,7 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
             jitter=duration.parse(digest["jitter"]),
             to=tuple(digest["to"]),
             sender=digest["from"] or f"logwarden@{host}",
+            immediate=_immediate(digest["immediate"]),
             subject=digest["subject"],
             templates=digest["templates"],
         ),
@@ -355,6 +367,10 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
 
 def _policy(given: Mapping[str, Any]) -> Policy:
     return Policy(given["threshold"], duration.parse(given["window"]), duration.parse(given["ban"]))
+
+
+def _immediate(given: Mapping[str, Any]) -> ImmediateConfig:
+    return ImmediateConfig(given["bans"], tuple(given["rules"]), duration.parse(given["every"]))
 
 
 def _growth(given: Mapping[str, Any]) -> Growth:

@@ -27,6 +27,7 @@ from .control import Request, Server
 from .errors import EdgeError, LogwardenError, StateError
 from .feed import Feed
 from .firewall import Breaker
+from .immediate import Immediate
 from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, next_digest
 from .model import Ahead, Ban, Batch, Lag, Notice, NoticeKind, Refusal
@@ -87,6 +88,7 @@ class Daemon:
         self.notices = Notices(self.state)
         self.mailing = Mailing(self.state, self.courier, lambda text: self.notices.of_mail(text, self.clock()))
         self.mailing.dropped = self.dropped
+        self.immediate = Immediate(self.state)
         self.roll = Roll(self.since)
         self.protection = Protection(settings, self.inbox.put)
         self.actions = self.make_actions(settings)
@@ -143,6 +145,7 @@ class Daemon:
         upkeep.notice_refusals(self, now)
         for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
+        self.edge(NoticeKind.STATE, lambda: self.immediate.look(self.watch.config, now))
         self._start_sources()
         self._started = True
         systemd.notify(READY=1, STATUS=self.summary())
@@ -194,7 +197,7 @@ class Daemon:
         if self.untidy:
             return 0.0
         now = self.clock()
-        due = [self.next_digest, self._next_round]
+        due = [self.next_digest, self._next_round, self.immediate.due]
         with suppress(StateError):
             due += [time for time in [self.state.next_delivery()] if time is not None and time > now]
         if self._heartbeat:
@@ -255,6 +258,8 @@ class Daemon:
         except EdgeError as error:
             self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(error), now))
         self.inbox.release(len(batches))
+        if not self.pipeline.stalled:
+            self.edge(NoticeKind.STATE, lambda: self.immediate.look(self.watch.config, now))
         if self.pipeline.adrift and not (self.pipeline.stalled or self.pipeline.uncommitted or self.owed_shift):
             self.edge(NoticeKind.STATE, self._land)
 
@@ -338,13 +343,16 @@ class Daemon:
 
     def _timers(self) -> None:
         upkeep.mind_clock(self)
-        now = self.clock()
+        now, config = self.clock(), self.watch.config
         if self._heartbeat and not self._next_heartbeat - self._heartbeat <= now < self._next_heartbeat:
             self._next_heartbeat = now + self._heartbeat
             systemd.notify(WATCHDOG=1)
         if now >= self.next_digest:
             closed = self.edge(NoticeKind.STATE, lambda: self.close_period(now))
-            self.next_digest = next_digest(self.watch.config, now) if closed else now + ROUND
+            self.next_digest = next_digest(config, now) if closed else now + ROUND
+        if now >= self.immediate.due:
+            sent = self.edge(NoticeKind.STATE, lambda: self.mailing.complaining(self.immediate.send(config, now)))
+            self.immediate.due = self.immediate.due if sent else now + ROUND
         if now >= self._next_round:
             self._next_round = now + ROUND
             self._flush()
@@ -358,6 +366,7 @@ class Daemon:
     def reschedule(self, now: float) -> None:
         """The clock has jumped to `now`: what is due when?"""
         self.next_digest = next_digest(self.watch.config, now)
+        self.immediate.reschedule(now)
         self._next_round = self._next_heartbeat = now
         self.next_hour = now + upkeep.HOUR
 

@@ -66,16 +66,17 @@ class Mailing:
         """
         from . import period  # a start makes no digest
 
-        return self._complaining(period.preview(self._state, config, refused, self.dropped, now, back))
+        return self.complaining(period.preview(self._state, config, refused, self.dropped, now, back))
 
     def close_period(self, config: Config, refused: Sequence[Refusal], now: float) -> str | None:
         """Close the open period and post its digest, in one transaction. Returns its subject; None: nothing to say."""
         from . import period  # as above
 
-        rendered = self._complaining(period.close(self._state, config, refused, self.dropped, now))
+        rendered = self.complaining(period.close(self._state, config, refused, self.dropped, now))
         return rendered.subject if rendered else None
 
-    def _complaining(self, rendered: Rendered | None) -> Rendered | None:
+    def complaining(self, rendered: Rendered | None) -> Rendered | None:
+        """`rendered`, after what is wrong with its templates was said."""
         for problem in rendered.problems if rendered else ():
             self._trouble(f"a template cannot be used, and the shipped one stood in: {problem}")
         return rendered

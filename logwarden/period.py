@@ -8,20 +8,22 @@ Fails: with StateError, and then the period is still open and the next try makes
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from . import digest
+from . import address, digest
 from .config import Config
 from .digest import Rendered, Shapes
 from .digest.message import identity
 from .digest.render import render
-from .model import Message, Outcome, Refusal
+from .model import Ban, Entry, Message, Outcome, Refusal, Severity
 from .state import State
 
 WEEK = 7 * 86_400.0
+BEHIND = 50
+"""Lines behind a ban that a mail at once looks at, to show one."""
 SHAPES = "shapes"
 """Where state remembers the shapes of lines that digests have shown."""
 
@@ -59,7 +61,7 @@ def close(state: State, config: Config, refused: Sequence[Refusal], dropped: Dro
         tx.close_period(period, now)
         if rendered:
             tx.remember(SHAPES, shapes.dump())
-            tx.post(_message(config, rendered, period, since, now), now)
+            tx.post(message(config, rendered, f"{period}.{int(since)}", now), now)
     return rendered
 
 
@@ -123,9 +125,31 @@ def _added(tallies: Sequence[Mapping[str, Mapping[Outcome, int]]]) -> dict[str, 
     return total
 
 
-def _message(config: Config, rendered: Rendered, period: int, since: float, now: float) -> Message:
-    """The same period always gives the same Message-ID: a digest that is sent twice can be recognised."""
-    message_id = identity(f"{period}.{int(since)}", config.host)
+def at_once(state: State, config: Config, bans: Sequence[Ban], lines: Sequence[Entry], now: float) -> Rendered:
+    """A mail about these bans and lines alone, which the digest will tell again."""
+    behind = chain.from_iterable(_behind(state, ban) for ban in bans[: digest.MOST])
+    built = digest.build(
+        [*behind, *lines],
+        host=config.host,
+        since=min([*(ban.since for ban in bans), *(line.time for line in lines)]),
+        until=now,
+        bans=bans,
+        immediate=True,
+    )
+    return render(built, templates=config.digest.templates, subject=config.digest.subject)
+
+
+def _behind(state: State, ban: Ban) -> Iterator[Entry]:
+    """The latest lines that led to a ban."""
+    for row in state.attacks_from(address.prefix(ban.prefix), BEHIND):
+        if row["file"] == ban.attack:
+            who = row["rule"], row["address"], row["raw"], row["raw"]
+            yield Entry("", row["time"], row["host"], "", Outcome.ATTACK, Severity.ATTACK, *who)
+
+
+def message(config: Config, rendered: Rendered, name: str, now: float) -> Message:
+    """The same `name` always gives the same Message-ID: a mail that is sent twice can be recognised."""
+    message_id = identity(name, config.host)
     sender, to = config.digest.sender, config.digest.to
     content = digest.compose(
         rendered,

@@ -143,6 +143,7 @@ def _keep(daemon: Daemon, now: float, current: bool) -> None:
         tx.remember(CLOCK, daemon.watched.mark())
         tx.remember(ENDED, daemon.ended)
         daemon.protection.keep(tx, now)
+        daemon.immediate.keep(tx)
         if hour:
             tx.remember(ROLL, daemon.roll.dump(now))
             tx.forget_sources(gone)

@@ -6,10 +6,10 @@ No clock, no network, no files but templates. Whatever stands in a log line is d
 imported from its module by whoever shows a digest: its templates take more time to load than all else here.
 """
 
-from .build import build
+from .build import MOST, build
 from .cluster import Shape
 from .message import compose
 from .model import Digest, Rendered
 from .shapes import Shapes
 
-__all__ = ["Digest", "Rendered", "Shape", "Shapes", "build", "compose"]
+__all__ = ["MOST", "Digest", "Rendered", "Shape", "Shapes", "build", "compose"]

@@ -49,6 +49,7 @@ def build(
     rhythm: Iterable[tuple[float, int]] = (),
     most: int = MOST,
     zone: tzinfo | None = None,
+    immediate: bool = False,
 ) -> Digest:
     """Say what happened from `since` to `until` (POSIX seconds).
 
@@ -59,6 +60,7 @@ def build(
     `rhythm` lines read, each with a time of the day on which they were.
     `shapes` learns from the unexplained lines: keep it for the next digest, for without it no line is known to be new.
     Each section lists at most `most` items and counts the others. Times are shown in `zone` (None: the process's own).
+    `immediate`: it is sent for these entries and bans alone, and the next digest tells of them again.
     """
     tallies = Tallies(Shapes() if shapes is None else shapes)
     for entry in entries:
@@ -99,6 +101,7 @@ def build(
         since=since,
         until=until,
         zone=zone,
+        immediate=immediate,
         reason=_reason(totals),
         totals=totals,
         needs=tuple(needs[:most]),

@@ -172,6 +172,8 @@ class Digest:
     refused: tuple[Refusal, ...] = ()
     week: tuple[Day, ...] = ()
     hidden: Hidden = Hidden()
+    immediate: bool = False
+    """Sent at once, for what cannot wait; the next digest tells of it again."""
 
     @property
     def empty(self) -> bool:

@@ -15,7 +15,7 @@ import functools
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import starmap
 from operator import attrgetter
@@ -356,6 +356,32 @@ class State:
     def bans_made(self, period: int) -> list[Ban]:
         """The bans that were made in a period, lifted since or not."""
         return [_ban(row) for row in self._rows("SELECT * FROM ban WHERE period=? ORDER BY id", period)]
+
+    def latest(self) -> tuple[int, int]:
+        """The numbers of the latest ban and of the latest line kept for the digest; 0 where there is none."""
+        row = self._rows("SELECT (SELECT max(id) FROM ban) AS ban, (SELECT max(id) FROM entry) AS entry")[0]
+        return row["ban"] or 0, row["entry"] or 0
+
+    def first_bans(self, after: int, by_nobody: Sequence[str] = ()) -> list[Ban]:
+        """The bans later than number `after` by attack files that had banned nobody until then, oldest first."""
+        marks = ",".join("?" * len(by_nobody))
+        query = (
+            f"SELECT * FROM ban AS b WHERE id>? AND attack NOT IN ({marks})"
+            " AND NOT EXISTS (SELECT 1 FROM ban WHERE attack=b.attack AND id<=?) ORDER BY id"
+        )
+        rows = self._rows(query, after, *by_nobody, after)
+        with self._answering():
+            return list(map(_ban, rows))
+
+    def entries_by(self, rules: Sequence[str], after: int, limit: int) -> list[Entry]:
+        """The first `limit` attack lines later than number `after` by rules that one of the globs `rules` names."""
+        if not rules:
+            return []
+        wanted = " OR ".join(["rule GLOB ?"] * len(rules))
+        query = f"SELECT * FROM entry WHERE id>? AND severity IS NOT NULL AND ({wanted}) ORDER BY id LIMIT ?"
+        rows = self._rows(query, after, *rules, limit)
+        with self._answering():
+            return list(map(_entry, rows))
 
     def times_by_prefix(self) -> dict[str, int]:
         """How many bans each prefix ever had, as far as the database remembers."""

@@ -1,0 +1,100 @@
+"""Mail at once, for what cannot wait for the digest: the first ban by an attack file, and rules that the config names.
+
+Owns: when such a mail is due (a burst is one mail: a moment after its first line, and no sooner than `every` after the
+mail before), and what stands in it. The digest tells all of it again, in its place.
+Never: carries it (`mailing` does). Bounded: MOST lines of each kind.
+Fails: with StateError, and then what was to be told waits for the next try.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from .config import Config
+from .model import Ban, Entry
+from .state import State, Transaction
+from .tracker import NO_RULE
+
+if TYPE_CHECKING:
+    from .digest import Rendered
+
+SETTLE = 10.0
+"""Seconds from the first line of a burst to its mail."""
+MOST = 10_000
+"""Lines of the config's rules that one mail counts."""
+MARK = "immediate"
+"""Where state remembers what was told, and when."""
+
+
+class Mark(NamedTuple):
+    """The latest ban and line that were looked at, by number, and when the last mail was made."""
+
+    ban: int
+    entry: int
+    sent: float
+
+
+class Immediate:
+    """What there is to be told at once. `due` is when: POSIX seconds, math.inf where there is nothing."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._mark: Mark | None = None
+        self.due = math.inf
+
+    def look(self, config: Config, now: float) -> None:
+        """See whether something new cannot wait. Raises StateError."""
+        if self.due < math.inf:
+            return
+        mark = self._mark = self._mark or self._recalled()
+        latest = self._state.latest()
+        if latest == mark[:2]:
+            return
+        bans, lines = self._found(config, mark, 1)
+        if bans or lines:
+            every = config.digest.immediate.every
+            self.due = max(now + SETTLE, mark.sent + every) if mark.sent <= now else now + SETTLE
+        else:
+            self._mark = Mark(*latest, mark.sent)
+
+    def keep(self, tx: Transaction) -> None:
+        """Remember how far was looked, where nothing waits to be told."""
+        if self._mark and self.due == math.inf:
+            tx.remember(MARK, self._mark)
+
+    def reschedule(self, now: float) -> None:
+        """The clock has jumped to `now`: what waits, waits a moment."""
+        if self.due < math.inf:
+            self.due = now + SETTLE
+
+    def send(self, config: Config, now: float) -> Rendered | None:
+        """Post the mail; None where a reload has left nothing to tell. Raises StateError."""
+        from . import period  # a start makes no mail
+
+        mark = self._mark or self._recalled()
+        latest = self._state.latest()
+        bans, lines = self._found(config, mark, MOST)
+        done = Mark(*latest, now if bans or lines else mark.sent)
+        rendered = period.at_once(self._state, config, bans, lines, now) if bans or lines else None
+        with self._state.transaction() as tx:
+            if rendered:
+                tx.post(period.message(config, rendered, f"now.{done.ban}.{done.entry}.{int(now)}", now), now)
+            tx.remember(MARK, done)
+        self._mark, self.due = done, math.inf
+        return rendered
+
+    def _recalled(self) -> Mark:
+        """What state remembers; where it remembers nothing, what is there already is no news from now on."""
+        if known := self._state.recall(MARK):
+            return Mark(*known)
+        mark = Mark(*self._state.latest(), 0.0)
+        with self._state.transaction() as tx:
+            tx.remember(MARK, mark)
+        return mark
+
+    def _found(self, config: Config, mark: Mark, most: int) -> tuple[list[Ban], list[Entry]]:
+        wanted = config.digest.immediate
+        real = wanted.bans and config.bans.mode == "enforce"
+        bans = self._state.first_bans(mark.ban, NO_RULE) if real else []
+        return bans, self._state.entries_by(wanted.rules, mark.entry, most)
