@@ -205,6 +205,8 @@ class AttackRule(NamedTuple):
     requires: tuple[str, ...] = ()
     """Ids of rules of the same file, one of which must have matched in the same session before. Such a rule is of
     Severity.CONTEXT until then."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """What `regex` was made of, where it is for a JSON object: paths, and patterns of values."""
 
     def __str__(self) -> str:
         return f"{self.file}#{self.id}"

@@ -274,7 +274,7 @@ def test_an_aggressive_rule_is_in_force_only_where_it_was_asked_for(tree: Tree) 
             "severity: bad",
             "12: rules[1].severity: expected attack (counts against its source), violation (reported",
         ),
-        ("score: 2", "scores: 2", "11: rules[1].scores: unknown key; known here: aggressive, id, match, near_misses, "),
+        ("score: 2", "scores: 2", "11: rules[1].scores: unknown key; known here: aggressive, fields, id, match, ne"),
         ("    match: 'Probe from <ADDR>'\n", "", "9: rules[1]: needs match"),
         ("id: probe", "id: 'a b'", "9: rules[1].id: expected the rule's name"),
         ("    samples: [{line: 'Probe", "    near_misses: [{line: 'Probe", "9: rules[1]: needs samples"),

@@ -114,7 +114,7 @@ def _described(rule: AttackRule) -> list[tuple[str, str]]:
         ("programs", " ".join(rule.programs)),
         ("bans after", reference.policy_text(rule.policy)),
         ("remarks", reference.remarks(rule) or "-"),
-        ("match", rule.regex),
+        *([(path, pattern) for path, pattern in rule.fields] or [("match", rule.regex)]),
     ]
     for sample in rule.samples:
         pairs += [("first", sample.after)] if sample.after else []
@@ -130,6 +130,7 @@ def _as_json(rule: AttackRule) -> dict[str, Any]:
         "programs": list(rule.programs),
         "policy": {"threshold": policy.threshold, "window": policy.window, "ban": policy.ban} if policy else None,
         "match": rule.regex,
+        "fields": dict(rule.fields),
         "score": rule.score,
         "severity": str(rule.severity),
         "aggressive": rule.aggressive,

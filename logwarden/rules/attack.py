@@ -18,9 +18,10 @@ from typing import Any
 from .. import document, duration
 from ..blake2 import blake2b
 from ..document import Document
-from ..errors import ConfigError
+from ..errors import ConfigError, RuleError
 from ..memory import Memory
 from ..model import AttackRule, Location, Policy, Refusal, Sample, Severity
+from . import fields
 
 _WHO = ("<ADDR>", "<HOST>")
 _OF_RULE = re.compile(r"rules\[([0-9]+)\]")
@@ -56,6 +57,7 @@ def _examine(content: bytes) -> dict[str, Any]:
     problems = given.problems(schema())
     if any(not _of_part(problem) for problem in problems):
         return {**nothing, "problems": _plain(problems)}
+    problems += _without_regex(given, _refused(problems))
     problems += _unmet(given, _refused(problems))
     program, bad = given.data["program"], _refused(problems)
     return {
@@ -73,6 +75,23 @@ def _examine(content: bytes) -> dict[str, Any]:
 def _refused(problems: list[Refusal]) -> set[int]:
     """The indices of the rules with a problem."""
     return {int(found[1]) for each in problems if (found := _OF_RULE.match(each.why))}
+
+
+def _without_regex(given: Document, bad: Collection[int]) -> Iterator[Refusal]:
+    """What is wrong with `match` and `fields` of the rules that are not `bad`; the others have a `match` then."""
+    for index, rule in enumerate(given.data["rules"]):
+        if index in bad:
+            continue
+        why = None
+        if ("match" in rule) == ("fields" in rule):
+            why = f"rules[{index}]: " + ("has both match and fields" if "match" in rule else "needs match or fields")
+        elif "fields" in rule:
+            try:
+                rule["match"] = fields.regex(rule["fields"])
+            except RuleError as error:
+                why = f"rules[{index}].{error}"
+        if why:
+            yield Refusal(given.where(("rules", index)), why)
 
 
 def _unmet(given: Document, bad: Collection[int]) -> Iterator[Refusal]:
@@ -142,4 +161,5 @@ def _rule(data: Mapping[str, Any], where: Location, programs: tuple[str, ...], p
         samples=tuple(Sample(each["line"], each.get("address"), each.get("after")) for each in data["samples"]),
         near_misses=tuple(data.get("near_misses", ())),
         requires=requires,
+        fields=tuple(data.get("fields", {}).items()),
     )

@@ -145,6 +145,14 @@ def rules() -> Iterator[Block]:
     )
     yield Block(
         "text",
+        "A message that is a JSON object is best matched by its fields: each has a path and a pattern of its whole value, in any order, and what a stranger wrote into a value never ends it. In a value, a quotation mark is written \\\\\" and a backslash \\\\\\\\, as JSON escapes them; . and [^x] match an escaped character too.",
+    )
+    yield Block(
+        "code",
+        "program: myapp\nrules:\n  - id: myapp-login-failed\n    fields: {event: 'login failed', request.client: '<ADDR>'}\n    samples:\n      - {line: '{\"event\":\"login failed\",\"request\":{\"user\":\"alice\",\"client\":\"203.0.113.9\"}}', address: 203.0.113.9}",
+    )
+    yield Block(
+        "text",
         "Where the line that tells of an attack does not say whose it is, and another of the same session does, or where it is an attack only after another, a rule requires the other one. That has severity context, and is no attack. Such sessions are kept in memory alone: one that is under way while logwarden starts anew is not followed.",
     )
     yield Block(

@@ -1,0 +1,137 @@
+"""Rules for messages that are JSON objects: by fields in any order, and by none but those that the daemon wrote."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logwarden import ere
+from logwarden.errors import RuleError
+from logwarden.model import Dialect
+from logwarden.rules import attack, fields
+
+LOGIN = {"remoteAddr": "<ADDR>", "message": "Login failed: .*"}
+REQUEST = {"request.remote_ip": "<ADDR>", "request.uri": r"/login(\?.*)?", "status": "401"}
+
+
+def found(patterns: dict[str, str], line: str) -> str | None:
+    """The address that a rule with these fields yields; None where it does not match."""
+    text = ere.emit(ere.parse(fields.regex(patterns).encode(), Dialect.ATTACK), "capture")
+    match = regex.fullmatch(text, line.encode())
+    return match["addr"].decode() if match else None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"remoteAddr":"203.0.113.9","message":"Login failed: alice"}',
+        '{"message":"Login failed: alice","remoteAddr":"203.0.113.9"}',
+        '{"level":2,"message":"Login failed: ","ok":null,"remoteAddr":"203.0.113.9","at":-1.5e3}',
+        '{ "message" : "Login failed: x" , "remoteAddr" : "203.0.113.9" }',
+        '{"a":{"b":{"c":[{"d":"}"},[]]}},"message":"Login failed: x","e":[1,"]"],"remoteAddr":"203.0.113.9","f":[]}',
+        '{"message":"Login failed: \\"\\\\","remoteAddr":"203.0.113.9"}',
+        '@cee: {"message":"Login failed: x","remoteAddr":"203.0.113.9"}',
+    ],
+)
+def test_fields_are_found_in_any_order_and_among_any_others(line: str) -> None:
+    assert found(LOGIN, line) == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"remoteAddr":"203.0.113.9","message":"Login succeeded"}',
+        '{"remoteAddr":"203.0.113.9","msg":"Login failed: x"}',
+        '{"message":"Login failed: x"}',
+        '{"message":"Login failed: x","context":{"remoteAddr":"203.0.113.9"}}',
+        '{"message":"Login failed: x, \\"remoteAddr\\":\\"203.0.113.9\\""}',
+        '{"remoteAddr":"203.0.113.9 ","message":"Login failed: x"}',
+        '{"remoteAddr":"203.0.113.9","message":"Login failed: x"',
+        'x {"remoteAddr":"203.0.113.9","message":"Login failed: x"}',
+    ],
+)
+def test_what_is_not_such_an_object_does_not_match(line: str) -> None:
+    assert found(LOGIN, line) is None
+
+
+def test_a_path_leads_into_an_object() -> None:
+    request = '"request":{"proto":"x","uri":"/login?a=b","headers":{"A":["b"]},"remote_ip":"203.0.113.9"}'
+    assert found(REQUEST, f'{{"status":401,{request}}}') == "203.0.113.9"
+    assert found(REQUEST, f'{{{request},"size":0,"status":"401"}}') == "203.0.113.9"
+    assert found(REQUEST, f'{{{request},"size":401,"status":200}}') is None
+    assert found(REQUEST, '{"remote_ip":"203.0.113.9","uri":"/login","status":401}') is None
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=30),
+    st.lists(
+        st.sampled_from(
+            ['"', "\\", "{", "}", "[", "]", ",", ":", '","remoteAddr":"192.0.2.1', "remoteAddr", "192.0.2.1"]
+        )
+    ).map("".join),
+)
+JSON = st.recursive(
+    st.one_of(HOSTILE, st.integers(), st.booleans(), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(HOSTILE, inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@given(HOSTILE, st.dictionaries(HOSTILE.filter(lambda key: key not in LOGIN), JSON, max_size=3), st.randoms())
+def test_no_value_that_a_stranger_fills_names_another_address(name: str, others: dict[str, Any], order: Any) -> None:
+    members = [("remoteAddr", "203.0.113.9"), ("message", f"Login failed: {name}"), *others.items()]
+    order.shuffle(members)
+    assert found(LOGIN, json.dumps(dict(members), separators=(",", ":"))) in ("203.0.113.9", None)
+    plain = [(key, given) for key, given in members if isinstance(given, str | int)]
+    assert found(LOGIN, json.dumps(dict(plain))) == "203.0.113.9"
+
+
+@given(st.text(), st.lists(st.sampled_from(["[^x]*", "[^]]*", ".*", "<USER>", "[[:alpha:]]+", "a|b", "[^a-]"])))
+def test_what_a_pattern_matches_ends_with_its_value(text: str, parts: list[str]) -> None:
+    line = json.dumps({"message": "a", "remoteAddr": "203.0.113.9", "x": text, "y": {"remoteAddr": "192.0.2.1"}})
+    assert found({"message": f"a({''.join(parts)})?", "remoteAddr": "<ADDR>"}, line) == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("given_", "why"),
+    [
+        ({"a": 'x"y'}, "a quotation mark"),
+        ({"a": "x", "b": "x", "c": "x", "d": "x"}, "3 in one object"),
+        ({"a": "x", "a.b": "x"}, "a.b lies within another"),
+        ({"a.b": "x", "a": "x"}, "another one of them lies within a"),
+    ],
+)
+def test_what_cannot_be_said_so_is_refused(given_: dict[str, str], why: str) -> None:
+    with pytest.raises(RuleError, match=why):
+        fields.regex(given_)
+
+
+RULE = """
+program: app
+rules:
+  - id: login-failed
+    fields: {ip: '<ADDR>', what: 'login failed'}
+    samples: [{line: '{"ip":"203.0.113.9","what":"login failed"}', address: 203.0.113.9}]
+"""
+
+
+def test_a_rule_has_either_a_match_or_fields() -> None:
+    found, refused = attack.parse(RULE.encode(), "app.yaml")
+    assert not refused
+    assert dict(found[0].fields) == {"ip": "<ADDR>", "what": "login failed"}
+    for old, new, why in (
+        ("    samples", "    match: x\n    samples", "4: rules[0]: has both match and fields"),
+        ("    fields: {ip: '<ADDR>', what: 'login failed'}\n", "", "4: rules[0]: needs match or fields"),
+        ("'login failed'}\n", "'\"'}\n", "4: rules[0].fields: a quotation mark"),
+        ("{ip: '<ADDR>', what: 'login failed'}", "{}", "5: rules[0].fields"),
+        ("'login failed'}\n", "7}\n", "5: rules[0].fields.what"),
+    ):
+        assert old in RULE
+        found, refused = attack.parse(RULE.replace(old, new, 1).encode(), "app.yaml")
+        assert not found
+        assert str(refused[0]).startswith(f"app.yaml:{why}")
