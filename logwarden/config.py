@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from . import actions, address, document, duration, firewall
+from . import actions, address, document, doors, duration, firewall
 from .actions import Action
 from .allowlist import Allowlist
 from .document import Document
@@ -299,6 +299,7 @@ _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
     ("bans", "actions", "*", "unban"): actions.check,
     ("bans",): _bans,
     ("digest", "schedule"): Schedule.parse,
+    ("digest", "to", "*"): doors.check,
     ("digest", "jitter"): duration.parse,
     ("digest", "immediate", "every"): _positive,
     ("retention", "age"): _positive,

@@ -45,7 +45,7 @@ class Smtp:
     def __post_init__(self) -> None:
         if (self.user is None) != (self.password_file is None):
             raise ValueError("user and password_file go together")
-        if self.user is not None and self.tls == "none" and not _is_here(self.host):
+        if self.user is not None and self.tls == "none" and not is_here(self.host):
             raise ValueError(
                 f"a password would cross the network to {self.host} in the clear: set tls to starttls or tls"
             )
@@ -93,7 +93,8 @@ TRANSPORTS: dict[str, type[Smtp | Sendmail | Stdout]] = {"smtp": Smtp, "sendmail
 """The `transport` key of the config -> what its other keys are."""
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Whether it is this host by loopback: what goes there crosses no network."""
     if host == "localhost":
         return True
     with contextlib.suppress(ValueError):

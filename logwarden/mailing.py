@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import duration, undeliverable
+from . import doors, duration, undeliverable
 from .config import Config
 from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
 from .model import Message, Notice, NoticeKind, Refusal
@@ -121,7 +121,7 @@ class Mailing:
 
 def _given_up(config: Config, attempt: Attempt, kept: Path, now: float) -> Notice:
     message = attempt.message
-    to = ", ".join(attempt.refused or message.recipients)
+    to = ", ".join(map(doors.shown, attempt.refused or message.recipients))
     text = (
         f"'{message.subject}' could not be delivered to {to} in {duration.format(config.mail.lifetime)}"
         f" ({attempt.error}); it is kept as {kept}"
@@ -130,4 +130,4 @@ def _given_up(config: Config, attempt: Attempt, kept: Path, now: float) -> Notic
 
 
 def _deliver(config: Config, message: Message) -> None:
-    transport(config).deliver(message)
+    doors.deliver(message, transport(config), config.mail.timeout)

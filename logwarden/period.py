@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from . import address, digest
+from . import address, digest, doors
 from .config import Config
 from .digest import Rendered, Shapes
 from .digest.message import identity
@@ -154,7 +154,7 @@ def message(config: Config, rendered: Rendered, name: str, now: float) -> Messag
     content = digest.compose(
         rendered,
         sender=sender,
-        recipients=to,
+        recipients=[each for each in to if not doors.is_door(each)] or [sender],
         message_id=message_id,
         date=now,
         host=config.host,

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..doors import shown
 from ..errors import EdgeError
 from ..model import Entry
 from ..state import Posted
@@ -90,7 +91,7 @@ def _list(config_file: str, *, as_json: bool) -> None:
     with search(config_file) as kept:
         found = list(kept.digests())
     if as_json:
-        print_json([each._asdict() for each in found])
+        print_json([{**each._asdict(), "recipients": list(map(shown, each.recipients))} for each in found])
         return
     lines = table(None, "number", "made", "state", "subject")
     for each in found:
