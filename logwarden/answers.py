@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, byhand, past, undeliverable
+from . import __version__, byhand, maintenance, past, undeliverable
 from .control import Request
 from .errors import LogwardenError
 from .model import Outcome
@@ -144,6 +144,8 @@ TABLE: dict[str, Callable[[Daemon, Arguments], dict[str, Any]]] = {
     "allowed": byhand.allowed,
     "why": past.why,
     "flush": byhand.flush,
+    "maintenance": maintenance.begin,
+    "windows": maintenance.windows,
     "preview": preview,
     "digest": digest,
 }

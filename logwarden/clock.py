@@ -66,3 +66,8 @@ class Clock:
             by = min(0.0, self.now() - wall)
             self._over = None if by else (wall, self.now())
         return by if abs(by) > SLACK else 0.0
+
+    def booted_since(self, mark: Any) -> float | None:
+        """When the machine was booted, POSIX seconds, where a former run's `mark` is of another boot; else None."""
+        known = isinstance(mark, dict) and mark.get("boot") and self._boot
+        return self._offset if known and mark["boot"] != self._boot else None

@@ -102,6 +102,15 @@ class BansConfig(NamedTuple):
         return self.backend if self.mode == "enforce" else "dry-run"
 
 
+class MaintenanceConfig(NamedTuple):
+    """At each time that `at` names, for `length` seconds, what hosts of the glob `host` say is set apart."""
+
+    at: Schedule
+    length: float
+    title: str
+    host: str
+
+
 class ImmediateConfig(NamedTuple):
     """What is mailed at once: whether the first ban by an attack file, and the lines of which attack rules (globs); at
     most one mail in `every` seconds."""
@@ -148,6 +157,7 @@ class Config(NamedTuple):
     logcheck: LogcheckConfig
     bans: BansConfig
     digest: DigestConfig
+    maintenance: tuple[MaintenanceConfig, ...]
     mail: MailConfig
 
 
@@ -302,6 +312,8 @@ _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
     ("digest", "to", "*"): doors.check,
     ("digest", "jitter"): duration.parse,
     ("digest", "immediate", "every"): _positive,
+    ("maintenance", "*", "at"): Schedule.parse,
+    ("maintenance", "*", "for"): _positive,
     ("retention", "age"): _positive,
     ("retention", "size"): _room,
     ("sources", "journal", "expect", "every"): _positive,
@@ -355,6 +367,7 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
             subject=digest["subject"],
             templates=digest["templates"],
         ),
+        maintenance=tuple(map(_maintenance, filled["maintenance"])),
         mail=MailConfig(
             **{
                 **mail,
@@ -368,6 +381,13 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
 
 def _policy(given: Mapping[str, Any]) -> Policy:
     return Policy(given["threshold"], duration.parse(given["window"]), duration.parse(given["ban"]))
+
+
+def _maintenance(given: Mapping[str, Any]) -> MaintenanceConfig:
+    length = duration.parse(given["for"])
+    return MaintenanceConfig(
+        Schedule.parse(given["at"]), length, given.get("title", "maintenance"), given.get("host", "*")
+    )
 
 
 def _immediate(given: Mapping[str, Any]) -> ImmediateConfig:

@@ -30,7 +30,7 @@ QUIET = 3600.0
 """Seconds after which the listener wakes though nobody has come; `stop` knocks."""
 CLIENTS = 16
 """Connections served at once; more are turned away."""
-READING = frozenset({"status", "bans", "preview", "why", "events", "allowed"})
+READING = frozenset({"status", "bans", "preview", "why", "events", "allowed", "windows"})
 """Commands that change nothing: whoever may open the socket may give them."""
 
 

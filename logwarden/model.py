@@ -118,6 +118,7 @@ class NoticeKind(enum.StrEnum):
     MAIL = "mail"
     CLOCK = "clock"
     SILENCE = "silence"
+    BOOT = "boot"
 
 
 class Notice(NamedTuple):
@@ -294,6 +295,17 @@ class Ban(NamedTuple):
     why: str
     hits: int = 0
     lifted: bool = False
+
+
+class Window(NamedTuple):
+    """A time in which much is said that is no news: lines of hosts that the glob `host` names are set apart in the
+    digest, under `title`. `folded`: counted there and not shown."""
+
+    since: float
+    until: float
+    title: str
+    host: str = "*"
+    folded: bool = False
 
 
 class Message(NamedTuple):

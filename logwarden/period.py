@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from . import address, digest, doors
+from . import address, digest, doors, maintenance
 from .config import Config
 from .digest import Rendered, Shapes
 from .digest.message import identity
@@ -88,6 +88,7 @@ def _render(
         refused=refused,
         rhythm=state.rhythm(now - WEEK),
         dropped=dropped(),
+        windows=maintenance.between(state, config, since, now),
         **_facts(state, periods),
     )
     return None if built.empty else render(built, templates=config.digest.templates, subject=config.digest.subject)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from . import duration, firewall, watch
+from . import duration, firewall, maintenance, watch
 from .errors import EdgeError, StateError
 from .inbox import CROWD
 from .model import Ban, Notice, NoticeKind, Outcome
@@ -43,11 +43,14 @@ def take_up(daemon: Daemon, now: float) -> float:
 
     Returns the seconds that it has jumped.
     """
-    by = daemon.watched.jump_since(daemon.state.recall(CLOCK))
+    mark = daemon.state.recall(CLOCK)
+    by = daemon.watched.jump_since(mark)
     if by:
         daemon.owed_shift, daemon.owed_from = by, daemon.watched.unmoved(by)
         daemon.note(_jumped(by, now))
     settle_clock(daemon)
+    if (at := daemon.watched.booted_since(mark)) is not None:
+        daemon.edge(NoticeKind.STATE, lambda: maintenance.booted(daemon, at, now))
     daemon.roll = Roll.load(daemon.state.recall(ROLL), now)
     daemon.roll.expected = expected(daemon.watch.config)
     daemon.ended = float(daemon.state.recall(ENDED) or now)

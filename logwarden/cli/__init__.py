@@ -25,6 +25,7 @@ COMMANDS = {
     "why": "bans",
     "flush": "bans",
     "digest": "digests",
+    "maintenance": "maintain",
     "events": "events",
     "suggest": "suggest",
     "rules": "rules",

@@ -14,10 +14,24 @@ from datetime import datetime, timedelta, tzinfo
 from itertools import groupby
 from operator import itemgetter
 
-from ..model import Ban, Entry, Location, Notice, Outcome, Refusal, Severity
+from ..model import Ban, Entry, Location, Notice, Outcome, Refusal, Severity, Window
 from .cluster import Shape
 from .escape import visible
-from .model import Attack, AttackRule, Banned, Day, Digest, Group, Hidden, Need, Part, Reason, SourceCount, Totals
+from .model import (
+    Apart,
+    Attack,
+    AttackRule,
+    Banned,
+    Day,
+    Digest,
+    Group,
+    Hidden,
+    Need,
+    Part,
+    Reason,
+    SourceCount,
+    Totals,
+)
 from .shapes import Shapes
 from .tally import SAMPLE, Source, Tallies, Tally
 
@@ -47,6 +61,7 @@ def build(
     before: Mapping[str, int] | None = None,
     dropped: Mapping[str, int] | None = None,
     rhythm: Iterable[tuple[float, int]] = (),
+    windows: Sequence[Window] = (),
     most: int = MOST,
     zone: tzinfo | None = None,
     immediate: bool = False,
@@ -57,12 +72,13 @@ def build(
     outcome, `hits` lines by rule, and `read` how many were read, counted apart from both: where it is given, the books
     are checked, and what does not add up is shown.
     `before` has how often a prefix was banned before, `dropped` the packets dropped from it, where that is known;
-    `rhythm` lines read, each with a time of the day on which they were.
+    `windows` are times whose unexplained lines are set apart. `rhythm` has lines read, each with a time of the day on
+    which they were.
     `shapes` learns from the unexplained lines: keep it for the next digest, for without it no line is known to be new.
     Each section lists at most `most` items and counts the others. Times are shown in `zone` (None: the process's own).
     `immediate`: it is sent for these entries and bans alone, and the next digest tells of them again.
     """
-    tallies = Tallies(Shapes() if shapes is None else shapes)
+    tallies = Tallies(Shapes() if shapes is None else shapes, windows)
     for entry in entries:
         tallies.add(entry)
     behind, rest = tallies.split(bans)
@@ -86,6 +102,7 @@ def build(
     attacks = sorted(_attack_rules(rest), key=lambda each: (-each.count, each.rule))
     newest = math.inf if shapes is None else since
     groups = sorted(tallies.groups(), key=lambda each: _rarity(each[0], each[1], newest))
+    apart = [_apart(window, lines, newest, most) for window, lines in tallies.apart if lines.lines]
     totals = Totals(
         bans=len(banned),
         violations=tallies.total(Severity.VIOLATION),
@@ -95,6 +112,7 @@ def build(
         unexplained=sum(tally.count for _, tally in groups),
         lines=tallies.lines,
         notices=sum(need.title != "violation" for need in needs),
+        apart=sum(each.lines for each in apart),
     )
     return Digest(
         host=visible(host, NAME),
@@ -108,6 +126,7 @@ def build(
         bans=tuple(banned[:most]),
         attacks=tuple(attacks[:most]),
         groups=tuple(_group(shape, tally, newest) for shape, tally in groups[:most]),
+        apart=tuple(apart),
         sources=tuple(sources[:most]),
         total=_sum(sources),
         busiest=_busiest(hits or {}),
@@ -290,6 +309,14 @@ def _group(shape: Shape, tally: Tally, newest: float) -> Group:
         sample=tuple(marked),
         novel=shape.first >= newest,
     )
+
+
+def _apart(window: Window, lines: Tallies, newest: float, most: int) -> Apart:
+    """What a window has, as the rest is shown: new and rare kinds first; of a folded one how much it is."""
+    groups = sorted(lines.groups(), key=lambda each: _rarity(each[0], each[1], newest))
+    shown = () if window.folded else tuple(_group(shape, tally, newest) for shape, tally in groups[:most])
+    more = len(groups) - len(shown)
+    return Apart(visible(window.title, NAME), window.since, window.until, lines.lines, len(groups), shown, more)
 
 
 # --- accounting ---------------------------------------------------------------------------------------------

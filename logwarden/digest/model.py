@@ -99,6 +99,19 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """Unexplained lines of a maintenance window, or of a boot. `more`: kinds that are not shown; all, where folded."""
+
+    title: str
+    since: float
+    until: float
+    lines: int
+    kinds: int
+    groups: tuple[Group, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class SourceCount:
     """What became of the lines of one source."""
 
@@ -130,7 +143,7 @@ class Totals:
     """How much there was of each, shown or not; `kinds` counts groups, `novel` the new ones among them.
 
     `violations`, `attacks` and `unexplained` are lines; `lines` is their sum and the quarantined ones. `notices` are
-    what `needs` holds besides violations.
+    what `needs` holds besides violations; `apart` are unexplained lines too, those of maintenance windows and boots.
     """
 
     bans: int = 0
@@ -141,6 +154,7 @@ class Totals:
     unexplained: int = 0
     lines: int = 0
     notices: int = 0
+    apart: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +180,7 @@ class Digest:
     bans: tuple[Banned, ...] = ()
     attacks: tuple[AttackRule, ...] = ()
     groups: tuple[Group, ...] = ()
+    apart: tuple[Apart, ...] = ()
     sources: tuple[SourceCount, ...] = ()
     total: SourceCount = SourceCount("", 0, {})
     busiest: tuple[tuple[str, int], ...] = ()
@@ -178,7 +193,7 @@ class Digest:
     @property
     def empty(self) -> bool:
         """Nothing to say: no mail."""
-        return not (self.needs or self.bans or self.attacks or self.groups)
+        return not (self.needs or self.bans or self.attacks or self.groups or self.apart)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from rich.cells import cell_len
 
 from ..model import Outcome
 from .escape import clip, pad, visible, wrap
-from .model import Attack, Banned, Day, Digest, Group, Need, Part, Rendered, SourceCount
+from .model import Apart, Attack, Banned, Day, Digest, Group, Need, Part, Rendered, SourceCount
 
 WIDTH = 80
 SUBJECT = 180
@@ -107,6 +107,7 @@ def summary(digest: Digest) -> str:
         counted(totals.attacks, "attack line") if totals.attacks and not totals.bans else "",
         counted(totals.novel, "new kind of line", "new kinds of line") if totals.novel else "",
         counted(totals.unexplained, "line") if totals.unexplained else "",
+        f"{counted(totals.apart, 'line')} set apart" if totals.apart else "",
         counted(totals.notices, "notice") if totals.notices else "",
     ]
     return ", ".join(filter(None, parts)) or "nothing to report"
@@ -183,6 +184,13 @@ def span(context: Context, item: Attack | Group | Need, near: float) -> str:
 
 
 @pass_context
+def window(context: Context, item: Apart, near: float) -> str:
+    """From when to when its lines are set apart."""
+    since, until = (clock(context, time, near, "%H:%M") for time in (item.since, item.until))
+    return f"{since} to {until}"
+
+
+@pass_context
 def zone(context: Context, time: float) -> str:
     """The name of the digest's zone at that time, such as CEST."""
     return _local(context, time).astimezone(context["d"].zone).tzname() or ""
@@ -210,6 +218,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         row,
         span,
         summary,
+        window,
         zone,
     )
 }

@@ -6,11 +6,12 @@ Owns: which lines count as one item. Never: keeps more than the first line of ea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from .. import address
-from ..model import Ban, Entry, Outcome, Severity
+from ..model import Ban, Entry, Outcome, Severity, Window
 from .cluster import Shape
 from .shapes import Shapes
 
@@ -62,6 +63,11 @@ class Tally:
         self.compare(other.words)
 
 
+def _names(glob: str, host: str) -> bool:
+    """Whether it names a host, by the whole of its name or by what stands before its domain."""
+    return fnmatchcase(host, glob) or fnmatchcase(host.partition(".")[0], glob)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where attack lines came from, and which rule says so: `rule` is `FILE#ID`, `address` '' where none is known."""
@@ -74,8 +80,10 @@ class Source:
 class Tallies:
     """All lines of a period."""
 
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, windows: Sequence[Window] = ()) -> None:
         self._shapes = shapes
+        self.apart = [(window, Tallies(shapes)) for window in windows]
+        """The unexplained lines of each window, apart from all others."""
         self.lines = 0
         self.kept: Counter[tuple[str, Outcome]] = Counter()
         """Lines by source and outcome."""
@@ -92,9 +100,19 @@ class Tallies:
             tally = self.attacks.get(source) or self.attacks.setdefault(source, Tally.of(entry))
         elif entry.outcome is Outcome.QUARANTINED:
             tally = self.quarantined.get(entry.source) or self.quarantined.setdefault(entry.source, Tally.of(entry))
+        elif apart := self._window(entry):
+            apart.add(entry)
+            return
         else:
             tally = self._of_shape(entry)
         tally.add(entry)
+
+    def _window(self, entry: Entry) -> Tallies | None:
+        """The lines that this one belongs to, where its time is set apart."""
+        for window, lines in self.apart:
+            if window.since <= entry.time < window.until and _names(window.host, entry.host):
+                return lines
+        return None
 
     def _of_shape(self, entry: Entry) -> Tally:
         shape = self._shapes.learn(entry.program, entry.message, entry.time)
