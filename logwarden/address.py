@@ -114,7 +114,8 @@ def prefix(text: str) -> Prefix:
 
 def host_prefix(address: Address) -> Prefix:
     """Return the prefix that holds this address alone."""
-    return IPv4Network(address) if isinstance(address, IPv4Address) else IPv6Network(address)
+    # Of a number, for it is asked for each ban: of an address, `ipaddress` would make a text and read that.
+    return IPv4Network(int(address)) if isinstance(address, IPv4Address) else IPv6Network(address)
 
 
 def enclosing(address: Address, length: int) -> Prefix:
@@ -222,6 +223,9 @@ class Guard:
         """Return why `network` must not be banned, for a person to read, or None where it may."""
         if network.prefixlen < self._widest[network.version]:
             return f"{network} is wider than /{self._widest[network.version]}, the widest that may be banned"
+        is_host = isinstance(network, IPv4Network) and network.prefixlen == network.max_prefixlen
+        if is_host and not self._closed_to_hosts.holds(4, int(network.network_address)):
+            return None  # as of nearly all, in a fifth of the time
         for ranges in (self._own, self._allowlist):
             if found := ranges.overlapping(network):
                 return _say(network, *found)

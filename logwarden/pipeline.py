@@ -273,8 +273,8 @@ class Pipeline:
         self, classified: Classified, now: float, ahead: str | None = None
     ) -> tuple[tuple[bool, ...], tuple[Ban, ...], tuple[Notice, ...]]:
         """Of its attacks, which of them count, and what follows."""
-        counts, record = self.tracker.counts, self.tracker.record
-        attacks = [(counts(verdict, now), record(verdict, now, ahead)) for verdict in _attacks(classified)]
+        weigh = self.tracker.weigh
+        attacks = [weigh(verdict, now, ahead) for verdict in _attacks(classified)]
         bans = tuple(each for _, each in attacks if isinstance(each, Ban))
         spared = (each for _, each in attacks if isinstance(each, Spared))
         notices = tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)

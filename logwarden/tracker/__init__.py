@@ -126,22 +126,15 @@ class Tracker:
         self._known = known
         self._leap = (0.0, 0.0)  # when the clock leapt forward, by itself as it stood before, and how far
 
-    def counts(self, verdict: Verdict, now: float) -> bool:
-        """Whether this line counts: as `counts` says, and nobody's who logged in lately as the user that it names."""
-        accused = _accused(verdict) if counts(verdict) else None
-        return accused is not None and not self._lately(*accused, verdict, now)
-
-    def _lately(self, rule: AttackRule, address: str, verdict: Verdict, now: float) -> str | None:
-        """Why it is forgiven as one's who has logged in as the same user."""
-        try:
-            return self._known.as_same_user(parse(address), rule, verdict.event.message, now) if self._known else None
-        except ValueError:
-            return None
-
     # --- a hit ----------------------------------------------------------------------------------------------
 
     def record(self, verdict: Verdict, now: float, ahead: str | None = None) -> Ban | Spared | None:
-        """Count an attack line, and return the ban that it completes, or Spared where guard or provenance forbid it.
+        """As `weigh`, of which it returns what follows."""
+        return self.weigh(verdict, now, ahead)[1]
+
+    def weigh(self, verdict: Verdict, now: float, ahead: str | None = None) -> tuple[bool, Ban | Spared | None]:
+        """Count an attack line. Returns whether it counts: as `counts` says, and nobody's who logged in lately as the
+        user that it names; and the ban that it completes, or Spared where guard or provenance forbid it.
 
         Its time is the event's, never later than `now`; where it has none, `now`. Nobody is banned for what is over:
         for hits older than their window, or where the ban, counted from the newest hit, would have ended.
@@ -151,22 +144,26 @@ class Tracker:
         """
         accused = _accused(verdict)
         if accused is None:
-            return None
+            return False, None
         rule, text = accused
         policy = self._policies.get(rule.file) or rule.policy or self._default
+        forged = doubt(rule, verdict.event)
         try:
             address = parse(text)
         except ValueError:
-            return self._spare("not an address", Spared(text, rule.file, "not an address"), policy, now)
-        if forged := doubt(rule, verdict.event):
-            return self._spare(_writer(verdict), Spared(str(host_prefix(address)), rule.file, forged), policy, now)
+            return not forged, self._spare("not an address", Spared(text, rule.file, "not an address"), policy, now)
+        if forged:
+            spared = Spared(str(host_prefix(address)), rule.file, forged)
+            return False, self._spare(_writer(verdict), spared, policy, now)
+        lately = self._known.as_same_user(address, rule, verdict.event.message, now) if self._known else None
         time = now if verdict.event.time is None else min(self._as_of_now(verdict.event.time, policy), now)
         if is_over(time, policy.window, now) or (ahead and not _is_known_again(verdict, policy, now)):
-            return None
-        if lately := self._lately(rule, text, verdict, now):
-            return self._spare(text, Spared(str(host_prefix(address)), rule.file, lately), policy, now)
+            return not lately, None
+        if lately:
+            return False, self._spare(text, Spared(str(host_prefix(address)), rule.file, lately), policy, now)
         windows = self._ahead.setdefault(ahead, Windows(AHEAD)) if ahead else self._windows
-        return self._count(windows, address, self._place(rule.file, verdict.event.host), rule, policy, time, now)
+        place = self._place(rule.file, verdict.event.host)
+        return True, self._count(windows, address, place, rule, policy, time, now)
 
     def _as_of_now(self, written: float, policy: Policy) -> float:
         """A line's time; where the clock told it shortly before it leapt forward, what it would tell now."""
@@ -189,7 +186,8 @@ class Tracker:
         times = windows.push((*place, text), time, rule.score, policy.window, policy.threshold)
         if len(times) < policy.threshold or times[-1] <= now - policy.window:
             return None
-        if refusal := self._refusal(prefix(text), now):
+        network = host_prefix(address) if _is_ipv4_host(text) else prefix(text)
+        if refusal := self._refusal(network, now):
             return self._spare(text, Spared(text, rule.file, refusal), policy, now)
         return self._convict(text, rule, policy, times, now)
 
