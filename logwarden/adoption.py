@@ -30,6 +30,7 @@ def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     daemon.pipeline.adopt(new.matcher, tracker)
     daemon.roll.expected = upkeep.expected(new.config)
     daemon.next_digest = next_digest(new.config, now)
+    daemon.edge(NoticeKind.STATE, lambda: daemon.routes.plan(new.config, now))
     upkeep.notice_refusals(daemon, now)
     if new.config.bans != old.config.bans:
         _change_firewall(daemon, old.config, new.config)

@@ -120,11 +120,27 @@ class ImmediateConfig(NamedTuple):
     every: float
 
 
+class RouteConfig(NamedTuple):
+    """A digest of some lines alone: of hosts and programs that the globs name, and of these severities or outcomes
+    (none: all)."""
+
+    to: tuple[str, ...]
+    schedule: Schedule
+    host: str
+    program: str
+    severity: tuple[str, ...]
+    format: str
+    attach: bool
+
+
 class DigestConfig(NamedTuple):
     schedule: Schedule
     jitter: float
     to: tuple[str, ...]
     sender: str
+    format: str
+    attach: bool
+    routes: tuple[RouteConfig, ...]
     immediate: ImmediateConfig
     subject: str | None
     templates: str | None
@@ -310,6 +326,8 @@ _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
     ("bans",): _bans,
     ("digest", "schedule"): Schedule.parse,
     ("digest", "to", "*"): doors.check,
+    ("digest", "routes", "*", "to", "*"): doors.check,
+    ("digest", "routes", "*", "schedule"): Schedule.parse,
     ("digest", "jitter"): duration.parse,
     ("digest", "immediate", "every"): _positive,
     ("maintenance", "*", "at"): Schedule.parse,
@@ -363,6 +381,9 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
             jitter=duration.parse(digest["jitter"]),
             to=tuple(digest["to"]),
             sender=digest["from"] or f"logwarden@{host}",
+            format=digest["format"],
+            attach=digest["attach"],
+            routes=tuple(_route(each, digest) for each in digest["routes"]),
             immediate=_immediate(digest["immediate"]),
             subject=digest["subject"],
             templates=digest["templates"],
@@ -387,6 +408,18 @@ def _maintenance(given: Mapping[str, Any]) -> MaintenanceConfig:
     length = duration.parse(given["for"])
     return MaintenanceConfig(
         Schedule.parse(given["at"]), length, given.get("title", "maintenance"), given.get("host", "*")
+    )
+
+
+def _route(given: Mapping[str, Any], digest: Mapping[str, Any]) -> RouteConfig:
+    return RouteConfig(
+        to=tuple(given["to"]),
+        schedule=Schedule.parse(given.get("schedule", digest["schedule"])),
+        host=given.get("host", "*"),
+        program=given.get("program", "*"),
+        severity=tuple(given.get("severity", ())),
+        format=given.get("format", digest["format"]),
+        attach=given.get("attach", digest["attach"]),
     )
 
 

@@ -36,6 +36,7 @@ from .outbox import Attempt, Courier
 from .pipeline import Pipeline
 from .protection import Protection
 from .reload import Rebuilt, Reloader, Reply
+from .routes import Routes
 from .rulewatch import RuleWatch
 from .silence import Roll
 from .sources import Source
@@ -89,6 +90,7 @@ class Daemon:
         self.mailing = Mailing(self.state, self.courier, lambda text: self.notices.of_mail(text, self.clock()))
         self.mailing.dropped = self.dropped
         self.immediate = Immediate(self.state)
+        self.routes = Routes(self.state)
         self.roll = Roll(self.since)
         self.protection = Protection(settings, self.inbox.put)
         self.actions = self.make_actions(settings)
@@ -146,6 +148,7 @@ class Daemon:
         for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
         self.edge(NoticeKind.STATE, lambda: self.immediate.look(self.watch.config, now))
+        self.edge(NoticeKind.STATE, lambda: self.routes.plan(self.watch.config, now))
         self._start_sources()
         self._started = True
         systemd.notify(READY=1, STATUS=self.summary())
@@ -197,7 +200,7 @@ class Daemon:
         if self.untidy:
             return 0.0
         now = self.clock()
-        due = [self.next_digest, self._next_round, self.immediate.due]
+        due = [self.next_digest, self._next_round, self.immediate.due, self.routes.due]
         with suppress(StateError):
             due += [time for time in [self.state.next_delivery()] if time is not None and time > now]
         if self._heartbeat:
@@ -353,6 +356,8 @@ class Daemon:
         if now >= self.immediate.due:
             sent = self.edge(NoticeKind.STATE, lambda: self.mailing.complaining(self.immediate.send(config, now)))
             self.immediate.due = self.immediate.due if sent else now + ROUND
+        if now >= self.routes.due:
+            self.edge(NoticeKind.STATE, lambda: [*map(self.mailing.complaining, self.routes.send(config, now))])
         if now >= self._next_round:
             self._next_round = now + ROUND
             self._flush()
@@ -367,6 +372,7 @@ class Daemon:
         """The clock has jumped to `now`: what is due when?"""
         self.next_digest = next_digest(self.watch.config, now)
         self.immediate.reschedule(now)
+        self.edge(NoticeKind.STATE, lambda: self.routes.plan(self.watch.config, now))
         self._next_round = self._next_heartbeat = now
         self.next_hour = now + upkeep.HOUR
 

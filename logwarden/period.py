@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
 from . import address, digest, doors, maintenance
-from .config import Config
-from .digest import Rendered, Shapes
+from .config import Config, DigestConfig, RouteConfig
+from .digest import Attached, Rendered, Shapes
 from .digest.message import identity
 from .digest.render import render
+from .digest.tally import BanIndex, Source
 from .model import Ban, Entry, Message, Outcome, Refusal, Severity
 from .state import State
 
 WEEK = 7 * 86_400.0
+AT_ONCE = "Sent at once. The next digest tells of it again, in its place."
 BEHIND = 50
 """Lines behind a ban that a mail at once looks at, to show one."""
 SHAPES = "shapes"
@@ -46,7 +49,7 @@ def preview(
     if back is not None:
         since = min(since, now - back)
         periods = state.periods_since(since)
-    return _render(state, config, refused, dropped, periods, since, now, _shapes(state))
+    return _render(state, config, refused, dropped, periods, since, now, known_shapes(state))
 
 
 def close(state: State, config: Config, refused: Sequence[Refusal], dropped: Dropped, now: float) -> Rendered | None:
@@ -55,17 +58,19 @@ def close(state: State, config: Config, refused: Sequence[Refusal], dropped: Dro
     if opened is None:
         return None
     period, since = opened
-    shapes = _shapes(state)
-    rendered = _render(state, config, refused, dropped, (period,), since, now, shapes)
+    shapes = known_shapes(state)
+    attached = Attached() if config.digest.attach else None
+    rendered = _render(state, config, refused, dropped, (period,), since, now, shapes, attached)
     with state.transaction() as tx:
         tx.close_period(period, now)
         if rendered:
             tx.remember(SHAPES, shapes.dump())
-            tx.post(message(config, rendered, f"{period}.{int(since)}", now), now)
+            tx.post(message(config, rendered, f"{period}.{int(since)}", now, attached=attached), now)
     return rendered
 
 
-def _shapes(state: State) -> Shapes:
+def known_shapes(state: State) -> Shapes:
+    """The shapes of lines that digests have shown."""
     return Shapes.load(state.recall(SHAPES) or [])
 
 
@@ -78,9 +83,11 @@ def _render(
     since: float,
     now: float,
     shapes: Shapes,
+    attached: Attached | None = None,
 ) -> Rendered | None:
+    entries = chain.from_iterable(map(state.entries, periods))
     built = digest.build(
-        chain.from_iterable(map(state.entries, periods)),
+        attached.through(entries) if attached else entries,
         host=config.host,
         since=since,
         until=now,
@@ -135,7 +142,7 @@ def at_once(state: State, config: Config, bans: Sequence[Ban], lines: Sequence[E
         since=min([*(ban.since for ban in bans), *(line.time for line in lines)]),
         until=now,
         bans=bans,
-        immediate=True,
+        note=AT_ONCE,
     )
     return render(built, templates=config.digest.templates, subject=config.digest.subject)
 
@@ -148,17 +155,62 @@ def _behind(state: State, ban: Ban) -> Iterator[Entry]:
             yield Entry("", row["time"], row["host"], "", Outcome.ATTACK, Severity.ATTACK, *who)
 
 
-def message(config: Config, rendered: Rendered, name: str, now: float) -> Message:
-    """The same `name` always gives the same Message-ID: a mail that is sent twice can be recognised."""
+def of_route(
+    state: State,
+    config: Config,
+    route: RouteConfig,
+    mark: tuple[int, int, float],
+    now: float,
+    attached: Attached | None,
+) -> Rendered | None:
+    """A digest of the lines of a route alone, and of the bans that they led to; None where there is nothing to say.
+
+    `mark`: the line, the ban and the time up to which it was told before.
+    """
+    entry, ban, since = mark
+    filters = route.host, route.program, route.severity
+    index = BanIndex(state.bans_after(ban))
+    sources = (Source(rule, Severity.ATTACK, where) for rule, where in state.attack_sources(entry, *filters))
+    bans = {found for each in sources if (found := index.find(each))}
+    entries = state.entries_after(entry, *filters)
+    what = [f"hosts {route.host}" * (route.host != "*"), f"programs {route.program}" * (route.program != "*")]
+    what += [", ".join(route.severity)]
+    built = digest.build(
+        attached.through(entries) if attached else entries,
+        host=config.host,
+        since=since,
+        until=now,
+        shapes=known_shapes(state),
+        bans=sorted(bans),
+        windows=maintenance.between(state, config, since, now),
+        note=f"Of {'; '.join(filter(None, what))} alone." if any(what) else "",
+    )
+    return None if built.empty else render(built, templates=config.digest.templates, subject=config.digest.subject)
+
+
+def message(
+    config: Config,
+    rendered: Rendered,
+    name: str,
+    now: float,
+    route: DigestConfig | RouteConfig | None = None,
+    attached: Attached | None = None,
+) -> Message:
+    """A mail for the recipients of `route`, in its format.
+
+    The same `name` always gives the same Message-ID: a mail that is sent twice can be recognised.
+    """
+    route = route or config.digest
     message_id = identity(name, config.host)
-    sender, to = config.digest.sender, config.digest.to
+    sender = config.digest.sender
     content = digest.compose(
-        rendered,
+        rendered if route.format == "both" else replace(rendered, html=""),
         sender=sender,
-        recipients=[each for each in to if not doors.is_door(each)] or [sender],
+        recipients=[each for each in route.to if not doors.is_door(each)] or [sender],
         message_id=message_id,
         date=now,
         host=config.host,
         thread=identity("digest", config.host),
+        attached=attached,
     )
-    return Message(0, message_id, sender, to, content, subject=rendered.subject)
+    return Message(0, message_id, sender, route.to, content, subject=rendered.subject)

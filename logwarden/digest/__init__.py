@@ -8,8 +8,8 @@ imported from its module by whoever shows a digest: its templates take more time
 
 from .build import MOST, build
 from .cluster import Shape
-from .message import compose
+from .message import Attached, compose
 from .model import Digest, Rendered
 from .shapes import Shapes
 
-__all__ = ["MOST", "Digest", "Rendered", "Shape", "Shapes", "build", "compose"]
+__all__ = ["MOST", "Attached", "Digest", "Rendered", "Shape", "Shapes", "build", "compose"]

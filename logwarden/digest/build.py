@@ -64,7 +64,7 @@ def build(
     windows: Sequence[Window] = (),
     most: int = MOST,
     zone: tzinfo | None = None,
-    immediate: bool = False,
+    note: str = "",
 ) -> Digest:
     """Say what happened from `since` to `until` (POSIX seconds).
 
@@ -76,7 +76,7 @@ def build(
     which they were.
     `shapes` learns from the unexplained lines: keep it for the next digest, for without it no line is known to be new.
     Each section lists at most `most` items and counts the others. Times are shown in `zone` (None: the process's own).
-    `immediate`: it is sent for these entries and bans alone, and the next digest tells of them again.
+    `note` says what is peculiar about this digest.
     """
     tallies = Tallies(Shapes() if shapes is None else shapes, windows)
     for entry in entries:
@@ -119,7 +119,7 @@ def build(
         since=since,
         until=until,
         zone=zone,
-        immediate=immediate,
+        note=visible(note, SAMPLE),
         reason=_reason(totals),
         totals=totals,
         needs=tuple(needs[:most]),

@@ -187,8 +187,7 @@ class Digest:
     refused: tuple[Refusal, ...] = ()
     week: tuple[Day, ...] = ()
     hidden: Hidden = Hidden()
-    immediate: bool = False
-    """Sent at once, for what cannot wait; the next digest tells of it again."""
+    note: str = ""
 
     @property
     def empty(self) -> bool:

@@ -144,7 +144,7 @@ class Tallies:
 
     def split(self, bans: Iterable[Ban]) -> tuple[dict[Ban, list[Tally]], dict[Source, Tally]]:
         """Attack lines that a ban stands for, by ban; and the rest of those of severity ATTACK."""
-        index = _Index(bans)
+        index = BanIndex(bans)
         behind: dict[Ban, list[Tally]] = {}
         rest: dict[Source, Tally] = {}
         for source, tally in self.attacks.items():
@@ -157,7 +157,7 @@ class Tallies:
         return behind, rest
 
 
-class _Index:
+class BanIndex:
     """Bans by attack file and prefix: one look-up for each length of prefix in use, however many bans there are."""
 
     def __init__(self, bans: Iterable[Ban]) -> None:

@@ -373,6 +373,28 @@ class State:
         with self._answering():
             return list(map(_ban, rows))
 
+    def entries_after(self, after: int, host: str, program: str, severities: Sequence[str]) -> Iterator[Entry]:
+        """The lines kept for the digest later than number `after`, of hosts and programs that the globs name, and of
+        one of these severities, or outcomes where they have none (no severities: all); oldest first."""
+        condition, values = _routed(after, host, program, severities)
+        with self._answering():
+            yield from map(_entry, self._db.execute(f"SELECT * FROM entry WHERE {condition} ORDER BY id", values))
+
+    def attack_sources(
+        self, after: int, host: str, program: str, severities: Sequence[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Rule and address of attacks among those lines, each pair once."""
+        condition, values = _routed(after, host, program, severities)
+        query = f"SELECT DISTINCT rule, address FROM entry WHERE {condition} AND severity='attack' AND address<>''"
+        with self._answering():
+            yield from ((row["rule"], row["address"]) for row in self._db.execute(query, values))
+
+    def bans_after(self, after: int) -> list[Ban]:
+        """The bans made later than number `after`, oldest first."""
+        rows = self._rows("SELECT * FROM ban WHERE id>? ORDER BY id", after)
+        with self._answering():
+            return list(map(_ban, rows))
+
     def entries_by(self, rules: Sequence[str], after: int, limit: int) -> list[Entry]:
         """The first `limit` attack lines later than number `after` by rules that one of the globs `rules` names."""
         if not rules:
@@ -499,6 +521,15 @@ def _entry(row: sqlite3.Row) -> Entry:
         message=row["message"],
         raw=row["raw"],
     )
+
+
+def _routed(after: int, host: str, program: str, severities: Sequence[str]) -> tuple[str, list[object]]:
+    """A condition on `entry`, and its values. A glob may name a host without its domain."""
+    condition, values = "id>? AND (host GLOB ? OR host GLOB ?) AND program GLOB ?", [after, host, f"{host}.*", program]
+    if severities:
+        marks = ",".join("?" * len(severities))
+        condition, values = f"{condition} AND coalesce(severity, outcome) IN ({marks})", [*values, *severities]
+    return condition, values
 
 
 def _sighting(row: sqlite3.Row) -> Sighting:

@@ -1,0 +1,160 @@
+"""Who gets what: routes by host, program and severity, on schedules of their own, in the format they want."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from small import Small
+from test_digest import digest, entry, mailed, parse, shown
+
+from logwarden.digest import Attached
+from logwarden.digest.message import LINES
+from logwarden.state import Search
+
+HOUR = 3600.0
+
+
+@contextmanager
+def host(place: Path, settings: str) -> Iterator[Small]:
+    small = Small(place)
+    text = small.config.read_text()
+    small.config.write_text(text.replace("schedule: daily", f"schedule: daily, immediate: {{bans: false}}, {settings}"))
+    with small.running():
+        yield small
+
+
+def mails(small: Small) -> list[EmailMessage]:
+    """What was posted, oldest first."""
+    kept = Search(str(small.place / "state"))
+    try:
+        contents = [kept.digest(each.number) for each in kept.digests()]
+    finally:
+        kept.close()
+    return [parse(message.content) for message in contents if message]
+
+
+def text(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+def later(small: Small, seconds: float) -> None:
+    small.hands.pass_by(seconds)
+    small.daemon.step()
+
+
+@pytest.mark.slow
+def test_a_route_gets_its_programs_lines_on_its_own_schedule_and_each_once(tmp_path: Path) -> None:
+    with host(tmp_path, "routes: [{to: [dba@db.example], program: 'postgres*', schedule: hourly}]") as small:
+        small.write("the pump is off")
+        small.write("a table is gone", tag="postgres[7]")
+        later(small, HOUR)
+        (mail,) = mails(small)
+        assert mail["To"] == "dba@db.example"
+        assert "a table is gone" in text(mail)
+        assert "pump" not in text(mail)
+        assert "Of programs postgres* alone." in text(mail)
+        later(small, HOUR)
+        assert len(mails(small)) == 1
+        small.daemon.close_period(small.hands.wall)
+        assert "a table is gone" in text(mails(small)[1])
+        assert "pump" in text(mails(small)[1])
+
+
+@pytest.mark.slow
+def test_a_route_tells_the_bans_that_its_own_lines_led_to(tmp_path: Path) -> None:
+    routes = (
+        "[{to: [a@h.example], program: sshd, schedule: hourly}, {to: [b@h.example], program: app, schedule: hourly}]"
+    )
+    with host(tmp_path, f"routes: {routes}") as small:
+        small.attack("203.0.113.9", 3)
+        small.write("the pump is off")
+        later(small, HOUR)
+        of_sshd, of_app = mails(small)
+        assert "1 ban" in of_sshd["Subject"]
+        assert "203.0.113.9" in text(of_sshd)
+        assert "203.0.113.9" not in text(of_app)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("route", "seen"),
+    [
+        ("severity: [attack]", ["Failed"]),
+        ("severity: [unexplained]", ["pump"]),
+        ("host: web*", ["pump", "Failed"]),
+        ("host: db*", []),
+    ],
+)
+def test_a_route_is_by_severity_and_host(tmp_path: Path, route: str, seen: list[str]) -> None:
+    with host(tmp_path, f"routes: [{{to: [a@h.example], schedule: hourly, {route}}}]") as small:
+        small.attack("203.0.113.9", 1)
+        small.write("the pump is off")
+        later(small, HOUR)
+        told = "".join(map(text, mails(small)))
+        assert [word for word in ("pump", "Failed") if word in told] == seen
+
+
+@pytest.mark.slow
+def test_a_route_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
+    with host(tmp_path, "routes: [{to: [a@h.example], schedule: hourly}]") as small:
+        small.write("the pump is off")
+    with small.running():
+        later(small, HOUR)
+        assert len(mails(small)) == 1
+    with small.running():
+        later(small, HOUR)
+        assert len(mails(small)) == 1
+
+
+@pytest.mark.slow
+def test_a_digest_may_be_text_alone_with_its_raw_lines_attached(tmp_path: Path) -> None:
+    with host(tmp_path, "format: text, attach: true") as small:
+        small.write("the pump is off")
+        small.daemon.close_period(small.hands.wall)
+        (mail,) = mails(small)
+        assert mail.get_body(("html",)) is None
+        (attachment,) = mail.iter_attachments()
+        assert (attachment.get_filename(), attachment.get_content_type()) == ("lines.txt", "text/plain")
+        assert attachment.get_content().endswith("web1 app[1]: the pump is off\n")
+
+
+def attached(*raws: str) -> EmailMessage:
+    """A mail with these raw lines."""
+    lines = Attached()
+    list(lines.through(entry(raw) for raw in raws))
+    return parse(mailed(shown(entry("odd")), attached=lines))
+
+
+def test_many_attached_lines_are_packed_and_of_too_many_the_rest_is_counted() -> None:
+    line = "x" * 50_000
+    (attachment,) = attached(*[line] * 200).iter_attachments()
+    assert (attachment.get_filename(), attachment.get_content_type()) == ("lines.txt.gz", "application/gzip")
+    content = gzip.decompress(attachment.get_content())
+    assert len(content) < LINES + 1000
+    kept = content.count(b"\n") - 1
+    assert content.decode().splitlines()[-1] == f"... and {200 - kept:,} more lines: logwarden events"
+
+
+@pytest.mark.parametrize(
+    "raw", ["\x1b[2J", "a\r\nb", "\u202e", "\ud800", "--==\n\nContent-Type: text/html", "y" * 1_000_000]
+)
+def test_a_hostile_line_in_an_attachment_is_one_printable_line(raw: str) -> None:
+    mail = attached(raw)
+    (attachment,) = mail.iter_attachments()
+    (line,) = str(attachment.get_content()).splitlines()
+    assert line.isprintable()
+    content = mail.as_bytes()
+    assert max(map(len, content.split(b"\n"))) <= 998
+    assert len(list(mail.walk())) == 5  # mixed, alternative, text, html, lines
+
+
+def test_nothing_attached_is_no_attachment() -> None:
+    assert list(attached().iter_attachments()) == []
+    assert digest().note == ""
