@@ -167,6 +167,7 @@ OURS_ALONE = frozenset(
         "postfix-tls-failed",
         "postscreen-gave-up",
         "proftpd-pass-failed",
+        "qmail-bad-ip",
         "qmail-rblsmtpd-blocked",
         "scanlogd-scan",
         "slapd-bind-refused",
