@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-BUILD = Path(__file__).resolve().parent.parent / "build" / "peers"
+from unpacked import PEERS, unpacked
+
 PACKAGES = ("logcheck", "logtail", "lockfile-progs", "liblockfile-bin", "liblockfile1")
 SECTIONS = {"Security Alerts": "attack", "Security Events": "violation", "System Events": "system"}
 
@@ -28,17 +29,10 @@ exec unshare --user --map-user=1000 -- bash "$@"
 @functools.cache
 def why_not() -> str | None:
     """Why logcheck cannot be run here, or None."""
-    if shutil.which("logcheck") or (BUILD / "logcheck" / "usr/sbin/logcheck").exists():
+    if shutil.which("logcheck") or (PEERS / "logcheck" / "usr/sbin/logcheck").exists():
         return None
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        return "logcheck is not installed, and there is no apt to fetch it with"
-    place = BUILD / "debs"
-    place.mkdir(parents=True, exist_ok=True)
-    fetched = subprocess.run(["apt-get", "download", "-qq", *PACKAGES], cwd=place, capture_output=True, check=False)
-    if fetched.returncode:
+    if unpacked("logcheck", *PACKAGES) is None:
         return "logcheck is not installed, and apt cannot fetch it"
-    for package in place.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package, BUILD / "logcheck"], check=True)
     return None
 
 
@@ -48,7 +42,7 @@ def report(rules: Path, log: bytes, level: str, place: Path) -> Mapping[str, Cou
 
     `place` is scratch: there is `log`, which grows from call to call, and what logcheck remembers of it.
     """
-    root = BUILD / "logcheck"
+    root = PEERS / "logcheck"
     with (place / "log").open("ab") as file:
         file.write(log)
     (place / "state").mkdir(exist_ok=True)
