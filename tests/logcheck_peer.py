@@ -15,8 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from unpacked import PEERS, unpacked
-
+PEERS = Path(__file__).resolve().parent.parent / "build" / "peers"
 PACKAGES = ("logcheck", "logtail", "lockfile-progs", "liblockfile-bin", "liblockfile1")
 SECTIONS = {"Security Alerts": "attack", "Security Events": "violation", "System Events": "system"}
 
@@ -34,6 +33,24 @@ def why_not() -> str | None:
     if unpacked("logcheck", *PACKAGES) is None:
         return "logcheck is not installed, and apt cannot fetch it"
     return None
+
+
+def unpacked(name: str, *packages: str) -> Path | None:
+    """The root below build/ that these Debian packages were unpacked to, once; None where apt cannot fetch them."""
+    root = PEERS / name
+    if root.exists():
+        return root
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        return None
+    place = PEERS / "debs" / name
+    place.mkdir(parents=True, exist_ok=True)
+    if subprocess.run(
+        ["apt-get", "download", "-qq", *packages], cwd=place, capture_output=True, check=False
+    ).returncode:
+        return None
+    for package in place.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", package, root], check=True)
+    return root
 
 
 def report(rules: Path, log: bytes, level: str, place: Path) -> Mapping[str, Counter[bytes]]:

@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from logcheck_peer import unpacked
 from namespaces import namespaces
 from test_digest import HOSTILE, UNTIL, entry, everywhere, mailed, parse
-from unpacked import unpacked
 
 from logwarden.digest import Attached
 from logwarden.digest.render import render
