@@ -82,8 +82,18 @@ def test_the_shape_given_for_a_line_becomes_part_of_the_final_one() -> None:
 def test_a_word_with_few_values_is_a_choice_and_with_many_a_variable() -> None:
     few = learned(["link is up", "link is down", "link is flaky"])
     assert len(set(ids(few, "link is up", "link is down", "link is flaky"))) == 3
-    many = learned(f"user {user} logged in" for user in USERS)
-    assert len(set(ids(many, "user root logged in", "user zoe logged in"))) == 1
+    states = [f"the machine was {state}" for state in ("started", "paused", "resumed", "stopped")]
+    assert len(set(ids(learned(states), *states))) == 4
+    many = learned(f"{user} logged in" for user in USERS)
+    assert len(set(ids(many, "root logged in", "zoe logged in"))) == 1
+
+
+def test_what_follows_user_is_a_name_however_few_there_are() -> None:
+    message = "session opened for user {} by (uid=0)"
+    known = Shapes()
+    shape = known.learn("login", message.format("root"), 1.0)
+    assert known.learn("login", message.format("eve"), 1.0) is shape
+    assert [part.text for part in shape.mark(message.format("eve")) if part.variable] == ["eve", "0"]
 
 
 def test_a_size_in_other_units_and_the_other_truth_value_make_no_other_kind() -> None:

@@ -21,6 +21,8 @@ from typing import Any
 from .cluster import Cluster, Row, Shape
 from .mask import VARIABLE, Masked
 
+NAMED = "user"
+"""The word that a name follows, where daemons speak of one: a few users are no few kinds of line."""
 SIMILAR = 0.5
 """Least agreement with a cluster that a row may join."""
 MESSAGE = 1000
@@ -72,6 +74,11 @@ def _with_variable(words: Row, places: tuple[int, ...]) -> Row:
     return tuple(row)
 
 
+def _without_names(words: Row) -> Row:
+    """What follows `user` is somebody's name."""
+    return tuple(VARIABLE if before == NAMED else word for before, word in zip(("", *words), words, strict=False))
+
+
 class Shapes:
     """The shapes learned so far."""
 
@@ -89,6 +96,8 @@ class Shapes:
         A later line may show that two shapes are one: `root` of what was returned is the shape as known by then.
         """
         words = tuple(map(self._masked.__getitem__, message[:MESSAGE].split()))
+        if NAMED in words:
+            words = _without_names(words)
         row = (program, words)
         shape = self._rows.get(row)
         if shape is None:
