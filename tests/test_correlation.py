@@ -5,14 +5,22 @@ from __future__ import annotations
 import functools
 import textwrap
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from logwarden import matcher, rules
+from logwarden.address import Guard
 from logwarden.correlation import AGE, Correlation
+from logwarden.firewall import BACKENDS
 from logwarden.matcher import Matcher
-from logwarden.model import Batch, Classified, Outcome, Provenance, RuleSet, Severity, Verdict
+from logwarden.model import Batch, Classified, Outcome, Policy, Provenance, RuleSet, Severity, Verdict
+from logwarden.notices import Owed
+from logwarden.pipeline import Pipeline
+from logwarden.silence import Roll
+from logwarden.state import State
+from logwarden.tracker import Tracker
 
 ROOT = Path(__file__).parent.parent
 NOW = 1_795_366_800.0 + 86_400.0  # the day after what the lines say, wherever that is
@@ -168,6 +176,20 @@ def test_a_context_that_an_ignore_rule_hides_is_ignored_and_says_who_it_was_all_
         found = judged(made, line(CAME), line(LEFT), every=every)
         assert [each.outcome for each in found.verdicts] == shown
         assert +Counter(found.counts) == {Outcome.IGNORED: 1, Outcome.ATTACK: 1}
+
+
+def test_the_daemon_bans_by_the_session_and_accounts_for_each_line_once(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 22, 17, 0, 10).timestamp()  # local, as such stamps are
+    state = State(str(tmp_path))
+    tracker = Tracker(Policy(9, 9.0, 9.0), {"sshd.yaml": Policy(2, 600.0, 3600.0)}, Guard(permit_documentation=True))
+    given = Pipeline(sshd(), tracker, state, BACKENDS["dry-run"](None), Roll(now), Owed())
+    lines = [line(text, time=f"17:00:0{pid}", program=f"sshd[{pid}]") for pid in (1, 2) for text in (CAME, LEFT)]
+    for each in lines:  # a batch each
+        given.process([Batch("file:auth.log", f"{each}\n".encode(), 1, "1")], now)
+    assert [(ban.prefix, ban.attack, ban.hits) for ban in state.bans(now)] == [("203.0.113.9/32", "sshd.yaml", 2)]
+    counts = state.tallies()["file:auth.log"]
+    assert counts == {**dict.fromkeys(Outcome, 0), Outcome.UNEXPLAINED: 2, Outcome.ATTACK: 2}
+    state.close()
 
 
 @pytest.mark.slow
