@@ -113,6 +113,8 @@ def test_a_traditional_line_is_taken_apart(line: str, expected: tuple[object, ..
         ("2026-11-22T17:00:00.12345 auth.info: Invalid user x", (None, None, None, "Invalid user x")),
         # metalog
         ("Nov 22 17:00:00 [sshd] x", (None, "sshd", None, "x")),
+        # multilog, s6-log
+        ("@400000006b03118a1dcd6500 sshd[42]: x", (None, "sshd", 42, "x")),
         ("Nov 22 17:00:00 [error] x", (None, None, None, "[error] x")),
         # rsyslog's RSYSLOG_SyslogProtocol23Format without priority and version
         ("2026-11-22T17:00:00Z mail sshd 42 - - x", ("mail", "sshd", 42, "x")),
@@ -145,6 +147,7 @@ def test_a_line_with_an_odd_header_gives_what_it_has(line: str, expected: tuple[
         ("2026-11-22 17:00:00 +08:00 [WRN] x", "[WRN] x", "2026-11-22T17:00:00+08:00"),
         ("Nov 22 17:00:00 imap-login: Info: x", "imap-login: Info: x", "2026-11-22T17:00:00+01:00"),
         ("2026-11-22T17:00:00 WARN module: x", "WARN module: x", "2026-11-22T17:00:00+01:00"),
+        ("@400000006b03118a1dcd6500 x", "x", "2026-11-22T16:00:00.5+00:00"),
     ],
 )
 def test_a_stamp_alone_is_cut_off(line: str, message: str, time_: str) -> None:

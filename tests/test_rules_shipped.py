@@ -17,6 +17,7 @@ from forgeries import FORGED, cut, forgeries, places
 
 from logwarden import matcher, rules, tracker
 from logwarden.matcher import Matcher
+from logwarden.matcher.regex_engine import RegexEngine
 from logwarden.model import AttackRule, Batch, Outcome, RuleSet, Verdict
 from logwarden.tracker.cut import LEAST
 
@@ -89,6 +90,13 @@ def test_each_sample_is_an_attack_by_its_address() -> None:
 
 def test_each_sample_is_an_attack_by_its_address_for_hyperscan_too() -> None:
     samples_are_recognised(matcher.compile(shipped()))
+
+
+def test_no_attack_rule_is_too_large_for_hyperscan() -> None:
+    """One alone would have every line looked at by the `regex` engine too, which doubles the price of a line."""
+    engines = matcher.compile(RuleSet(attack=shipped().attack))._engines
+    others = [each for each in engines if isinstance(each, RegexEngine)]
+    assert [pattern.name for each in others for pattern in each.patterns.values()] == []
 
 
 def test_no_near_miss_is_taken_for_an_attack_by_its_rule() -> None:
