@@ -2,7 +2,7 @@
 
 Owns: when such a mail is due (a burst is one mail: a moment after its first line, and no sooner than `every` after the
 mail before), and what stands in it. The digest tells all of it again, in its place.
-Never: carries it (`mailing` does). Bounded: MOST lines of each kind.
+Never: carries it (`mailing` does). Bounded: MOST bans and MOST lines.
 Fails: with StateError, and then what was to be told waits for the next try.
 """
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 SETTLE = 10.0
 """Seconds from the first line of a burst to its mail."""
-MOST = 10_000
-"""Lines of the config's rules that one mail counts."""
+MOST = 1_000
+"""Bans, and lines of the config's rules, that one mail knows of: in a flood the digest has the numbers."""
 MARK = "immediate"
 """Where state remembers what was told, and when."""
 
@@ -41,6 +41,7 @@ class Immediate:
     def __init__(self, state: State) -> None:
         self._state = state
         self._mark: Mark | None = None
+        self._known = set(NO_RULE)  # attack files that have banned before the mark
         self.due = math.inf
 
     def look(self, config: Config, now: float) -> None:
@@ -96,5 +97,14 @@ class Immediate:
     def _found(self, config: Config, mark: Mark, most: int) -> tuple[list[Ban], list[Entry]]:
         wanted = config.digest.immediate
         real = wanted.bans and config.bans.mode == "enforce"
-        bans = self._state.first_bans(mark.ban, NO_RULE) if real else []
+        first = self._first(mark) if real else set()
+        bans = self._state.bans_after(mark.ban, sorted(first), most) if first else []
         return bans, self._state.entries_by(wanted.rules, mark.entry, most)
+
+    def _first(self, mark: Mark) -> set[str]:
+        """The attack files that have banned since the mark, and never before. Each is asked about once, for that takes
+        a walk through all bans."""
+        new = set(self._state.banning(mark.ban)) - self._known
+        first = {attack for attack in new if not self._state.has_banned(attack, mark.ban)}
+        self._known |= new - first
+        return first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from small import Small
 
 from logwarden import byhand
-from logwarden.immediate import SETTLE
+from logwarden.immediate import MOST, SETTLE, Immediate
+from logwarden.model import Ban
 from logwarden.state import Search
 
 pytestmark = pytest.mark.slow  # a whole daemon
@@ -116,3 +118,19 @@ def test_a_ban_by_hand_is_no_news_to_who_made_it(tmp_path: Path) -> None:
         small.write("an odd line")
         later(small, SETTLE)
         assert mails(small) == []
+
+
+def test_a_flood_of_bans_holds_up_neither_the_look_nor_the_mail(tmp_path: Path) -> None:
+    with host(tmp_path) as small:
+        state, settings, now = small.daemon.state, small.daemon.watch.config, small.hands.wall
+        looking = Immediate(state)
+        looking.look(settings, now)
+        with state.transaction() as tx:
+            period = tx.open_period(now)
+            for number in range(5_000):
+                tx.add_ban(period, Ban(f"10.0.{number >> 8}.{number & 255}/32", now, now + 60, "sshd.yaml", "many"))
+        looking.look(settings, now)
+        mail = looking.send(settings, now)
+        assert mail is not None
+        assert f"{MOST:,} bans" in mail.subject
+        assert looking.due == math.inf

@@ -362,16 +362,13 @@ class State:
         row = self._rows("SELECT (SELECT max(id) FROM ban) AS ban, (SELECT max(id) FROM entry) AS entry")[0]
         return row["ban"] or 0, row["entry"] or 0
 
-    def first_bans(self, after: int, by_nobody: Sequence[str] = ()) -> list[Ban]:
-        """The bans later than number `after` by attack files that had banned nobody until then, oldest first."""
-        marks = ",".join("?" * len(by_nobody))
-        query = (
-            f"SELECT * FROM ban AS b WHERE id>? AND attack NOT IN ({marks})"
-            " AND NOT EXISTS (SELECT 1 FROM ban WHERE attack=b.attack AND id<=?) ORDER BY id"
-        )
-        rows = self._rows(query, after, *by_nobody, after)
-        with self._answering():
-            return list(map(_ban, rows))
+    def banning(self, after: int) -> list[str]:
+        """The attack files of the bans later than number `after`, each once."""
+        return [row["attack"] for row in self._rows("SELECT DISTINCT attack FROM ban WHERE id>?", after)]
+
+    def has_banned(self, attack: str, upto: int) -> bool:
+        """Whether there is a ban by this attack file up to number `upto`. Reads all bans where there is none."""
+        return bool(self._rows("SELECT 1 FROM ban WHERE attack=? AND id<=? LIMIT 1", attack, upto))
 
     def entries_after(self, after: int, host: str, program: str, severities: Sequence[str]) -> Iterator[Entry]:
         """The lines kept for the digest later than number `after`, of hosts and programs that the globs name, and of
@@ -389,9 +386,11 @@ class State:
         with self._answering():
             yield from ((row["rule"], row["address"]) for row in self._db.execute(query, values))
 
-    def bans_after(self, after: int) -> list[Ban]:
-        """The bans made later than number `after`, oldest first."""
-        rows = self._rows("SELECT * FROM ban WHERE id>? ORDER BY id", after)
+    def bans_after(self, after: int, attacks: Sequence[str] | None = None, limit: int = -1) -> list[Ban]:
+        """The bans made later than number `after`, by these attack files or by whichever, oldest first."""
+        wanted = "" if attacks is None else f"AND attack IN ({','.join('?' * len(attacks))})"
+        query = f"SELECT * FROM ban WHERE id>? {wanted} ORDER BY id LIMIT ?"
+        rows = self._rows(query, after, *(attacks or ()), limit)
         with self._answering():
             return list(map(_ban, rows))
 
