@@ -138,6 +138,7 @@ class DigestConfig(NamedTuple):
     jitter: float
     to: tuple[str, ...]
     sender: str
+    heartbeat: float | None
     format: str
     attach: bool
     routes: tuple[RouteConfig, ...]
@@ -273,6 +274,11 @@ def _positive(text: str) -> None:
         raise ValueError("expected more than 0")
 
 
+def _positive_or_none(text: str | None) -> None:
+    if text is not None:
+        _positive(text)
+
+
 def _regex(text: str | None) -> None:
     try:
         re.compile(text or "")
@@ -329,6 +335,7 @@ _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
     ("digest", "routes", "*", "to", "*"): doors.check,
     ("digest", "routes", "*", "schedule"): Schedule.parse,
     ("digest", "jitter"): duration.parse,
+    ("digest", "heartbeat"): _positive_or_none,
     ("digest", "immediate", "every"): _positive,
     ("maintenance", "*", "at"): Schedule.parse,
     ("maintenance", "*", "for"): _positive,
@@ -381,6 +388,7 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
             jitter=duration.parse(digest["jitter"]),
             to=tuple(digest["to"]),
             sender=digest["from"] or f"logwarden@{host}",
+            heartbeat=duration.parse(digest["heartbeat"]) if digest["heartbeat"] else None,
             format=digest["format"],
             attach=digest["attach"],
             routes=tuple(_route(each, digest) for each in digest["routes"]),

@@ -27,6 +27,10 @@ WEEK = 7 * 86_400.0
 AT_ONCE = "Sent at once. The next digest tells of it again, in its place."
 BEHIND = 50
 """Lines behind a ban that a mail at once looks at, to show one."""
+MAILED = "mailed"
+"""Where state remembers when the last digest was made."""
+NEARLY = 0.99
+"""How much of a heartbeat must be over: a digest is made a moment after its time, today and tomorrow."""
 SHAPES = "shapes"
 """Where state remembers the shapes of lines that digests have shown."""
 
@@ -54,19 +58,33 @@ def preview(
 
 def close(state: State, config: Config, refused: Sequence[Refusal], dropped: Dropped, now: float) -> Rendered | None:
     """Close the open period and post its digest, in one transaction. None where there is nothing to say."""
+    silent = _silent(state, config, now)
     opened = state.period()
     if opened is None:
-        return None
+        if not silent:
+            return None
+        with state.transaction() as tx:
+            opened = tx.open_period(now), now
     period, since = opened
     shapes = known_shapes(state)
     attached = Attached() if config.digest.attach else None
-    rendered = _render(state, config, refused, dropped, (period,), since, now, shapes, attached)
+    rendered = _render(state, config, refused, dropped, (period,), since, now, shapes, attached, even_empty=silent)
     with state.transaction() as tx:
         tx.close_period(period, now)
         if rendered:
             tx.remember(SHAPES, shapes.dump())
+            tx.remember(MAILED, now)
             tx.post(message(config, rendered, f"{period}.{int(since)}", now, attached=attached), now)
     return rendered
+
+
+def _silent(state: State, config: Config, now: float) -> bool:
+    """Whether the last digest is so long ago that one is due also with nothing to say."""
+    every = config.digest.heartbeat
+    if every is None:
+        return False
+    mailed = state.recall(MAILED)
+    return mailed is None or not 0 <= now - mailed < every * NEARLY
 
 
 def known_shapes(state: State) -> Shapes:
@@ -84,6 +102,8 @@ def _render(
     now: float,
     shapes: Shapes,
     attached: Attached | None = None,
+    *,
+    even_empty: bool = False,
 ) -> Rendered | None:
     entries = chain.from_iterable(map(state.entries, periods))
     built = digest.build(
@@ -98,7 +118,9 @@ def _render(
         windows=maintenance.between(state, config, since, now),
         **_facts(state, periods),
     )
-    return None if built.empty else render(built, templates=config.digest.templates, subject=config.digest.subject)
+    if built.empty and not even_empty:
+        return None
+    return render(built, templates=config.digest.templates, subject=config.digest.subject)
 
 
 def _facts(state: State, periods: Sequence[int]) -> dict[str, Any]:

@@ -125,6 +125,18 @@ def test_a_digest_may_be_text_alone_with_its_raw_lines_attached(tmp_path: Path) 
         assert attachment.get_content().endswith("web1 app[1]: the pump is off\n")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("heartbeat", "count"), [("heartbeat: 1d", 2), ("heartbeat: null", 0)])
+def test_a_heartbeat_comes_once_a_day_where_there_is_nothing_to_say(tmp_path: Path, heartbeat: str, count: int) -> None:
+    with host(tmp_path, heartbeat) as small:
+        for _ in range(30):
+            small.daemon.close_period(small.hands.wall)
+            small.hands.pass_by(HOUR)
+        found = mails(small)
+        assert len(found) == count
+        assert all("nothing to report" in mail["Subject"] for mail in found)
+
+
 def attached(*raws: str) -> EmailMessage:
     """A mail with these raw lines."""
     lines = Attached()
