@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from demo.stage import Mailbox
+from demo.stage import daemon as running
 from small import NOW, Small
 from test_digest import SINCE, UNTIL, attack, digest, entry, shown
+from test_journey import Host, until
 
 from logwarden import answers, daemon, maintenance
 from logwarden.errors import EdgeError
@@ -129,3 +133,21 @@ def test_after_a_reboot_the_digest_says_so_and_folds_what_the_boot_said(
         assert "unit one is up" not in text
         assert "boot 1 line of 1 kind" in text
         assert "long after" in text
+
+
+@pytest.mark.slow
+def test_maintenance_as_a_user_types_it(tmp_path: Path) -> None:
+    mailbox = Mailbox()
+    with mailbox.served() as port:
+        typed = Host(tmp_path, port)
+        with running(typed.config):
+            assert "No maintenance" in typed.run("maintenance")
+            assert "kernel upgrade" in typed.run("maintenance", "2h", "kernel upgrade")
+            typed.write("the pump is off")
+            until(lambda: typed.read() == 1)
+            assert json.loads(typed.run("maintenance", "--json"))[0]["title"] == "kernel upgrade"
+            text = typed.run("digest", "--preview")
+            assert text.index("kernel upgrade") < text.index("the pump is off")
+            assert "Over: kernel upgrade." in typed.run("maintenance", "--end")
+            assert "no maintenance by hand is under way" in typed.run("maintenance", "--end", status=1)
+            assert "no length of time" in typed.run("maintenance", "soon", status=2)
