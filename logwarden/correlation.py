@@ -16,22 +16,18 @@ import functools
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from .model import AttackRule, Classified, Dialect, Event, Outcome, Severity, Verdict
+from . import matcher
+from .model import AttackRule, Classified, Event, Outcome, Severity, Verdict
 from .tracker import doubt
-
-if TYPE_CHECKING:
-    import regex
 
 SESSIONS = 8_192
 AGE = 600.0
 """Seconds after which a line says nothing of later ones: a pid may be another's by then."""
-TIMEOUT = 0.1
-"""Seconds to find a line's <SESSION>."""
 
-Session = tuple[str, str, int | None, str | None]
-"""Host, program, pid, and what stands at <SESSION>."""
+Session = tuple[str, str, int | None, str]
+"""Host, program, pid, and what stands at <SESSION>, if anything."""
 
 
 class Seen(NamedTuple):
@@ -106,29 +102,10 @@ def _source(own: str | None, earlier: Sequence[Seen], time: float) -> str | None
 
 def _session(rule: AttackRule, event: Event) -> Session | None:
     """The session that a line is of; None where it does not say, or there is doubt about it."""
-    finding = _finding(rule.regex)
-    text = None
-    if finding:
-        try:
-            found = finding.fullmatch(event.message.encode(), timeout=TIMEOUT, concurrent=False)
-        except TimeoutError:
-            return None
-        text = found["user"].decode("utf-8", "backslashreplace") if found else None
-    if (event.pid is None and text is None) or doubt(rule, event):
+    named = matcher.session(rule, event.message)
+    if named is None or (event.pid is None and not named) or doubt(rule, event):
         return None
-    return event.host or "", event.program or "", event.pid, text
-
-
-@functools.lru_cache(maxsize=256)
-def _finding(text: str) -> regex.Pattern[bytes] | None:
-    """What finds the <SESSION> of a rule's messages; None where it has none."""
-    if "<SESSION>" not in text:
-        return None
-    import regex  # with the first such line, as whatever parses rules
-
-    from . import ere
-
-    return regex.compile(ere.emit(ere.parse(text.encode("utf-8", "surrogateescape"), Dialect.SESSION), "users"))
+    return event.host or "", event.program or "", event.pid, named
 
 
 @functools.lru_cache(maxsize=256)

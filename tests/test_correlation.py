@@ -15,7 +15,7 @@ from logwarden.address import Guard
 from logwarden.correlation import AGE, Correlation
 from logwarden.firewall import BACKENDS
 from logwarden.matcher import Matcher
-from logwarden.model import Batch, Classified, Outcome, Policy, Provenance, RuleSet, Severity, Verdict
+from logwarden.model import Batch, Classified, Dialect, Outcome, Policy, Provenance, RuleSet, Severity, Verdict
 from logwarden.notices import Owed
 from logwarden.pipeline import Pipeline
 from logwarden.silence import Roll
@@ -44,6 +44,14 @@ CONNECTIONS = """
         severity: context
         match: 'conn=<SESSION> who\\?'
         samples: [{line: 'conn=1 who?'}]
+      - id: dropped
+        requires: dropped-by-name
+        match: 'dropped( of conn=<SESSION>)?'
+        samples: [{line: 'dropped', after: 'dropped 203.0.113.9', address: 203.0.113.9}]
+      - id: dropped-by-name
+        severity: context
+        match: 'dropped( of conn=<SESSION>)? <ADDR>'
+        samples: [{line: 'dropped 203.0.113.9', address: 203.0.113.9}]
     """
 
 
@@ -152,6 +160,18 @@ def test_a_line_that_names_its_source_may_need_another_all_the_same(app: Matcher
     closed = "Nov 22 17:00:01 mail app: conn=1 closed from 203.0.113.9"
     assert convicted("Nov 22 17:00:00 mail app: conn=1 who?", closed, made=app) == ["203.0.113.9"]
     assert convicted(closed, made=app) == []
+
+
+def test_a_rule_that_need_not_name_a_session_goes_by_the_process_where_it_does_not(app: Matcher) -> None:
+    came, left = ("Nov 22 17:00:00 mail app[7]: dropped" + each for each in (" 203.0.113.9", ""))
+    assert convicted(came, left, made=app) == ["203.0.113.9"]
+    assert convicted(came, left.replace("[7]", ""), made=app) == []
+    assert convicted(came, left + " of conn=1", made=app) == []
+
+
+def test_a_line_that_takes_too_long_to_say_which_session_it_is_of_is_of_none() -> None:
+    rule = shipped().attack[0]._replace(regex="(a|a)*<SESSION>(!|!)*(a|a)*(!|!)*c", dialect=Dialect.ATTACK)
+    assert matcher.session(rule, "a" * 5_000 + "!" * 5_000) is None
 
 
 def test_what_somebody_else_writes_in_the_name_of_a_daemon_is_no_part_of_its_sessions() -> None:

@@ -39,7 +39,7 @@ from .nodes import (
     possible,
 )
 
-Engine: TypeAlias = OneOf["hyperscan", "regex", "capture", "users"]
+Engine: TypeAlias = OneOf["hyperscan", "regex", "capture", "naming"]
 """`capture` and `users` are for the `regex` package as well: where a rule matches, which address or whom it names."""
 
 
@@ -205,10 +205,10 @@ class _Naming(_Regex):
     """Whom a rule of Dialect.USERS names, or which session one of Dialect.SESSION, in each place where it does."""
 
     def capture(self, inner: Node) -> str:
-        return f"(?P<user>{self.write(inner)})"
+        return f"(?P<name>{self.write(inner)})"
 
 
-_WRITERS = {"regex": _Regex, "capture": _Capturing, "users": _Naming}
+_WRITERS = {"regex": _Regex, "capture": _Capturing, "naming": _Naming}
 
 
 class _Hyperscan(_Writer):

@@ -5,12 +5,12 @@ classifier    a batch through the engines; judgement: what the rules that match 
 hyperscan_engine, regex_engine    which rules match which lines of a block
 dispatch, prefilter, openings     which rules may match a line at all, where rules are tried one by one
 patterns      a rule, as either engine needs it; analysis: what its text means; lines: a line, as the engines see it
-naming        whom the line of an attack names; freetext: whether it may name a stranger's word
+naming        whom the line of an attack names, and which session; freetext: whether it may name a stranger's word
 tags, prefix, trees, globs        what is known of a rule's tree, and done to it, on the way
 """
 
 from .classifier import Matcher
 from .compilation import compile  # noqa: A004 - as in re.compile
-from .naming import users
+from .naming import session, users
 
-__all__ = ["Matcher", "compile", "users"]
+__all__ = ["Matcher", "compile", "session", "users"]

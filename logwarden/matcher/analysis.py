@@ -74,8 +74,9 @@ class Analysis:
         return _compiled(rb"^(?:(?:%s)$|.*$)" % capturing.pattern)
 
     def naming(self) -> regex.Pattern[bytes]:
-        """What finds whom a message names that it matches: of a text of Dialect.USERS. Raises RuleError."""
-        return _compiled(ere.emit(self.tree, "users"))
+        """What finds whom a message names that it matches, of a text of Dialect.USERS, or which session, of one of
+        Dialect.SESSION. Raises RuleError."""
+        return _compiled(ere.emit(self.tree, "naming"))
 
     def runs(self) -> regex.Pattern[bytes]:
         """What matches one line after another in a block of what the rule looks at. Where the rule looks back at a

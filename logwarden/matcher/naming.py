@@ -1,7 +1,8 @@
-"""Whom an attack was on: what the <USER> and <LOGIN> of an attack rule stand for in a line that it matches.
+"""Whom an attack was on, and in which session: what the <USER> and <LOGIN> of an attack rule, or its <SESSION>, stand
+for in a line that it matches.
 
-Asked of a line where it matters, which is seldom: an address that somebody known has logged in from. A rule that names
-nobody, and one that takes too long, has no word for whatever else stands in the line.
+Asked of a line where it matters, which is seldom: an address that somebody known has logged in from, a rule that takes
+two lines. A rule that names nobody, and one that takes too long, has no word for whatever else stands in the line.
 """
 
 from __future__ import annotations
@@ -19,20 +20,31 @@ if TYPE_CHECKING:
 
 def users(rule: AttackRule, message: str) -> frozenset[str]:
     """The users that a message which `rule` matches names."""
-    naming = _naming(text_of(rule)._replace(dialect=Dialect.USERS)) if rule.programs else None
+    return frozenset(_named(rule, Dialect.USERS, message) or ())
+
+
+def session(rule: AttackRule, message: str) -> str | None:
+    """The session that a message which `rule` matches names; empty where it names none, None where that is not to be
+    known."""
+    named = _named(rule, Dialect.SESSION, message) if "<SESSION>" in rule.regex else []
+    return None if named is None else next(reversed(named), "")
+
+
+def _named(rule: AttackRule, dialect: Dialect, message: str) -> list[str] | None:
+    """What stands where the rule has the names that the dialect is for; None where it has none, or takes too long."""
+    naming = _naming(text_of(rule)._replace(dialect=dialect)) if rule.programs else None
     try:
         found = naming.fullmatch(message.encode(), timeout=TIMEOUT, concurrent=False) if naming else None
     except TimeoutError:
-        return frozenset()
-    names = found.captures("user") if found else []
-    return frozenset(name.decode("utf-8", "backslashreplace") for name in names)
+        return None
+    return [name.decode("utf-8", "backslashreplace") for name in found.captures("name")] if found else None
 
 
 @functools.lru_cache(maxsize=256)
 def _naming(text: Text) -> regex.Pattern[bytes] | None:
-    """None where the rule names nobody."""
+    """None where the rule has no such names."""
     try:
         naming = analysis(text).naming()
     except RuleError:
         return None
-    return naming if "user" in naming.groupindex else None
+    return naming if "name" in naming.groupindex else None
