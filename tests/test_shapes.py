@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from logwarden.digest import Shapes
 from logwarden.digest import shapes as limits
+from logwarden.digest.cluster import Cluster
 from logwarden.digest.mask import mask, pieces
 
 USERS = ("root", "alice", "bob", "carol", "oracle", "git", "test9")
@@ -178,6 +179,25 @@ def test_a_flood_of_kinds_ends_in_one_shape_and_the_next_period_has_room_again()
 
 
 @pytest.mark.slow
+def test_a_flood_of_lines_that_have_no_word_in_common_is_compared_with_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger who writes such lines, long ones and of each length, held up the digest for minutes."""
+    compared: list[str] = []
+    similarity = Cluster.similarity
+    monkeypatch.setattr(Cluster, "similarity", lambda self, words: compared.append("") or similarity(self, words))
+    shapes = learned(f"{letters} {letters}{letters} x{letters}" for letters in map(spelled, range(200)))
+    assert compared == []
+    shapes = Shapes.load(json.loads(json.dumps(shapes.dump())))
+    assert shapes.learn("app", "aaaz aaaz xaaaz", 1.0).template == "aaaz aaaz xaaaz"
+    near = f"{spelled(7)} {spelled(7) * 2} odd"
+    shapes.learn("app", near, 1.0)
+    assert compared == [""]
+
+
+def spelled(number: int) -> str:
+    """A word of letters for a number."""
+    return "".join(chr(97 + (number >> 4 * place & 15)) for place in range(4))
+
+
 def test_a_flood_does_not_take_the_place_of_what_is_known() -> None:
     shapes = learned(["disk sda is failing"])
     known = ids(shapes, "disk sda is failing")

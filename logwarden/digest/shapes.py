@@ -40,10 +40,12 @@ CACHED_WORDS = 500_000
 class _Bucket:
     """Clusters of one program and length. Rows unlike a known one in variable places alone are found by hash."""
 
-    __slots__ = ("by_places", "clusters")
+    __slots__ = ("_speaking", "by_places", "clusters")
 
     def __init__(self) -> None:
         self.clusters: list[Cluster] = []
+        self._speaking: dict[tuple[int, str], set[int]] = {}
+        """Which clusters, by number, have a word in a place: no other can be near, and a flood of kinds has none."""
         self.by_places: dict[tuple[int, ...], dict[Row, Shape]] = {}
 
     def find(self, words: Row) -> Shape | None:
@@ -55,13 +57,16 @@ class _Bucket:
 
     def nearest(self, words: Row) -> Cluster | None:
         """The cluster that a row may join."""
-        score, best = max(
-            ((cluster.similarity(words), -number) for number, cluster in enumerate(self.clusters)), default=(0.0, 0)
-        )
+        near: set[int] = set().union(*(self._speaking.get(each, ()) for each in enumerate(words)))
+        score, best = max(((self.clusters[number].similarity(words), -number) for number in near), default=(0.0, 0))
         return self.clusters[-best] if score >= SIMILAR else None
 
     def index(self, cluster: Cluster) -> None:
-        """Make the shapes of a cluster found by hash."""
+        """Make the shapes of a cluster found by hash, and itself by its words."""
+        number = self.clusters.index(cluster)
+        for place, column in enumerate(cluster.columns):
+            for word in column or ():
+                self._speaking.setdefault((place, word), set()).add(number)
         self.by_places.setdefault(cluster.places, {}).update(cluster.shapes)
 
 
