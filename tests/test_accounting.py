@@ -15,7 +15,7 @@ from logwarden import answers, config, upkeep
 from logwarden.echo import Echoes
 from logwarden.errors import StateError
 from logwarden.inbox import SLOTS
-from logwarden.model import Ahead, Lag, Notice, NoticeKind, Outcome
+from logwarden.model import Ahead, Batch, Lag, Notice, NoticeKind, Outcome
 from logwarden.notices import OWED
 from logwarden.period import SHAPES
 from logwarden.pipeline import RETRY
@@ -248,6 +248,23 @@ def test_a_failure_while_a_period_closes_leaves_neither_its_end_nor_its_digest(
     host.daemon.close_period(host.hands.wall)
     assert state.period() == (2, host.hands.wall)
     assert len(state.undelivered()) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "@4fffffffffffffff00000000 hello",
+        "9999-12-31T23:59:59-12:00 web1 app[1]: hello",
+        "0001-01-01T00:00:00+12:00 web1 app[1]: hello",
+        "<34>1 9999-12-31T23:59:59-12:00 web1 app 1 - - hello",
+    ],
+)
+def test_a_line_with_an_absurd_stamp_is_told_as_any_other(line: str, host: Small) -> None:
+    host.daemon.inbox.put_batch(Batch("file:/x", f"{line}\n".encode(), 1, "1"), lambda: False)
+    host.daemon.step()
+    assert "hello" in digest(host)
+    host.daemon.close_period(host.hands.wall)
+    assert len(host.daemon.state.undelivered()) == 1
 
 
 # --- silence --------------------------------------------------------------------------------------------------------

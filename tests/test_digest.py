@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from logwarden.cli.options import clock
 from logwarden.digest import Digest, Rendered, Shapes, build, compose
 from logwarden.digest.escape import visible, wrap
 from logwarden.digest.message import identity
@@ -218,6 +219,13 @@ def test_times_are_shown_in_the_zone_of_the_digest_with_the_day_where_it_is_anot
     text = shown(entry("odd", ago=1800), bans=[ban("192.0.2.1/32")], since=UNTIL - 86400).text
     assert "Thursday, 01 January 2026, 15:02 to 02 Jan 15:02 UTC" in text
     assert "14:32:00" in text
+
+
+@pytest.mark.parametrize("time", [1e18, -1e18, 253_402_343_999.0, -62_135_640_000.0, float("inf")])
+def test_a_time_without_a_date_is_shown_as_the_nearest_that_may_be_meant(time: float) -> None:
+    """A database of an older logwarden may hold such times."""
+    assert "01 Jan 00:00:00" in shown(entry("odd", ago=UNTIL - time)).text
+    assert clock(time)[:4] in ("1970", "2200")
 
 
 def test_a_sample_of_a_long_line_says_how_much_is_missing() -> None:

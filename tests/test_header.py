@@ -241,6 +241,32 @@ def test_an_impossible_time_leaves_the_rest_of_the_header(line: str) -> None:
     assert fields(parse(line)) == ("mail", "su", None, "x")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "@4fffffffffffffff00000000 x",
+        "@400000006b03118a3b9aca00 x",  # 10^9 nanoseconds
+        "@4000000000000000ffffffff x",
+        "9999-12-31T23:59:59-12:00 mail su: x",
+        "0001-01-01T00:00:00+12:00 mail su: x",
+        "2200-01-01T00:00:00Z mail su: x",
+        "1969-12-31T23:59:59Z mail su: x",
+        "9999-12-31 23:59:59 x",
+        "<34>1 9999-12-31T23:59:59-12:00 mail su 1 - - x",
+        '192.0.2.1 - - [31/Dec/9999:23:59:59 -1200] "GET / HTTP/1.1" 200 5',
+    ],
+)
+def test_a_time_that_nobody_means_is_none(line: str) -> None:
+    [event], _ = header.read(line.encode(), [len(line)], None, NOW)
+    assert (event.time, event.message[-1]) == (None, line[-1])
+    assert parse(line).time is None
+
+
+def test_a_clock_that_was_never_set_and_one_far_ahead_may_be_meant() -> None:
+    for text in ("1970-01-01T00:00:05+00:00", "2199-12-31T23:59:59+00:00"):
+        assert parse(f"{text} mail su: x").time == at(text)
+
+
 def test_the_zone_of_a_stamp_counts() -> None:
     for zone, hours in (("Z", 0), ("+00:00", 0), ("+0530", 5.5), ("-08:00", -8)):
         expected = datetime(2026, 11, 22, 17, tzinfo=timezone.utc).timestamp() - hours * 3600  # noqa: UP017

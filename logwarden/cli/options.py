@@ -6,12 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import duration
+from .. import duration, moment
 from ..config import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def table(title: str | None, *columns: str) -> Table:
 
 def clock(time: float | None) -> str:
     """Local time, to the second."""
-    return datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S") if time is not None else "-"
+    return moment.date(time).strftime("%Y-%m-%d %H:%M:%S") if time is not None else "-"
 
 
 def safe(text: object) -> str:

@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
 import click
 from rich.progress import Progress
 
-from .. import config, watch
+from .. import config, moment, watch
 from ..correlation import Correlation
 from ..errors import EdgeError
 from ..matcher import Matcher
@@ -160,7 +159,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
     event, attack = verdict.event, verdict.attack_by
     return {
         "source": verdict.source,
-        "time": datetime.fromtimestamp(event.time).astimezone().isoformat() if event.time is not None else None,
+        "time": moment.date(event.time).astimezone().isoformat() if event.time is not None else None,
         "host": event.host,
         "program": None if event.program == "*" else event.program,
         "pid": event.pid,

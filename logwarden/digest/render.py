@@ -27,6 +27,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from rich.cells import cell_len
 
+from .. import moment
 from ..model import Outcome
 from .escape import clip, pad, visible, wrap
 from .model import Apart, Attack, Banned, Day, Digest, Group, Need, Part, Rendered, SourceCount
@@ -197,7 +198,7 @@ def zone(context: Context, time: float) -> str:
 
 
 def _local(context: Context, time: float) -> datetime:
-    return datetime.fromtimestamp(time, context["d"].zone)
+    return moment.date(time, context["d"].zone)
 
 
 FILTERS: dict[str, Callable[..., Any]] = {

@@ -10,9 +10,13 @@ import functools
 import time
 from datetime import UTC, datetime
 
+from .. import moment
+
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _FIELDS = ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2))
 _HALF_DAY, _DAY = 43_200, 86_400
+_TAI_EPOCH = 2**62 + 10
+"""The second of 1970-01-01T00:00:00Z, as libtai counts, without leap seconds."""
 
 
 def numeric(year: str, month: str, day: str, minute: str) -> str:
@@ -26,7 +30,8 @@ def start(minute: str, zone: str | None) -> float | None:
     year, month, day, hour, minutes = (int(minute[at : at + width]) for at, width in _FIELDS)
     try:
         local = datetime(year, month, day, hour, minutes)
-        return local.timestamp() if zone is None else local.replace(tzinfo=UTC).timestamp() - _offset(zone)
+        began = local.timestamp() if zone is None else local.replace(tzinfo=UTC).timestamp() - _offset(zone)
+        return moment.meant(began)
     except (ValueError, OverflowError):
         return None
 
@@ -46,6 +51,12 @@ def yearless(minute: str, second: str, now: float) -> float | None:
         if began + seconds <= now + _DAY:
             return began + seconds
     return None
+
+
+def tai64n(second: str, nanosecond: str) -> float | None:
+    """The time of a TAI64N label, both in hexadecimal."""
+    fraction = int(nanosecond, 16) / 1e9
+    return moment.meant(int(second, 16) - _TAI_EPOCH + fraction) if fraction < 1.0 else None
 
 
 def _offset(zone: str) -> int:

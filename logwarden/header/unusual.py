@@ -45,8 +45,6 @@ _CTIME = _compile(
     rb"(\[)?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (%s) (%s) (%s):(%s) ([0-9]{4})(?(1)\])", MONTH, DAY, MINUTE, FRACTION
 )
 _TAI64N = _compile(rb"@(4[0-9a-f]{15})([0-9a-f]{8})(?= )")  # multilog, s6-log, svlogd -t
-_TAI_EPOCH = 2**62 + 10
-"""The second of 1970-01-01T00:00:00Z, as their library counts, without leap seconds."""
 _ACCESS = _compile(rb'[^\["]{1,1024}\[([0-9]{2})/(%s)/([0-9]{4}):(%s):(%s) ([+-][0-9]{4})\]', MONTH, MINUTE, SECOND)
 _AFTER_STAMP = _compile(rb":? *")
 _PRIORITY = (
@@ -151,5 +149,5 @@ def _stamp(line: str, now: float) -> tuple[float | None, _Stamp, int]:
         _, month, day, minute, second, year = found.groups()
         return stamp.absolute(stamp.numeric(year, month, day, minute), second, None), _Stamp.BARE, found.end()
     if found := _TAI64N.match(line):
-        return int(found[1], 16) - _TAI_EPOCH + int(found[2], 16) / 1e9, _Stamp.BARE, found.end()
+        return stamp.tai64n(found[1], found[2]), _Stamp.BARE, found.end()
     return None, _Stamp.BARE, 0
