@@ -158,7 +158,8 @@ class Daemon:
         self._edits.start()
 
     def stop(self) -> None:
-        """Stop the threads, and leave the bans as the config says. Takes under two seconds.
+        """Stop the threads, and leave the bans as the config says. Takes under two seconds, and STOP more
+        where the firewall hangs that is to be emptied.
 
         What the sources had read and nobody has judged yet is behind their cursors: the next start reads it.
         """

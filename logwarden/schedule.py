@@ -74,7 +74,7 @@ class Schedule(NamedTuple):
         for naive in self._from(datetime.fromtimestamp(after, self.zone).replace(tzinfo=None)):
             when = naive.replace(tzinfo=self.zone).timestamp()  # naive means local; fold 0 is the first of two
             skipped = datetime.fromtimestamp(when, self.zone).replace(tzinfo=None) != naive
-            if when > after and not skipped and naive.year in self.years:
+            if when > after and not skipped:
                 return when
         return math.inf
 
@@ -89,16 +89,16 @@ class Schedule(NamedTuple):
 
     def _days_from(self, today: datetime) -> Iterator[datetime]:
         start = max(today, datetime(max(self.years[0], _YEARS[0]), 1, 1))
-        return iter(
-            rrule.rrule(
-                rrule.DAILY,
-                dtstart=start,
-                until=start + timedelta(days=_HORIZON),
-                bymonth=self.months,
-                bymonthday=self.days,
-                byweekday=self.weekdays,
-            )
+        last = datetime(self.years[-1], 12, 31)
+        days = rrule.rrule(
+            rrule.DAILY,
+            dtstart=start,
+            until=min(start + timedelta(days=_HORIZON), last),
+            bymonth=self.months,
+            bymonthday=self.days,
+            byweekday=self.weekdays,
         )
+        return (day for day in days if day.year in self.years)
 
     def __str__(self) -> str:
         return self.text

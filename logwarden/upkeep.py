@@ -156,9 +156,9 @@ def _keep(daemon: Daemon, now: float, current: bool) -> None:
         daemon.next_hour = now + HOUR
         _name_deaf(daemon, now)
         daemon.mailing.forget(daemon.watch.config, now)
-    used, taken = daemon.state.size()
+    used, _ = daemon.state.size()
     daemon.untidy = daemon.untidy or hour or used > daemon.watch.config.retention.size
-    if taken - used > LOOSE:
+    if daemon.state.spare() > LOOSE:
         daemon.state.shrink()
         daemon.shrunk = now
 

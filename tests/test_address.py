@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
@@ -13,6 +14,7 @@ from logwarden.address import (
     Guard,
     Ranges,
     host_prefix,
+    is_documentation,
     normalised,
     parse,
     prefix,
@@ -237,4 +239,19 @@ def test_of_many_prefixes_those_are_refused_that_are_refused_alone(
     guard = Guard(allowlist, own, permit=permit, permit_documentation=documentation)
     asked = [*asked, *(host_prefix(network.network_address) for network in (*asked, *allowlist, *own, *permit))]
     asked += [host_prefix(network.broadcast_address) for network in (*asked, *allowlist, *own, *permit)]
-    assert guard.refused_of(map(str, asked)) == [str(each) for each in asked if guard.refusal(each)]
+    refused = [each for each in asked if guard.refusal(each)]
+    assert guard.refused_of(map(str, asked)) == [str(each) for each in refused]
+
+    def is_in(each: IPv4Network | IPv6Network, ranges: Iterable[IPv4Network | IPv6Network]) -> bool:
+        return any(each.version == one.version and each.overlaps(one) for one in ranges)
+
+    def is_permitted(each: IPv4Network | IPv6Network) -> bool:
+        inside = any(each.version == one.version and each.subnet_of(one) for one in permit)  # type: ignore[arg-type]
+        return inside or (documentation and is_documentation(each))
+
+    hosts = [each for each in asked if each.prefixlen == each.max_prefixlen]
+    assert [each for each in hosts if each in refused] == [
+        each
+        for each in hosts
+        if is_in(each, own) or is_in(each, allowlist) or (special_purpose(each) and not is_permitted(each))
+    ]

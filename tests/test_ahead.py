@@ -12,11 +12,10 @@ from small import NOW, Small
 from test_journal import START, Writer, needs_journal
 from test_tracker import ATTACKER, hit, tracker
 
-from logwarden.model import MAX_LINE, Ahead, Ban, Batch, Outcome, Policy, Provenance
+from logwarden.model import BLOCK, MAX_LINE, Ahead, Ban, Batch, Outcome, Policy, Provenance
 from logwarden.sources import polling
 from logwarden.sources.ahead import BEHIND, Scout
 from logwarden.sources.file import FileSource, FileSpec
-from logwarden.sources.lines import BLOCK
 from logwarden.tracker import Growth, Spared, Tracker
 
 SHORT = Policy(threshold=3, window=600, ban=60)
@@ -33,11 +32,11 @@ FAILURE = f"Failed password for root from {ATTACKER}"
 
 
 def ahead(subject: Tracker, times: int, now: float = NOW, written: float | None = NOW) -> list[Ban | Spared]:
-    return [made for _ in range(times) if (made := subject.record(hit(time=written), now, "auth.log"))]
+    return [made for _ in range(times) if (made := subject.weigh(hit(time=written), now, "auth.log")[1])]
 
 
 def in_turn(subject: Tracker, times: int, now: float = NOW) -> list[Ban | Spared]:
-    return [made for _ in range(times) if (made := subject.record(hit(time=NOW), now))]
+    return [made for _ in range(times) if (made := subject.weigh(hit(time=NOW), now)[1])]
 
 
 def test_enough_hits_ahead_of_the_backlog_ban() -> None:
@@ -55,7 +54,7 @@ def test_hits_ahead_and_hits_in_their_turn_never_add_up() -> None:
 def test_hits_ahead_of_two_sources_never_add_up_for_both_may_show_the_same_lines() -> None:
     subject = tracker()
     assert ahead(subject, 2) == []
-    assert subject.record(hit(), NOW, "journal") is None
+    assert subject.weigh(hit(), NOW, "journal")[1] is None
     assert len(ahead(subject, 1)) == 1
 
 
@@ -79,7 +78,7 @@ def test_a_ban_ahead_spends_what_stood_in_the_window_before() -> None:
     subject = tracker(SHORT)
     assert in_turn(subject, 2) == []
     assert len(ahead(subject, 3)) == 1
-    assert [subject.record(hit(time=NOW + 61), NOW + 61) for _ in range(2)] == [None, None]
+    assert [subject.weigh(hit(time=NOW + 61), NOW + 61)[1] for _ in range(2)] == [None, None]
 
 
 def test_what_comes_after_the_ban_counts_again() -> None:
@@ -96,7 +95,7 @@ def test_what_could_not_be_known_again_by_its_time_does_not_count_ahead() -> Non
 def test_what_does_not_count_in_its_turn_does_not_count_ahead() -> None:
     subject = tracker()
     forged = hit(provenance=Provenance(uid=1000, comm="logger"))
-    assert isinstance(subject.record(forged, NOW, "journal"), Spared)
+    assert isinstance(subject.weigh(forged, NOW, "journal")[1], Spared)
     assert ahead(subject, 9, NOW + 3_600) == [], "older than its window"
 
 

@@ -71,3 +71,24 @@ def test_a_database_that_is_closed_while_its_log_is_moved_is_whole(tmp_path: Pat
     with closing(sqlite3.connect(tmp_path / "state" / FILE)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("SELECT count(*) FROM cursor").fetchone() == (25_000,)
+
+
+def test_where_the_machine_has_no_thread_left_a_commit_is_one_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    state = State(str(tmp_path / "state"))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    commit(state, 0, 5_000)
+    assert len(state.cursors()) == 5_000
+    state.close()
+
+
+def test_a_long_log_is_not_taken_for_room_to_give_back(state: State, tmp_path: Path) -> None:
+    state._checkpoints = Checkpoints(str(tmp_path / "nowhere"))
+    for number in range(30):
+        commit(state, number, 1_000)
+    assert log_of(state, tmp_path) > 2**22
+    assert state.spare() < 2**20

@@ -270,7 +270,7 @@ def test_a_tracker_that_is_shifted_decides_as_one_whose_clock_never_jumped(
     for address, seconds, by in strikes:
         now, off = now + seconds, off + by
         shifted.shift(by)
-        one, other = steady.record(hit(address, now), now), shifted.record(hit(address, now + off), now + off)
+        one, other = steady.weigh(hit(address, now), now)[1], shifted.weigh(hit(address, now + off), now + off)[1]
         if isinstance(one, Ban) and isinstance(other, Ban):
             assert (other.prefix, other.why) == (one.prefix, one.why)
             assert other.until - off == pytest.approx(one.until, abs=1e-3)

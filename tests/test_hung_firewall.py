@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from namespaces import namespaces, run
 from small import Small
 
 from logwarden import answers, byhand
-from logwarden.errors import FirewallError
+from logwarden.errors import FirewallError, HungError
 from logwarden.firewall import Breaker
 from logwarden.firewall.ipset import FEW
 
@@ -194,3 +194,49 @@ def test_a_program_that_fails_answers() -> None:
     with pytest.raises(FirewallError, match="sleep never: exit 1"):
         breaker(("sleep", "never"))
     assert breaker.faults == []
+
+
+@pytest.fixture
+def breaker(monkeypatch: pytest.MonkeyPatch) -> tuple[Breaker, dict[str, float]]:
+    """One whose programs take as many seconds as the dict says, by its clock, or as many as they are given."""
+    takes: dict[str, float] = {}
+    clock = [0.0]
+
+    def command(argv: Sequence[str], lines: Iterable[str], timeout: float) -> str:
+        clock[0] += min(takes[argv[0]], timeout)
+        if takes[argv[0]] > timeout:
+            raise HungError(argv[0])
+        return ""
+
+    monkeypatch.setattr("logwarden.firewall.breaker.command", command)
+    return Breaker(lambda: clock[0], 20.0), takes
+
+
+def test_a_program_for_which_hardly_any_time_was_left_is_not_said_to_hang(
+    breaker: tuple[Breaker, dict[str, float]],
+) -> None:
+    asked, takes = breaker
+    takes.update(ipset=9.95, iptables=0.1)
+    for _ in range(2):
+        asked(["ipset"])
+    takes.update(iptables=0.2)
+    with pytest.raises(FirewallError, match="iptables was ended"):
+        asked(["iptables"])
+    assert asked.faults == []
+    asked.begin(20.0)
+    asked(["iptables"])
+
+
+def test_a_program_that_has_nothing_left_to_do_is_no_longer_said_to_hang(
+    breaker: tuple[Breaker, dict[str, float]],
+) -> None:
+    """What it was to do it had done, and only its answer came too late."""
+    asked, takes = breaker
+    takes.update({"iptables-restore": 100.0})
+    with pytest.raises(FirewallError, match="hangs"):
+        asked(["iptables-restore"])
+    for _ in range(2):
+        assert len(asked.faults) == 1
+        asked.begin(20.0)
+        asked.retry()
+    assert asked.faults == []

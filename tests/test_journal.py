@@ -17,13 +17,12 @@ from torture.journald import Journald, lacking
 
 from logwarden import config, watch
 from logwarden.errors import EdgeError
-from logwarden.model import MAX_LINE, Ahead, Batch, Lag, Notice, NoticeKind, Provenance
+from logwarden.model import BLOCK, MAX_LINE, Ahead, Batch, Lag, Notice, NoticeKind, Provenance
 from logwarden.sources import Source, journal_ahead, journal_reader, sdjournal
 from logwarden.sources.entry import Renderer
 from logwarden.sources.journal import JournalSource
 from logwarden.sources.journal_ahead import JournalScout
 from logwarden.sources.journal_reader import Journal
-from logwarden.sources.lines import BLOCK
 from logwarden.sources.sdjournal import Reader, Selection, open_reader
 
 pytestmark = pytest.mark.slow  # a whole daemon, or a real journal, server or disk

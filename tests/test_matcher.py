@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from logwarden import header, matcher
 from logwarden.matcher import Matcher
 from logwarden.matcher.build import Way, build
-from logwarden.matcher.classifier import BLOCK
 from logwarden.matcher.engine import Patience
 from logwarden.matcher.patterns import Pattern, Text
 from logwarden.model import (
+    BLOCK,
     MAX_LINE,
     AttackRule,
     Batch,

@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from logwarden.cli import scan as module
 from logwarden.model import MAX_LINE
-from logwarden.sources import lines
 
 pytestmark = pytest.mark.slow  # processes of its own
 
@@ -23,7 +22,7 @@ HEAD = "2026-11-24T15:47:46+00:00 web1 "
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STRETCH", 5_000)
-    monkeypatch.setattr(lines, "BLOCK", 2_000)
+    monkeypatch.setattr(module, "BLOCK", 2_000)
 
 
 @pytest.fixture

@@ -313,6 +313,27 @@ def test_of_those_that_are_gone_the_latest_are_remembered(directory: Path, monke
     assert not gaps(items)
 
 
+def test_those_that_are_gone_take_nobodys_place_after_a_restart(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequences, "MOST", 2)
+    a, b, c = (host(directory, name) for name in "abc")
+    journal = follow(directory)
+    a("one")
+    items = poll(journal)
+    a.path.unlink()
+    items += poll(journal, 100.0)
+    items += poll(journal, 200.0)
+    journal.close()
+    b("two")
+    c("three")
+    journal = follow(directory, cursor_of(items))
+    items = poll(journal, 300.0)
+    journal.close()
+    assert sorted(texts(items)) == ["three", "two"]
+    assert told(items) == []
+
+
 def test_a_file_that_is_damaged_is_told_once_and_the_others_are_read(directory: Path) -> None:
     a, b = host(directory, "a"), host(directory, "b")
     a("a0")

@@ -44,7 +44,7 @@ def tracker(policy: Policy = POLICY, guard: Guard = GUARD, **options: object) ->
 
 
 def strike(subject: Tracker, times: int, now: float = NOW, address: str = ATTACKER) -> list[Ban | Spared]:
-    return [made for _ in range(times) if (made := subject.record(hit(address, now), now))]
+    return [made for _ in range(times) if (made := subject.weigh(hit(address, now), now)[1])]
 
 
 def one_ban(subject: Tracker, now: float = NOW, address: str = ATTACKER) -> Ban:
@@ -58,29 +58,29 @@ def one_ban(subject: Tracker, now: float = NOW, address: str = ATTACKER) -> Ban:
 
 def test_the_hit_that_reaches_the_threshold_bans() -> None:
     subject = tracker()
-    assert [subject.record(hit(time=NOW + n), NOW + n) for n in range(2)] == [None, None]
-    assert subject.record(hit(time=NOW + 2), NOW + 2) == Ban(
+    assert [subject.weigh(hit(time=NOW + n), NOW + n)[1] for n in range(2)] == [None, None]
+    assert subject.weigh(hit(time=NOW + 2), NOW + 2)[1] == Ban(
         f"{ATTACKER}/32", NOW + 2, NOW + 2 + 3600, "sshd.yaml", "sshd.yaml#failed: score 3 within 600 s", 3
     )
 
 
 def test_a_score_counts_as_that_many_hits() -> None:
     subject = tracker()
-    assert subject.record(hit(by=rule(score=2)), NOW) is None
-    assert isinstance(subject.record(hit(by=rule(score=2)), NOW), Ban)
-    assert isinstance(tracker().record(hit(by=rule(score=99)), NOW), Ban)
+    assert subject.weigh(hit(by=rule(score=2)), NOW)[1] is None
+    assert isinstance(subject.weigh(hit(by=rule(score=2)), NOW)[1], Ban)
+    assert isinstance(tracker().weigh(hit(by=rule(score=99)), NOW)[1], Ban)
 
 
 def test_hits_that_never_stand_in_one_window_ban_nobody() -> None:
     subject = tracker()
-    assert [subject.record(hit(time=NOW + 301 * n), NOW + 301 * n) for n in range(20)] == [None] * 20
+    assert [subject.weigh(hit(time=NOW + 301 * n), NOW + 301 * n)[1] for n in range(20)] == [None] * 20
 
 
 def test_a_hit_leaves_its_window_after_exactly_its_length() -> None:
     for gap, bans in ((599.9, True), (600.0, False)):
         subject = tracker()
         strike(subject, 2)
-        assert (subject.record(hit(time=NOW + gap), NOW + gap) is not None) == bans
+        assert (subject.weigh(hit(time=NOW + gap), NOW + gap)[1] is not None) == bans
 
 
 @given(st.lists(st.floats(0, 3000), min_size=1, max_size=40), st.integers(1, 5))
@@ -88,48 +88,48 @@ def test_a_ban_comes_exactly_when_a_window_first_holds_enough_hits(offsets: list
     subject = tracker(Policy(threshold, 600, 3600))
     times = sorted(NOW + offset for offset in offsets)
     full = (n for n in range(len(times)) if sum(times[n] - 600 < time for time in times[: n + 1]) >= threshold)
-    made = [n for n, time in enumerate(times) if subject.record(hit(time=time), time)]
+    made = [n for n, time in enumerate(times) if subject.weigh(hit(time=time), time)[1]]
     assert made[:1] == list(itertools.islice(full, 1))
 
 
 @given(st.permutations([NOW - 300, NOW - 200, NOW - 100]))
 def test_hits_may_come_in_any_order(times: list[float]) -> None:
     subject = tracker()
-    made = [subject.record(hit(time=time), NOW) for time in times]
+    made = [subject.weigh(hit(time=time), NOW)[1] for time in times]
     assert [each is not None for each in made] == [False, False, True]
 
 
 def test_files_count_apart_and_addresses_count_apart() -> None:
     subject = tracker()
     strike(subject, 2)
-    assert subject.record(hit(by=rule("nginx.yaml")), NOW) is None
-    assert subject.record(hit("203.0.113.10"), NOW) is None
-    assert subject.record(hit(), NOW) is not None
+    assert subject.weigh(hit(by=rule("nginx.yaml")), NOW)[1] is None
+    assert subject.weigh(hit("203.0.113.10"), NOW)[1] is None
+    assert subject.weigh(hit(), NOW)[1] is not None
 
 
 def test_hosts_count_apart_and_an_address_that_is_banned_on_one_starts_afresh_on_all() -> None:
     subject = tracker()
     strike(subject, 2)
-    assert subject.record(hit(host="web2"), NOW) is None
-    assert subject.record(hit(host="web2"), NOW) is None
-    assert subject.record(hit(), NOW) is not None
+    assert subject.weigh(hit(host="web2"), NOW)[1] is None
+    assert subject.weigh(hit(host="web2"), NOW)[1] is None
+    assert subject.weigh(hit(), NOW)[1] is not None
     subject.lift(prefix(ATTACKER), NOW)
-    assert subject.record(hit(host="web2"), NOW) is None
+    assert subject.weigh(hit(host="web2"), NOW)[1] is None
 
 
 def test_invented_hosts_beyond_a_bound_count_together() -> None:
     subject = tracker()
     for number in range(PLACES):
-        subject.record(hit("203.0.113.200", host=f"h{number}"), NOW)
-    made = [subject.record(hit(host=f"new{number}"), NOW) for number in range(3)]
+        subject.weigh(hit("203.0.113.200", host=f"h{number}"), NOW)[1]
+    made = [subject.weigh(hit(host=f"new{number}"), NOW)[1] for number in range(3)]
     assert isinstance(made[2], Ban)
 
 
 def test_restored_hits_count_on_their_host() -> None:
     subject = tracker()
     subject.restore(hits=[Hit(NOW - 5, "sshd.yaml", ATTACKER, 2, "host")])
-    assert subject.record(hit(host="web2"), NOW) is None
-    assert subject.record(hit(), NOW) is not None
+    assert subject.weigh(hit(host="web2"), NOW)[1] is None
+    assert subject.weigh(hit(), NOW)[1] is not None
 
 
 # --- the policy ---------------------------------------------------------------------------------------------------
@@ -137,9 +137,9 @@ def test_restored_hits_count_on_their_host() -> None:
 
 def test_the_config_overrides_the_file_and_the_file_the_default() -> None:
     strict, lax = Policy(1, 60, 60), Policy(2, 60, 60)
-    assert isinstance(tracker().record(hit(by=rule(policy=strict)), NOW), Ban)
-    assert tracker(policies={"sshd.yaml": lax}).record(hit(by=rule(policy=strict)), NOW) is None
-    assert tracker(policies={"nginx.yaml": lax}).record(hit(by=rule(policy=strict)), NOW) is not None
+    assert isinstance(tracker().weigh(hit(by=rule(policy=strict)), NOW)[1], Ban)
+    assert tracker(policies={"sshd.yaml": lax}).weigh(hit(by=rule(policy=strict)), NOW)[1] is None
+    assert tracker(policies={"nginx.yaml": lax}).weigh(hit(by=rule(policy=strict)), NOW)[1] is not None
 
 
 # --- what does not count ------------------------------------------------------------------------------------------
@@ -149,51 +149,51 @@ def test_a_violation_and_an_attack_without_an_address_count_against_nobody() -> 
     subject = tracker(Policy(1, 600, 3600))
     for verdict in (hit(by=rule(severity=Severity.VIOLATION)), hit(None)):
         assert not counts(verdict)
-        assert subject.record(verdict, NOW) is None
+        assert subject.weigh(verdict, NOW)[1] is None
 
 
 @pytest.mark.parametrize("text", ["999.1.1.1", "203.0.113.9; reboot", "example.org", "2001:db8::1::2"])
 def test_what_is_no_address_is_said_and_bans_nobody(text: str) -> None:
-    made = tracker(Policy(1, 600, 3600)).record(hit(text), NOW)
+    made = tracker(Policy(1, 600, 3600)).weigh(hit(text), NOW)[1]
     assert made == Spared(text, "sshd.yaml", "not an address")
 
 
 def test_a_backlog_bans_nobody_for_what_is_over() -> None:
     subject = tracker()
-    assert [subject.record(hit(time=NOW - 86_400), NOW) for _ in range(99)] == [None] * 99
-    assert [subject.record(hit(time=NOW - 601), NOW) for _ in range(99)] == [None] * 99
+    assert [subject.weigh(hit(time=NOW - 86_400), NOW)[1] for _ in range(99)] == [None] * 99
+    assert [subject.weigh(hit(time=NOW - 601), NOW)[1] for _ in range(99)] == [None] * 99
 
 
 def test_a_backlog_bans_for_the_rest_of_a_ban_that_would_still_run() -> None:
     subject = tracker()
-    made = [subject.record(hit(time=NOW - 400), NOW) for _ in range(3)][-1]
+    made = [subject.weigh(hit(time=NOW - 400), NOW)[1] for _ in range(3)][-1]
     assert isinstance(made, Ban)
     assert (made.since, made.until) == (NOW, NOW - 400 + 3600)
 
 
 def test_a_ban_that_would_have_ended_is_not_made() -> None:
     subject = tracker(Policy(3, 600, 60))
-    assert [subject.record(hit(time=NOW - 61), NOW) for _ in range(9)] == [None] * 9
-    assert isinstance(subject.record(hit(), NOW), Ban)
+    assert [subject.weigh(hit(time=NOW - 61), NOW)[1] for _ in range(9)] == [None] * 9
+    assert isinstance(subject.weigh(hit(), NOW)[1], Ban)
 
 
 def test_old_hits_complete_a_window_whose_newest_hit_is_recent() -> None:
     subject = tracker()
-    assert subject.record(hit(time=NOW - 700), NOW) is None
-    assert subject.record(hit(time=NOW - 650), NOW) is None
-    assert isinstance(subject.record(hit(time=NOW - 150), NOW), Ban)
+    assert subject.weigh(hit(time=NOW - 700), NOW)[1] is None
+    assert subject.weigh(hit(time=NOW - 650), NOW)[1] is None
+    assert isinstance(subject.weigh(hit(time=NOW - 150), NOW)[1], Ban)
 
 
 def test_an_event_from_the_future_counts_as_of_now() -> None:
     subject = tracker()
-    made = [subject.record(hit(time=NOW + 1e6), NOW) for _ in range(3)][-1]
+    made = [subject.weigh(hit(time=NOW + 1e6), NOW)[1] for _ in range(3)][-1]
     assert isinstance(made, Ban)
     assert made.until == NOW + 3600
 
 
 def test_an_event_without_a_time_counts_as_of_now() -> None:
     subject = tracker()
-    assert isinstance([subject.record(hit(time=None), NOW) for _ in range(3)][-1], Ban)
+    assert isinstance([subject.weigh(hit(time=None), NOW)[1] for _ in range(3)][-1], Ban)
 
 
 # --- whose prefix -------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_an_event_without_a_time_counts_as_of_now() -> None:
 
 def test_ipv6_counts_by_64() -> None:
     subject = tracker()
-    made = [subject.record(hit(f"2001:db8::{n}"), NOW) for n in range(3)][-1]
+    made = [subject.weigh(hit(f"2001:db8::{n}"), NOW)[1] for n in range(3)][-1]
     assert isinstance(made, Ban)
     assert made.prefix == "2001:db8::/64"
 
@@ -240,7 +240,7 @@ def test_a_new_guard_counts_at_once() -> None:
 def test_a_forged_line_never_counts_and_is_stated_once() -> None:
     subject = tracker(Policy(1, 600, 3600))
     forgers = [Provenance(65534, "session-3.scope", f"logger{n}", "syslog") for n in range(100)]
-    made = [each for forger in forgers if (each := subject.record(hit(provenance=forger), NOW))]
+    made = [each for forger in forgers if (each := subject.weigh(hit(provenance=forger), NOW)[1])]
     assert made == [
         Spared(f"{ATTACKER}/32", "sshd.yaml", "it names sshd but came from logger0 (uid 65534) in session-3.scope")
     ]
@@ -250,7 +250,7 @@ def test_a_forged_line_never_counts_and_is_stated_once() -> None:
 def test_a_line_of_the_real_sshd_counts() -> None:
     real = Provenance(0, "ssh.service", "sshd", "syslog")
     assert counts(hit(provenance=real))
-    assert isinstance(tracker(Policy(1, 600, 3600)).record(hit(provenance=real), NOW), Ban)
+    assert isinstance(tracker(Policy(1, 600, 3600)).weigh(hit(provenance=real), NOW)[1], Ban)
 
 
 # --- banned already -----------------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def test_a_repeat_offender_over_all_files_is_banned_for_longer() -> None:
     lengths = []
     for n, file in enumerate(("sshd.yaml", "nginx.yaml", "dovecot.yaml")):
         now = NOW + 7200 * n
-        made = [subject.record(hit(time=now, by=rule(file)), now) for _ in range(3)][-1]
+        made = [subject.weigh(hit(time=now, by=rule(file)), now)[1] for _ in range(3)][-1]
         assert isinstance(made, Ban)
         lengths.append(made.until - made.since)
     assert lengths == [3600, 3600, 604_800]
@@ -369,25 +369,25 @@ def failed(user: str, address: str) -> Verdict:
 @pytest.mark.parametrize("known", [Household(login="2001:db8::7"), Household(session="2001:db8::7")])
 def test_a_prefix_from_which_somebody_logs_in_is_banned_address_by_address(known: Household) -> None:
     subject = tracker(known=known)
-    made = [subject.record(failed("root", "2001:db8::9"), NOW) for _ in range(3)][-1]
+    made = [subject.weigh(failed("root", "2001:db8::9"), NOW)[1] for _ in range(3)][-1]
     assert isinstance(made, Ban)
     assert made.prefix == "2001:db8::9/128"
-    assert [subject.record(failed("root", f"2001:db8::a{n}"), NOW) for n in range(3)] == [None] * 3
-    elsewhere = [subject.record(failed("root", f"2001:db8:1::{n}"), NOW) for n in range(3)][-1]
+    assert [subject.weigh(failed("root", f"2001:db8::a{n}"), NOW)[1] for n in range(3)] == [None] * 3
+    elsewhere = [subject.weigh(failed("root", f"2001:db8:1::{n}"), NOW)[1] for n in range(3)][-1]
     assert isinstance(elsewhere, Ban)
     assert elsewhere.prefix == "2001:db8:1::/64"
 
 
 def test_who_is_logged_in_is_reported_and_not_banned_with_his_prefix_or_without_it() -> None:
     subject = tracker(known=Household(session="2001:db8::7"))
-    made = [subject.record(failed("root", "2001:db8::7"), NOW) for _ in range(9)]
+    made = [subject.weigh(failed("root", "2001:db8::7"), NOW)[1] for _ in range(9)]
     assert [each for each in made if each] == [Spared("2001:db8::7/128", "sshd.yaml", "alice is logged in")]
 
 
 def test_who_mistypes_from_another_address_of_the_prefix_he_logs_in_from_is_forgiven() -> None:
     """An IPv6 host takes a new address each day (RFC 8981)."""
     subject = tracker(known=Household(login="2001:db8::7"))
-    made = [subject.record(failed("alice", f"2001:db8::{n}"), NOW) for n in range(1, 10)]
+    made = [subject.weigh(failed("alice", f"2001:db8::{n}"), NOW)[1] for n in range(1, 10)]
     assert {each.why for each in made if isinstance(each, Spared)} == {"alice has logged in from 2001:db8::/64 lately"}
     assert not any(isinstance(each, Ban) for each in made)
 
@@ -516,7 +516,7 @@ def test_restored_hits_wait_for_a_policy_that_only_the_rule_knows() -> None:
     subject = tracker()
     subject.restore(hits=[Hit(NOW - 7000, "sshd.yaml", ATTACKER, 9, "host")])
     subject.expire(NOW)
-    assert subject.record(hit(by=rule(policy=Policy(10, 7200, 60))), NOW) is not None
+    assert subject.weigh(hit(by=rule(policy=Policy(10, 7200, 60))), NOW)[1] is not None
 
 
 def test_restored_hits_outside_the_window_ban_nobody() -> None:
@@ -555,7 +555,7 @@ def test_a_flood_of_single_hits_never_displaces_an_address_with_two() -> None:
     subject = tracker(capacity=100)
     strike(subject, 2)
     for n in range(2_000):
-        assert subject.record(hit(f"198.51.{n >> 8}.{n & 255}"), NOW) is None
+        assert subject.weigh(hit(f"198.51.{n >> 8}.{n & 255}"), NOW)[1] is None
     assert len(strike(subject, 1)) == 1
 
 
@@ -576,7 +576,7 @@ def test_a_flood_of_light_addresses_never_displaces_a_heavy_one() -> None:
     subject = tracker(Policy(5, 600, 3600), capacity=100)
     strike(subject, 4)
     for n in range(2_000):
-        assert subject.record(hit(f"198.51.{n >> 8}.{n & 255}"), NOW) is None
+        assert subject.weigh(hit(f"198.51.{n >> 8}.{n & 255}"), NOW)[1] is None
     assert len(strike(subject, 1)) == 1
 
 

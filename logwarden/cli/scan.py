@@ -22,7 +22,7 @@ from .. import config, moment, watch
 from ..correlation import Correlation
 from ..errors import EdgeError
 from ..matcher import Matcher
-from ..model import Batch, Outcome, Verdict
+from ..model import BLOCK, Batch, Outcome, Verdict
 from ..sources import lines
 from .groups import Grouped, Key
 from .options import config_option, console, json_option, safe, table
@@ -212,7 +212,7 @@ def _stretches(file: str, program: str | None, descriptor: int, start: int) -> I
     while True:
         end: int | None = start + STRETCH
         while end is not None:
-            window = os.pread(descriptor, lines.BLOCK, end)
+            window = os.pread(descriptor, BLOCK, end)
             newline = window.find(b"\n")
             if newline >= 0:
                 end += newline + 1
@@ -229,7 +229,7 @@ def _read_stretch(descriptor: int, stretch: Stretch) -> Iterator[Part]:
 
     def read() -> bytes:
         nonlocal at
-        most = lines.BLOCK if stretch.end is None else min(lines.BLOCK, stretch.end - at)
+        most = BLOCK if stretch.end is None else min(BLOCK, stretch.end - at)
         content = os.pread(descriptor, most, at)
         at += len(content)
         return content
@@ -256,7 +256,7 @@ _own: tuple[Judge, int] | None = None  # a worker process's, set once as it star
 
 def _judged(judge: Judge, file: str, stream: BinaryIO, program: str | None, workers: int) -> Iterator[Done]:
     """What becomes of a file, in order. A file is read by the processes that judge it, anything else by this one."""
-    parts = _parts(file, program, lambda: stream.read(lines.BLOCK))
+    parts = _parts(file, program, lambda: stream.read(BLOCK))
     if workers == 1:
         yield from map(judge, parts)
     elif _size(stream) and stream.seekable():

@@ -23,14 +23,18 @@ class Breaker:
         self._left = self._turn = turn
         self._hung: set[str] = set()
         self._open: set[str] = set()
+        self._asked: set[str] = set()  # since `retry`
 
     def begin(self, turn: float) -> None:
         """The daemon begins a turn, of so many seconds."""
         self._left = self._turn = turn
 
     def retry(self) -> None:
-        """Let the programs that hang be asked again."""
+        """Let the programs that hang be asked again. One that was not, for nothing is owed that it was to do, is no
+        longer said to hang."""
+        self._hung &= self._asked
         self._open.clear()
+        self._asked.clear()
 
     @property
     def faults(self) -> list[str]:
@@ -45,10 +49,13 @@ class Breaker:
         if self._left <= 0:
             raise FirewallError(f"{program} was not run: the firewall has already taken {self._turn:g} s of this turn")
         limit = self._turn / (10 if program in self._hung else 2)
-        begun = self._clock()
+        self._asked.add(program)
+        begun, left = self._clock(), self._left
         try:
-            answer = command(argv, lines, min(limit, self._left))
+            answer = command(argv, lines, min(limit, left))
         except HungError as error:
+            if left < limit / 2:  # too little to tell
+                raise FirewallError(f"{program} was ended: the firewall took {self._turn:g} s of this turn") from error
             self._hung.add(program)
             self._open.add(program)
             raise FirewallError(_sentence(program)) from error

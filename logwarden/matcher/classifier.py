@@ -15,18 +15,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .. import header
 from ..header import Parts
-from ..model import MAX_LINE, Batch, Classified, Event, Refusal
+from ..model import BLOCK, MAX_LINE, Batch, Classified, Event, Refusal
 from . import lines
 from .account import Account
 from .engine import Engine, Match, Patience
 from .judgement import Decision, Judge, Source
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
-
-BLOCK = 1_179_648
-"""Bytes that are scanned at once. What follows a scan finds the CPU's cache full of the database, so the more lines
-share that the better: twice as many save 5% of all; but the copies of a block are what a daemon that catches up holds
-in memory."""
 
 
 class Looks:

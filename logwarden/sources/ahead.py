@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 from typing import NamedTuple
 
-from ..model import Ahead, Batch
-from .lines import BLOCK, Skip, cut
+from ..model import BLOCK, Ahead, Batch
+from .lines import Skip, cut
 from .logfile import LogFile, open_if_there
 from .place import TAIL
 

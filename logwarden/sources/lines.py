@@ -13,10 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..model import MAX_LINE
-
-BLOCK = 1_179_648
-"""Bytes read at a time, and so the most that a batch holds: what one Hyperscan call takes best."""
+from ..model import BLOCK, MAX_LINE
 
 FULL = BLOCK - MAX_LINE - 2
 """Bytes after which nothing more is added to a block, so that it stays below BLOCK with the line that came last."""

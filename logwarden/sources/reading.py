@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import ConfigError
-from ..model import MAX_LINE
-from .lines import BLOCK, Cut, Skip, cut, join, split
+from ..model import BLOCK, MAX_LINE
+from .lines import Cut, Skip, cut, join, split
 from .logfile import HEAD, LogFile
 from .place import TAIL, Place, digest
 

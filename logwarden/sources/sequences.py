@@ -134,7 +134,8 @@ class Sequences(Journal):
             notices, cursor = (Notice(NoticeKind.GAP, self.source, text, now),), None
         if places is not None:
             for place in places:
-                self._known[sequence_of(place)] = _Sequence(place.removesuffix(ENDED), ended=place.endswith(ENDED))
+                ended = place.endswith(ENDED)  # so that nothing is to be told of it
+                self._known[sequence_of(place)] = _Sequence(place.removesuffix(ENDED), ended=ended, gone=ended)
             self._placed = True
             return
         found = self._files.look()
@@ -205,10 +206,13 @@ class Sequences(Journal):
         for name, each in self._known.items():
             if name not in found and each.missing is None:
                 each.missing = now
+        room = MOST - sum(not each.gone or name in found for name, each in self._known.items())
         for name, files in found.items():
-            if name not in self._known and sum(not each.gone for each in self._known.values()) >= MOST:
-                troubles[""] = f"more than {MOST:,} sequences of entries are there: the others are not read"
-                continue
+            if name not in self._known:
+                if room <= 0:
+                    troubles[""] = f"more than {MOST:,} sequences of entries are there: the others are not read"
+                    continue
+                room -= 1
             each = self._known.setdefault(name, _Sequence())
             each.files, each.missing, each.gone = files, None, False
 

@@ -36,8 +36,10 @@ class Checkpoints:
             return
         if self._thread is None or not self._thread.is_alive():
             self._commits, self._changes = 0, changes
-            self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
+            with suppress(RuntimeError):  # the machine has no thread left
+                thread.start()
+                self._thread = thread
 
     def stop(self) -> None:
         """Let the one that is under way come to its end."""

@@ -185,13 +185,13 @@ class State:
         try:
             yield Transaction(self._db)
             self._db.execute("COMMIT")
-            self._checkpoints.committed(self._db.total_changes)
         except BaseException as error:
             with suppress(sqlite3.Error):  # SQLite rolls some back by itself
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
                 raise self._trouble(error, "the database did not commit") from error
             raise
+        self._checkpoints.committed(self._db.total_changes)
 
     # --- upkeep ---------------------------------------------------------------------------------------------
 
@@ -213,6 +213,11 @@ class State:
         )
         taken = sum(os.path.getsize(path) for path in (self._file, f"{self._file}-wal") if os.path.exists(path))
         return (pages - free) * page, taken
+
+    def spare(self) -> int:
+        """Bytes of the file in which nothing is."""
+        (free,), (page,) = (self._rows(f"PRAGMA {name}")[0] for name in ("freelist_count", "page_size"))
+        return int(free * page)
 
     def shrink(self, pages: int = SHRINK) -> None:
         """Give up to so many unused pages back to the file system. Raises StateError."""

@@ -128,10 +128,6 @@ class Tracker:
 
     # --- a hit ----------------------------------------------------------------------------------------------
 
-    def record(self, verdict: Verdict, now: float, ahead: str | None = None) -> Ban | Spared | None:
-        """As `weigh`, of which it returns what follows."""
-        return self.weigh(verdict, now, ahead)[1]
-
     def weigh(self, verdict: Verdict, now: float, ahead: str | None = None) -> tuple[bool, Ban | Spared | None]:
         """Count an attack line. Returns whether it counts: as `counts` says, and nobody's who logged in lately as the
         user that it names; and the ban that it completes, or Spared where guard or provenance forbid it.

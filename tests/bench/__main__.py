@@ -29,9 +29,8 @@ from rich.table import Table
 from logwarden import matcher, rules
 from logwarden.cli import YOUNG
 from logwarden.matcher import Matcher
-from logwarden.matcher.classifier import BLOCK
 from logwarden.matcher.hyperscan_engine import HyperscanEngine
-from logwarden.model import Batch, Outcome, RuleSet
+from logwarden.model import BLOCK, Batch, Outcome, RuleSet
 
 from . import corpus, peers
 from .goals import Found, table

@@ -30,9 +30,8 @@ from rich.table import Table
 
 from logwarden import watch
 from logwarden.config import load
-from logwarden.model import Batch
+from logwarden.model import BLOCK, Batch
 from logwarden.sources.journal_reader import Journal
-from logwarden.sources.lines import BLOCK
 from logwarden.sources.sdjournal import Selection
 from logwarden.sources.tail import Tail
 
