@@ -193,6 +193,16 @@ def test_a_flood_of_lines_that_have_no_word_in_common_is_compared_with_none(monk
     assert compared == [""]
 
 
+def test_a_flood_of_each_length_ends_in_one_shape_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SPEAKER", 100)
+    shapes = learned(" ".join([spelled(number)] * (1 + number % 20)) for number in range(300))
+    late = [shapes.learn("app", " ".join([spelled(number)] * (1 + number % 20)), 1.0) for number in (298, 299)]
+    assert late[0] is late[1]
+    assert shapes.learn("other", "quite another program", 1.0) is not late[0]
+    again = Shapes.load(shapes.dump())
+    assert again.learn("app", "there is room again", 2.0).template == "there is room again"
+
+
 def spelled(number: int) -> str:
     """A word of letters for a number."""
     return "".join(chr(97 + (number >> 4 * place & 15)) for place in range(4))

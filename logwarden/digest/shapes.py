@@ -15,6 +15,7 @@ Fails: never. What `load` does not know how to read is as if it had not been kep
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,9 @@ SIMILAR = 0.5
 """Least agreement with a cluster that a row may join."""
 MESSAGE = 1000
 """Characters of a message that count."""
+SPEAKER = 2_000
+"""Most clusters of one program, half of them kept: a stranger's lines of each length that share words with all take a
+second."""
 CLUSTERS, SHAPES = 256, 20_000
 """Most clusters of one program and length, and most shapes in all, while learning."""
 KEPT_CLUSTERS, KEPT_SHAPES = 128, 5_000
@@ -91,6 +95,7 @@ class Shapes:
         self._masked = Masked()
         self._buckets: dict[tuple[str, int], _Bucket] = {}
         self._rest: dict[str, Shape] = {}
+        self._of: Counter[str] = Counter()
         self._rows: dict[tuple[str, Row], Shape] = {}
         self._cached = 0
         self._count = 0
@@ -121,7 +126,7 @@ class Shapes:
         bucket = self._buckets.get((program, len(words))) or _Bucket()
         if shape := bucket.find(words):
             return shape
-        if len(bucket.clusters) >= CLUSTERS or self._count >= SHAPES:
+        if len(bucket.clusters) >= CLUSTERS or self._of[program] >= SPEAKER or self._count >= SHAPES:
             program = "" if self._count >= SHAPES else program
             if program not in self._rest:
                 self._rest[program] = Shape.new(program, (VARIABLE,), time)
@@ -130,6 +135,7 @@ class Shapes:
         cluster = bucket.nearest(words)
         if cluster is None:
             bucket.clusters.append(cluster := Cluster(len(words)))
+            self._of[program] += 1
         before = len(cluster.shapes)
         shape = cluster.add(program, words, time)
         self._count += len(cluster.shapes) - before
@@ -154,7 +160,11 @@ class Shapes:
         kept.sort(key=lambda each: _last_seen(each[1]), reverse=True)
         room = KEPT_SHAPES
         clusters = []
+        of: Counter[str] = Counter()
         for program, cluster in kept:
+            of[program] += 1
+            if of[program] > SPEAKER // 2:
+                continue
             room -= len(cluster.shapes)
             if room >= 0:
                 clusters.append([program, *cluster.dump()])
@@ -171,6 +181,7 @@ class Shapes:
             cluster = Cluster.load(program, columns, known)
             bucket = shapes._buckets.setdefault((program, len(columns)), _Bucket())
             bucket.clusters.append(cluster)
+            shapes._of[program] += 1
             bucket.index(cluster)
             shapes._count += len(cluster.shapes)
         for program, first, last in data["rest"]:
