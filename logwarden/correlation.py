@@ -2,19 +2,20 @@
 line that says whose connection it is.
 
 A rule with `requires` counts where one of the rules that it names has matched in the same session before, by its own
-address or else by the latest that they named. A session is what one process says within AGE; where rules have a
-<SESSION>, as slapd's `conn=<SESSION>`, it is what is said of that.
+address or else by the latest that they named. A session is what one process says until it is silent for AGE; where
+rules have a <SESSION>, as slapd's `conn=<SESSION>`, it is what is said of that, however late: who waits long enough
+would be nobody. A line that names nobody says once that there was something, for such names are given again.
 
 Owns: what becomes of the lines of such rules, all of Severity.CONTEXT: an attack, or what they are without these rules.
-Bounded: the latest SESSIONS sessions are remembered. Never: asks the clock, stores: a session whose lines stand on
-both sides of a restart is not followed.
+Bounded: the latest SESSIONS sessions are remembered, and none with a name of more than LONGEST characters.
+Never: asks the clock, stores: a session whose lines stand on both sides of a restart is not followed.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ from .tracker import doubt
 
 SESSIONS = 8_192
 AGE = 600.0
-"""Seconds after which a line says nothing of later ones: a pid may be another's by then."""
+"""Seconds of silence after which a process may be another one with its pid."""
+LONGEST = 256
 
 Session = tuple[str, str, int | None, str]
 """Host, program, pid, and what stands at <SESSION>, if anything."""
@@ -77,33 +79,41 @@ class Correlation:
         time = now if verdict.event.time is None else min(verdict.event.time, now)
         source = None
         if session := _session(rule, verdict.event):
-            seen = self._sessions.get(session, {})
-            names = (f"{rule.file}#{name}" for name in rule.requires)
-            source = _source(verdict.address, [seen[name] for name in names if name in seen], time)
-            self._remember(session, str(rule), Seen(time, verdict.address))
+            seen = self._seen(session, time)
+            required = {f"{rule.file}#{name}" for name in rule.requires}
+            earlier = {name: each for name, each in seen.items() if name in required and each.time <= time}
+            source = _source(verdict.address, earlier.values())
+            if source:
+                for name in (name for name, each in earlier.items() if each.address is None):
+                    del seen[name]
+            seen[str(rule)] = Seen(time, verdict.address)
         if source:
             return verdict._replace(attack_by=_as_attack(rule), address=source)
         outcome = Outcome.IGNORED if verdict.ignored_by else Outcome.UNEXPLAINED
         return verdict._replace(outcome=outcome, attack_by=None, address=None)
 
-    def _remember(self, session: Session, rule: str, seen: Seen) -> None:
-        self._sessions.setdefault(session, {})[rule] = seen
+    def _seen(self, session: Session, time: float) -> dict[str, Seen]:
+        """What was seen of a session that says something once more, to be added to."""
+        seen = self._sessions.setdefault(session, {})
         self._sessions.move_to_end(session)
         if len(self._sessions) > self._capacity:
             self._sessions.popitem(last=False)
+        *_, named = session
+        if not named and seen and time - max(each.time for each in seen.values()) > AGE:
+            seen.clear()
+        return seen
 
 
-def _source(own: str | None, earlier: Sequence[Seen], time: float) -> str | None:
+def _source(own: str | None, earlier: Collection[Seen]) -> str | None:
     """Whose attack a line is that names its `own` address, or nobody; None where it is none, or nobody knows."""
-    lately = [each for each in earlier if 0 <= time - each.time <= AGE]
-    named = max((each for each in lately if each.address), key=lambda each: each.time, default=None)
-    return (own or (named and named.address)) if lately else None
+    named = max((each for each in earlier if each.address), key=lambda each: each.time, default=None)
+    return (own or (named and named.address)) if earlier else None
 
 
 def _session(rule: AttackRule, event: Event) -> Session | None:
     """The session that a line is of; None where it does not say, or there is doubt about it."""
     named = matcher.session(rule, event.message)
-    if named is None or (event.pid is None and not named) or doubt(rule, event):
+    if named is None or len(named) > LONGEST or (event.pid is None and not named) or doubt(rule, event):
         return None
     return event.host or "", event.program or "", event.pid, named
 

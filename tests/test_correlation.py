@@ -12,7 +12,7 @@ import pytest
 
 from logwarden import matcher, rules
 from logwarden.address import Guard
-from logwarden.correlation import AGE, Correlation
+from logwarden.correlation import AGE, LONGEST, Correlation
 from logwarden.firewall import BACKENDS
 from logwarden.matcher import Matcher
 from logwarden.model import Batch, Classified, Dialect, Outcome, Policy, Provenance, RuleSet, Severity, Verdict
@@ -141,6 +141,32 @@ def test_a_session_goes_on_over_batches_and_over_a_clock_that_jumps() -> None:
     assert convicted(line(LEFT, time="19:00:10"), correlation=correlation) == ["203.0.113.9"]
     correlation.shift(AGE + 1)
     assert convicted(line(LEFT), correlation=correlation) == []
+
+
+def test_who_waits_before_he_attacks_is_known_all_the_same_where_the_session_has_a_name() -> None:
+    slapd = functools.partial(line, program="slapd[7]")
+    came = slapd("conn=1000 fd=12 ACCEPT from IP=203.0.113.9:4242 (IP=0.0.0.0:389)")
+    failed = (slapd("conn=1000 op=1 RESULT tag=97 err=49 text=", time=f"2{hour}:10:01") for hour in range(4))
+    assert convicted(came, *failed) == ["203.0.113.9"] * 4
+
+
+def test_a_process_that_is_not_silent_for_long_is_the_same_one() -> None:
+    tried = line("Failed none for root from 203.0.113.9 port 4242 ssh2", time="17:09:00")
+    assert convicted(line(CAME), tried, line(LEFT, time="17:18:00")) == ["203.0.113.9"]
+    assert convicted(line(CAME), line(LEFT, time="17:09:00"), line(LEFT, time="17:18:00")) == ["203.0.113.9"] * 2
+    assert convicted(line(CAME), tried, line(LEFT, time="17:19:01")) == []
+
+
+def test_a_line_that_names_nobody_makes_one_line_of_its_session_an_attack(app: Matcher) -> None:
+    """mongod numbers its connections anew when it starts: what ends as conn=1 then may be anybody's."""
+    closed = "Nov 22 17:00:01 mail app: conn=1 closed from 203.0.113."
+    assert convicted("Nov 22 17:00:00 mail app: conn=1 who?", f"{closed}9", f"{closed}8", made=app) == ["203.0.113.9"]
+
+
+def test_a_session_whose_name_is_too_long_to_be_kept_is_not_followed(app: Matcher) -> None:
+    came, left = (f"Nov 22 17:00:00 mail app: conn={{}} {each}" for each in ("from 203.0.113.9", "refused"))
+    assert convicted(came.format("1" * LONGEST), left.format("1" * LONGEST), made=app) == ["203.0.113.9"]
+    assert convicted(came.format("1" * (LONGEST + 1)), left.format("1" * (LONGEST + 1)), made=app) == []
 
 
 def test_the_latest_sessions_are_remembered_and_no_more() -> None:
