@@ -41,6 +41,7 @@ CANNOT_WRITE = {
             "caddy-probe-secret",
             "caddy-unauthorized",
             "mongodb-failed-to-authenticate",
+            "gitlab-failed-login-json",
             "gitlab-sign-in-refused",
             "grafana-login-failed-json",
             "mongodb-auth-failed",

@@ -12,8 +12,8 @@ from logwarden.tracker.cut import LEAST, LEAST_OF_BUSYBOX
 NOW = 1_700_000_000.0
 
 
-def rule(text: str) -> AttackRule:
-    return AttackRule(Location("sshd.yaml", 1), "sshd.yaml", "failed", ("sshd",), text)
+def rule(text: str, **fields: str) -> AttackRule:
+    return AttackRule(Location("sshd.yaml", 1), "sshd.yaml", "failed", ("sshd",), text, fields=tuple(fields.items()))
 
 
 INVALID = rule("Invalid user <USER> from <ADDR>( port <PORT>)?")
@@ -37,8 +37,14 @@ def of_length(length: int, name: str = "x") -> str:
         ("(from <ADDR>|user <USER> from <ADDR>)", True),
         ('user="[^"]*", rip=<ADDR>', True),
         ("([^ ]+ )*<HOST>", True),
+        ("user [[:print:]]+ from <ADDR>", True),
+        ("user [ -~]+ from <ADDR>", True),
+        ("user ([[:alnum:]]|[[:punct:]]| )* from <ADDR>", True),
+        ("user .{0,2000} from <ADDR>", True),
+        ("user (.{0,8}-){0,9} from <ADDR>", True),
         ("Connection from <ADDR>.*", False),
         ("[[:alnum:]]+: client <ADDR> <USER>", False),
+        (r"\[[[:alnum:]_:., /+-]+\] [[:xdigit:]]{24} \[client <ADDR>\] .*", False),
         ("(<ADDR>|x) .*", False),
         ("[^ ]{1,8} <ADDR>", False),
         (r'\{"user":"[^"]*","ip":"<ADDR>".*', False),
@@ -48,6 +54,11 @@ def of_length(length: int, name: str = "x") -> str:
 )
 def test_free_text_comes_first_or_the_address_does(text: str, first: bool) -> None:
     assert comes_first(rule(text)) == first
+
+
+def test_the_fields_of_an_object_are_those_of_a_whole_one() -> None:
+    assert comes_first(rule(r'(@cee: ?)?\{"user":"[^"]*","ip":"<ADDR>"\}'))
+    assert not comes_first(rule(r'(@cee: ?)?\{"user":"[^"]*","ip":"<ADDR>"\}', ip="<ADDR>"))
 
 
 def test_a_line_as_long_as_a_cut_one_counts_for_nobody() -> None:

@@ -139,6 +139,38 @@ def test_no_line_counts_that_may_have_been_cut_behind_what_a_stranger_wrote() ->
     assert [f"{verdict.attack_by}: {verdict.event.message}" for verdict in fooled if tracker.counts(verdict)] == []
 
 
+def test_a_json_object_counts_however_long_it_is() -> None:
+    made = [
+        (rule, sample, re.sub(r"\} *$", f',"headers":"{"A" * LEAST}"}}', sample.line))
+        for rule in shipped().attack
+        if rule.fields
+        for sample in rule.samples
+        if sample.line.startswith("{")
+    ]
+    assert {rule for rule, _, _ in made} == {rule for rule in shipped().attack if rule.fields}
+    verdicts = said([(program_of(rule), line) for rule, _, line in made], portable())
+    for (rule, sample, line), verdict in zip(made, verdicts, strict=True):
+        assert (verdict.attack_by, verdict.address) == (rule, sample.address), line
+        assert tracker.counts(verdict), f"{rule}: {line}"
+
+
+def test_a_json_object_that_was_cut_is_none() -> None:
+    """Wherever it ends, and whatever a stranger wrote there: nobody but the daemon writes a quotation mark as it is."""
+    made = [
+        (program_of(rule), line)
+        for rule in shipped().attack
+        if rule.fields
+        for sample in rule.samples
+        if sample.line.startswith("{")
+        for line in (
+            *(sample.line[:end] for end in range(len(sample.line.rstrip(" ")))),
+            *(sample.line[: place.end()] + words for place in places(sample) for words in ("}}}", r"\"}", r"\\\"}}")),
+        )
+    ]
+    verdicts = said(made, portable())
+    assert [verdict.event.message for verdict in verdicts if verdict.attack_by and verdict.attack_by.fields] == []
+
+
 def test_a_long_line_counts_by_a_rule_that_has_the_address_first() -> None:
     line = (
         f'203.0.113.9 - - [22/Nov/2026:17:00:00 +0000] "GET /{"A" * 2_000}/../../etc/passwd HTTP/1.1" 404 153 "-" "-"'

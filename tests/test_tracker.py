@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from logwarden.address import Address, Guard, Prefix, parse, prefix
 from logwarden.logins import Logins
 from logwarden.model import AttackRule, Ban, Event, Location, Outcome, Policy, Provenance, Severity, Verdict
-from logwarden.tracker import PLACES, Aggregation, Growth, Hit, Spared, Tracker, counts
+from logwarden.tracker import PLACES, SPARED_APART, Aggregation, Growth, Hit, Spared, Tracker, counts
 from logwarden.tracker.window import Windows
 
 NOW = 1_700_000_000.0
@@ -245,6 +245,26 @@ def test_a_forged_line_never_counts_and_is_stated_once() -> None:
         Spared(f"{ATTACKER}/32", "sshd.yaml", "it names sshd but came from logger0 (uid 65534) in session-3.scope")
     ]
     assert not counts(hit(provenance=forgers[0]))
+
+
+def cut_line(address: str, provenance: Provenance | None = None) -> Verdict:
+    by = rule()._replace(regex="Failed <USER> from <ADDR>.*")
+    verdict = hit(address, by=by, provenance=provenance)
+    return verdict._replace(event=verdict.event._replace(message=f"Failed {'x' * 1_000} from {address} x"))
+
+
+@pytest.mark.parametrize("writer", [None, Provenance(0, "ssh.service", "sshd", "syslog")], ids=["file", "journal"])
+def test_a_line_that_may_have_been_cut_is_stated_of_each_address(writer: Provenance | None) -> None:
+    subject = tracker()
+    addresses = [f"203.0.113.{n}" for n in (1, 2, 3)]
+    made = [subject.weigh(cut_line(each, writer), NOW)[1] for _ in range(2) for each in addresses]
+    assert [each.prefix for each in made if isinstance(each, Spared)] == [f"{each}/32" for each in addresses]
+
+
+def test_cut_lines_of_invented_addresses_do_not_fill_the_digest() -> None:
+    subject = tracker()
+    addresses = [f"203.0.{n // 256}.{n % 256}" for n in range(2 * SPARED_APART)]
+    assert sum(subject.weigh(cut_line(each), NOW)[1] is not None for each in addresses) == SPARED_APART + 1
 
 
 def test_a_line_of_the_real_sshd_counts() -> None:

@@ -1,7 +1,8 @@
 """Whether a rule lets through, before the address that it captures, text that a stranger may have written.
 
-Owns: what counts as such: any number of bytes of a set that holds most bytes, as `.*`, `<USER>` and `[^"]*`. What a
-rule spells more narrowly (`[[:alnum:]._-]+`) a daemon has made. In JSON no stranger's word can look like its end.
+Owns: what counts as such: any number of bytes of a set that holds most bytes, or most that can be printed, as `.*`,
+`<USER>`, `[^"]*` and `[[:print:]]{1,64}`. What a rule spells more narrowly (`[[:alnum:]._-]+`) a daemon has made.
+In JSON no stranger's word can look like its end, and the fields of an object are those of a whole one.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import functools
 
 from ..ere import Node
-from ..ere.nodes import Alt, Capture, Cat, Group, Literal, Repeat, Set, walk
+from ..ere.nodes import CLASSES, Alt, Capture, Cat, Group, Literal, Repeat, Set, mask, size, walk
 from ..errors import RuleError
 from ..model import AttackRule
 from .patterns import Text, analysis, text_of
 
 MOST = 128
+MOST_PRINTABLE = 80
+"""Of 95: letters, digits and a mark here and there are 70 at most."""
+LONG = 20
+"""What may be so many bytes may as well be any number of them."""
 
 
 def comes_first(rule: AttackRule) -> bool:
     """Whether such text may stand before the address; not where the rule captures none."""
-    return bool(rule.programs) and _comes_first(text_of(rule))
+    return bool(rule.programs) and not rule.fields and _comes_first(text_of(rule))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -61,6 +66,17 @@ def _before_capture(node: Node) -> bool | None:
 
 def _is_free(node: Node) -> bool:
     """Whether it holds any number of bytes of a large set."""
-    repeats = (each for each in walk(node) if isinstance(each, Repeat) and each.high is None)
-    sets = (each for repeat in repeats for each in walk(repeat.node) if isinstance(each, Set))
-    return any(each.bits.bit_count() >= MOST for each in sets)
+    repeats = (each for each in walk(node) if isinstance(each, Repeat))
+    return any(_is_large(each.node) for each in repeats if each.high is None or size(each) >= LONG)
+
+
+def _is_large(node: Node) -> bool:
+    """Whether its bytes, taken together, are a large set."""
+    bits = 0
+    for each in walk(node):
+        match each:
+            case Set(members):
+                bits |= members
+            case Literal(text):
+                bits |= mask(text)
+    return bits.bit_count() >= MOST or (bits & CLASSES[b"print"]).bit_count() >= MOST_PRINTABLE

@@ -43,6 +43,10 @@ RESTORED_HITS = 1_000
 NO_RULE = ("manual", "recovered")
 """What stands in the place of an attack file where no rule led to a ban."""
 
+SPARED_APART = 1_000
+"""Spared that are said of each address by itself, where a line may have been cut: who writes such lines can name any
+number of addresses. What comes later is said once an attack file."""
+
 AHEAD = 10_000
 """Windows kept of what is read ahead of one source's backlog."""
 
@@ -143,14 +147,15 @@ class Tracker:
             return False, None
         rule, text = accused
         policy = self._policies.get(rule.file) or rule.policy or self._default
-        forged = doubt(rule, verdict.event)
+        forged = provenance.doubt(verdict.event.program, verdict.event.provenance)
+        doubtful = forged or cut.doubt(rule, verdict.event)
         try:
             address = parse(text)
         except ValueError:
-            return not forged, self._spare("not an address", Spared(text, rule.file, "not an address"), policy, now)
-        if forged:
-            spared = Spared(str(host_prefix(address)), rule.file, forged)
-            return False, self._spare(_writer(verdict), spared, policy, now)
+            return not doubtful, self._spare("not an address", Spared(text, rule.file, "not an address"), policy, now)
+        if doubtful:
+            about = _writer(verdict) if forged else f"cut {text if len(self._spared) < SPARED_APART else None}"
+            return False, self._spare(about, Spared(str(host_prefix(address)), rule.file, doubtful), policy, now)
         lately = self._known.as_same_user(address, rule, verdict.event.message, now) if self._known else None
         time = now if verdict.event.time is None else min(self._as_of_now(verdict.event.time, policy), now)
         if is_over(time, policy.window, now) or (ahead and not _is_known_again(verdict, policy, now)):

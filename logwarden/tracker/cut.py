@@ -5,7 +5,8 @@ line then, and what the daemon itself said of its source is gone. So a message a
 counts only by a rule that has the address before all that a stranger may write (`matcher.freetext`).
 
 Limit: whoever sends that much with each attempt is reported and not banned for it. A line that was cut at less than
-this, by a logger that was told so, still counts.
+this, by a logger that was told so, still counts. A byte that is not UTF-8 is taken for four, as the message has it
+(`\\xff`): a stranger may have written those four himself, and the bytes are not there any more to tell.
 """
 
 from __future__ import annotations
