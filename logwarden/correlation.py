@@ -4,7 +4,8 @@ line that says whose connection it is.
 A rule with `requires` counts where one of the rules that it names has matched in the same session before, by its own
 address or else by the latest that they named. A session is what one process says until it is silent for AGE; where
 rules have a <SESSION>, as slapd's `conn=<SESSION>`, it is what is said of that, however late: who waits long enough
-would be nobody. A line that names nobody says once that there was something, for such names are given again.
+would be nobody. Such names are given again, when a daemon starts anew: a line that names no address, so that the next
+one with its name may be of anybody, says nothing after LAPSE.
 
 Owns: what becomes of the lines of such rules, all of Severity.CONTEXT: an attack, or what they are without these rules.
 Bounded: the latest SESSIONS sessions are remembered, and none with a name of more than LONGEST characters.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, OrderedDict
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ from .tracker import doubt
 SESSIONS = 8_192
 AGE = 600.0
 """Seconds of silence after which a process may be another one with its pid."""
+LAPSE = 3_900.0
+"""Seconds: more than Sendmail waits for a command, an hour."""
 LONGEST = 256
 
 Session = tuple[str, str, int | None, str]
@@ -37,6 +40,10 @@ class Seen(NamedTuple):
 
     time: float
     address: str | None
+
+    def holds(self, time: float) -> bool:
+        """Whether it says something of a line of this time."""
+        return self.time <= time and (self.address is not None or time - self.time <= LAPSE)
 
 
 class Correlation:
@@ -81,11 +88,8 @@ class Correlation:
         if session := _session(rule, verdict.event):
             seen = self._seen(session, time)
             required = {f"{rule.file}#{name}" for name in rule.requires}
-            earlier = {name: each for name, each in seen.items() if name in required and each.time <= time}
-            source = _source(verdict.address, earlier.values())
-            if source:
-                for name in (name for name, each in earlier.items() if each.address is None):
-                    del seen[name]
+            earlier = [each for name, each in seen.items() if name in required and each.holds(time)]
+            source = _source(verdict.address, earlier)
             seen[str(rule)] = Seen(time, verdict.address)
         if source:
             return verdict._replace(attack_by=_as_attack(rule), address=source)
@@ -104,7 +108,7 @@ class Correlation:
         return seen
 
 
-def _source(own: str | None, earlier: Collection[Seen]) -> str | None:
+def _source(own: str | None, earlier: Sequence[Seen]) -> str | None:
     """Whose attack a line is that names its `own` address, or nobody; None where it is none, or nobody knows."""
     named = max((each for each in earlier if each.address), key=lambda each: each.time, default=None)
     return (own or (named and named.address)) if earlier else None
