@@ -92,6 +92,27 @@ def test_each_sample_is_an_attack_by_its_address_for_hyperscan_too() -> None:
     samples_are_recognised(matcher.compile(shipped()))
 
 
+@pytest.mark.parametrize(
+    ("stamp", "first"),
+    [
+        ("2026-11-22 17:00:00", ""),
+        ("2026-11-22T17:00:00.123", ""),
+        ("Sun Nov 22 17:00:00 2026", ""),
+        ("@400000006b03118a1dcd6500", ""),
+        ("Nov 22 17:00:00", r"[^\w./:@(]"),  # what begins otherwise has a host there
+    ],
+)
+def test_each_sample_is_an_attack_behind_a_stamp_alone_where_any_program_may_have_written_it(
+    stamp: str, first: str
+) -> None:
+    pairs = [(rule, each) for rule in shipped().attack for each in rule.samples if not each.after]
+    pairs = [(rule, sample) for rule, sample in pairs if re.match(first, sample.line)]
+    block = "".join(f"{stamp} {sample.line}\n" for _, sample in pairs).encode()
+    verdicts = portable().classify(Batch("test", block, len(pairs), "", "*"), NOW, every=True).verdicts
+    for (rule, sample), verdict in zip(pairs, verdicts, strict=True):
+        assert (verdict.outcome, verdict.address) == (Outcome.ATTACK, sample.address), f"{rule}: {sample.line}"
+
+
 def test_no_attack_rule_is_too_large_for_hyperscan() -> None:
     """One alone would have every line looked at by the `regex` engine too, which doubles the price of a line."""
     engines = matcher.compile(RuleSet(attack=shipped().attack))._engines

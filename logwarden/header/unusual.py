@@ -82,7 +82,10 @@ def _rfc_5424(line: str, given: str | None, now: float) -> Parts | None:  # noqa
 
 
 def _stamped(line: str, given: str | None, now: float) -> Parts | None:
-    """A stamp, and behind it what is there of host, program and pid."""
+    """A stamp, and behind it what is there of host, program and pid.
+
+    Where the line may be of any program (`*`), a tag that a message could begin with is none: all rules see it.
+    """
     when, layout, end = _stamp(line, now)
     if not end:
         return None
@@ -94,11 +97,11 @@ def _stamped(line: str, given: str | None, now: float) -> Parts | None:
             end = found.end()
             if found := _TAG_ALONE.match(line, end):
                 return Parts(False, when, None, found[1], found[2], found.end())
-    may_have_tag = layout in (_Stamp.OLD, _Stamp.NEW) or (layout is _Stamp.ZONELESS and is_anybodys)
+    may_have_tag = layout in (_Stamp.OLD, _Stamp.NEW) or (layout is _Stamp.ZONELESS and given is None)
     tag = _TAG.match(line, end) or _TAG_OF_5424.match(line, end) if may_have_tag else None
     if found := tag or _TAG_WITH_PID.match(line, end):
         return Parts(False, when, found[1], found[2], found[3], found.end())
-    if layout is _Stamp.OLD and is_anybodys and (found := _TAG_IN_BRACKETS.match(line, end)):
+    if layout is _Stamp.OLD and given is None and (found := _TAG_IN_BRACKETS.match(line, end)):
         return Parts(False, when, None, found[1], None, found.end())
     host_first = layout is _Stamp.OLD or (layout is _Stamp.NEW and is_anybodys)
     if host_first and (found := _HOST_ALONE.match(line, end)):
