@@ -17,8 +17,9 @@ from forgeries import FORGED, cut, forgeries, places
 
 from logwarden import matcher, rules, tracker
 from logwarden.matcher import Matcher
+from logwarden.matcher.freetext import comes_first
 from logwarden.matcher.regex_engine import RegexEngine
-from logwarden.model import AttackRule, Batch, Outcome, RuleSet, Verdict
+from logwarden.model import AttackRule, Batch, Outcome, RuleSet, Severity, Verdict
 from logwarden.tracker.cut import LEAST
 
 pytestmark = pytest.mark.slow
@@ -190,6 +191,60 @@ def test_a_json_object_that_was_cut_is_none() -> None:
     ]
     verdicts = said(made, portable())
     assert [verdict.event.message for verdict in verdicts if verdict.attack_by and verdict.attack_by.fields] == []
+
+
+STRANGER_FIRST = frozenset(
+    {
+        "3proxy-refused",
+        "exim-rejected-by-scan",
+        "firefly-login-failed",
+        "froxlor-login-failed",
+        "gitea-login-failed",
+        "guacamole-failed",
+        "keycloak-login-error",
+        "login-failed",
+        "ocserv-login-failed",
+        "pure-ftpd-failed",
+        "sshd-change-of-user",
+        "sshd-failed-login-of-old",
+        "vsftpd-pam-failure",
+    }
+)
+"""Rules in which something that a stranger writes may stand before the address, though not in each of their samples: a
+name, a sender, X-Forwarded-For."""
+
+
+def test_nobody_escapes_with_long_words_behind_his_address() -> None:
+    """The rule says what the daemon writes before it so narrowly that it cannot be a stranger's."""
+    made = [
+        (rule, sample, sample.line[: place.end()] + "A" * LEAST + sample.line[place.end() :])
+        for rule in shipped().attack
+        for sample in rule.samples
+        if rule.severity is Severity.ATTACK and not sample.after and sample.address and sample.address in sample.line
+        if not any(place.start() < sample.line.index(sample.address) for place in places(sample))
+        for place in places(sample)
+    ]
+    verdicts = said([(program_of(rule), line) for rule, _, line in made], portable())
+    found = [
+        verdict
+        for (rule, sample, _), verdict in zip(made, verdicts, strict=True)
+        if (verdict.attack_by, verdict.address) == (rule, sample.address)
+    ]
+    assert len({verdict.attack_by for verdict in found}) > 100
+    escaped = {verdict.attack_by.id for verdict in found if verdict.attack_by and not tracker.counts(verdict)}
+    assert sorted(escaped) == sorted(STRANGER_FIRST)
+
+
+NAMED_BEFORE_THE_CLIENT = frozenset(
+    {"lighttpd-auth-failed", "nginx-basic-auth", "nginx-no-index", "nginx-no-such-script", "nginx-pam-auth"}
+)
+"""Rules of web servers that write the user or the file, which may be a stranger's words, before his address."""
+
+
+def test_what_a_web_server_says_counts_however_long_it_is_but_for_what_it_names_before_the_client() -> None:
+    servers = re.compile(r"(apache|nginx|lighttpd|caddy|traefik|haproxy|web)(-\w+)?\.yaml")
+    first = [rule.id for rule in shipped().attack if servers.fullmatch(rule.file) and comes_first(rule)]
+    assert sorted(first) == sorted(NAMED_BEFORE_THE_CLIENT)
 
 
 def test_a_long_line_counts_by_a_rule_that_has_the_address_first() -> None:

@@ -1,7 +1,7 @@
 """Whether a rule lets through, before the address that it captures, text that a stranger may have written.
 
-Owns: what counts as such: any number of bytes of a set that holds most bytes, or most that can be printed, as `.*`,
-`<USER>`, `[^"]*` and `[[:print:]]{1,64}`. What a rule spells more narrowly (`[[:alnum:]._-]+`) a daemon has made.
+Owns: what counts as such: any number of bytes of a set that holds most that can be printed, as `.*`, `<USER>`,
+`[^"]*` and `[[:print:]]{1,64}`. What a rule spells more narrowly (`[[:alnum:]._-]+`) a daemon has made.
 In JSON no stranger's word can look like its end, and the fields of an object are those of a whole one.
 """
 
@@ -15,8 +15,7 @@ from ..errors import RuleError
 from ..model import AttackRule
 from .patterns import Text, analysis, text_of
 
-MOST = 128
-MOST_PRINTABLE = 80
+MOST = 80
 """Of 95: letters, digits and a mark here and there are 70 at most."""
 LONG = 20
 """What may be so many bytes may as well be any number of them."""
@@ -79,4 +78,4 @@ def _is_large(node: Node) -> bool:
                 bits |= members
             case Literal(text):
                 bits |= mask(text)
-    return bits.bit_count() >= MOST or (bits & CLASSES[b"print"]).bit_count() >= MOST_PRINTABLE
+    return (bits & CLASSES[b"print"]).bit_count() >= MOST
