@@ -891,7 +891,7 @@ def test_files_rotated_away_before_anything_of_them_was_read_are_a_gap_told_once
         reader.poll()
     assert reader.lines == [b"read", b"three", b"four"]
     assert len(reader.gaps) == 1
-    assert "1970-01-01T00:00:02" in reader.gaps[0]
+    assert "between 1970-01-01T00:00:01+00:00 and 1970-01-01T00:00:04+00:00" in reader.gaps[0]
 
 
 def test_a_file_rotated_away_while_it_was_open_is_a_gap_where_nothing_left_is_known_to_follow_it(log: Path) -> None:
@@ -928,6 +928,159 @@ def test_files_rotated_away_while_a_quiet_one_was_closed_are_a_gap(log: Path) ->
     reader.poll()
     assert reader.lines == [b"read", b"three", b"four"]
     assert len(reader.gaps) == 1
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_where_the_file_read_last_is_removed_it_is_said_that_more_may_be(log: Path, lost: bool) -> None:
+    """As `rotate 1` leaves it after three rotations, and after two: what is left is the same."""
+    reader = Reader(log)
+    reader.now = 10
+    append(log, "read")
+    at_rest(1, log)
+    reader.poll()
+    for number, text in enumerate(["lost", "three", "four"][not lost :], 3 - lost):
+        rotate(log)
+        append(log, text)
+        at_rest(number, log)
+        log.with_name("app.log.2").unlink(missing_ok=True)
+    reader.poll()
+    assert reader.lines == [b"read", b"three", b"four"]
+    assert ["may have been removed too" in gap for gap in reader.gaps] == [True]
+    assert "between 1970-01-01T00:00:01+00:00 and 1970-01-01T00:00:03+00:00" in reader.gaps[0]
+
+
+def test_copies_removed_after_a_file_was_emptied_under_its_reader_are_a_gap(log: Path) -> None:
+    """The file is still open, and all that was read of it is gone; a copy that nobody has read is gone too."""
+    reader = Reader(log)
+    append(log, "read")
+    at_rest(1, log)
+    reader.now = 10
+    reader.poll()
+    append(log, "lost")
+    for number, text in enumerate(["three", "four"], 2):
+        copytruncate(log)
+        append(log, text)
+        at_rest(number, log.with_name("app.log.1"))
+    log.with_name("app.log.2").unlink()
+    at_rest(4, log)
+    reader.poll()
+    assert reader.lines == [b"read", b"three", b"four"]
+    assert len(reader.gaps) == 1
+
+
+def test_an_archive_that_is_damaged_and_removed_with_others_is_two_gaps(log: Path) -> None:
+    reader = Reader(log)
+    reader.poll()
+    append(log, *(os.urandom(50).hex() for _ in range(20_000)))
+    at_rest(1, log)
+    rotate(log)
+    compress(log.with_name("app.log.1"), ".gz")
+    os.truncate(log.with_name("app.log.1.gz"), 600_000)
+    at_rest(1, log.with_name("app.log.1.gz"))
+    append(log, "lost")
+    at_rest(2, log)
+    items = reader.tail.poll(10)
+    assert isinstance(first := next(items), Batch)
+    assert first.count
+    for number, text in enumerate(["three", "four"], 3):
+        rotate(log)
+        append(log, text)
+        at_rest(number, log)
+    log.with_name("app.log.3.gz").unlink()
+    log.with_name("app.log.2").unlink()
+    later = [item for item in items if isinstance(item, Batch)]
+    assert b"".join(item.block for item in later).endswith(b"\nthree\nfour\n")
+    (gap,) = [item for item in later if item.notices]
+    damage, removed = [notice.text for notice in gap.notices]
+    assert "app.log.1.gz" in damage
+    assert "may have been removed" in removed
+
+
+def _away(log: Path) -> Path:
+    """Let the log's directory be away, and an empty one be there."""
+    away = log.parent.with_name("away")
+    log.parent.rename(away)
+    log.parent.mkdir()
+    return away
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Path:
+    """A log in a directory that can be away."""
+    (tmp_path / "mount").mkdir()
+    return tmp_path / "mount" / "app.log"
+
+
+@pytest.mark.parametrize("change", ["none", "grown", "rotated", "compressed"])
+@pytest.mark.parametrize("down", [False, True])
+def test_a_log_whose_directory_was_away_at_a_start_is_read_on_where_it_was_left(
+    mounted: Path, change: str, down: bool
+) -> None:
+    log, reader = mounted, Reader(mounted)
+    append(log, "one")
+    reader.poll()
+    away = _away(log)
+    reader.restart()
+    reader.poll()
+    assert len(reader.gaps) == 1
+    log.parent.rmdir()
+    away.rename(log.parent)
+    if change != "none":
+        append(log, "two")
+    if change in ("rotated", "compressed"):
+        rotate(log)
+    if change == "compressed":
+        compress(log.with_name("app.log.1"), ".gz")
+    if change != "none":
+        append(log, "three")
+    if down:
+        reader.restart()
+    reader.poll()
+    assert reader.lines == ([b"one"] if change == "none" else [b"one", b"two", b"three"])
+    assert len(reader.gaps) == 1
+
+
+def test_a_log_that_was_away_and_is_back_without_its_last_lines_is_read_on_from_its_end(mounted: Path) -> None:
+    """As from a backup."""
+    log, reader = mounted, Reader(mounted)
+    append(log, "." * 2000, "one")
+    reader.poll()
+    _away(log)
+    reader.restart()
+    reader.poll()
+    append(log, "." * 2000)
+    assert reader.poll() == []
+    append(log, "two")
+    assert reader.poll() == [b"two"]
+
+
+def test_a_log_that_another_one_stood_in_for_while_it_was_away_is_read_on(mounted: Path) -> None:
+    log, reader = mounted, Reader(mounted)
+    append(log, "one")
+    reader.poll()
+    away = _away(log)
+    append(log, "meanwhile")
+    reader.restart()
+    assert reader.poll() == [b"meanwhile"]
+    shutil.rmtree(log.parent)
+    away.rename(log.parent)
+    append(log, "two")
+    assert reader.poll() == [b"two"]
+
+
+def test_two_logs_that_stand_in_for_one_another_between_starts_are_both_read_on(mounted: Path) -> None:
+    """As where a file system is not always mounted."""
+    log, reader = mounted, Reader(mounted)
+    append(log, "one")
+    reader.poll()
+    away, spare = _away(log), log.parent.with_name("spare")
+    for number in range(4):
+        append(log, str(number))
+        reader.restart()
+        assert reader.poll() == [str(number).encode()]
+        log.parent.rename(spare)
+        away.rename(log.parent)
+        spare.rename(away)
 
 
 def test_a_log_made_anew_and_rotated_before_its_first_line_was_read_is_no_second_gap(log: Path) -> None:

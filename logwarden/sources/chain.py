@@ -139,19 +139,24 @@ class Chain:
                 return max(0, member.size - at.offset) + sum(each.size for each in chain[index + 1 :]) + there
         return there
 
-    def lost(self, at: Place | Reading, *known: Place | Reading) -> bool:
-        """Whether rotation has removed files that come after `at`, which was read last, and `known` before it: all that
-        is left was modified later, and none of them is left. False where nothing that was read can tell."""
-        read = [each for each in (at, *known) if each.offset]
+    def between(self, at: Place | Reading, *known: Place | Reading) -> tuple[int, int] | None:
+        """Between which times, ns, lines may be missing because rotation has removed `at`, which was read last, and
+        `known` before it: none of them is left, and all that is left was modified later. None where that is not so.
+
+        Whether files that followed were removed with it, nobody can tell: what is left is the same where rotation has
+        stopped short of the first of them.
+        """
+        read = [each for each in (at, *known) if each.offset and not (isinstance(each, Place) and each.is_gone)]
         last = max(each.modified for each in (at, *known))
 
-        def look(chain: list[Member]) -> bool:
+        def look(chain: list[Member]) -> tuple[int, int] | None:
             if not chain or (not at.offset and at.same_inode(chain[0].device, chain[0].inode)):
-                return False  # of another one that has got its inode there would be older ones
+                return None  # of another one that has got its inode there would be older ones
             later = all(member.modified > last for member in chain)
-            return later and all(_position(chain, each) is None for each in read)
+            gone = later and all(_position(chain, each) is None for each in read)
+            return (max(each.modified for each in read), chain[0].modified) if gone else None
 
-        return bool(read) and self._settled(look)
+        return self._settled(look) if read else None
 
     def has(self, place: Place) -> bool:
         """Whether the rotated file of `place` is still there."""

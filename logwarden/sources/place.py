@@ -56,8 +56,14 @@ class Place:
         return len(head) == size > 0 and digest(head) == self.head
 
     def gone(self) -> Place:
-        """Of a file that is nowhere any more: what was modified later is newer; nothing else is known by it."""
-        return replace(self, inode=0, offset=0, done=True)
+        """Of a file that is nowhere, which was said: nothing tells of a loss by it again. Should it come back, with a
+        file system that was away, its content is still known."""
+        return replace(self, inode=0, done=True)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is what `gone` returned."""
+        return not self.inode
 
     def same_inode(self, device: int, inode: int) -> bool:
         return (self.device, self.inode) == (device, inode)

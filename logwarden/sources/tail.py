@@ -8,12 +8,15 @@ Owns: where to begin, when to sleep, and trouble. The walk itself is `walk`'s.
 Never: waits, starts threads, asks for the time.
 Fails: what cannot be read now is one Notice and tried again at the next poll; what is gone is a gap. So is a rotated
 file that we may not read when its turn comes: the log goes on without it, and it is not read later either.
-Bugs: two files without timestamps whose first KiB and last quarter KiB agree are one file to it. Lines that a
-writer adds between the copying and the truncating of copytruncate, and that were not read in between, are lost
-before anyone could see them. Files that rotation removed before any of them was seen are a gap only where one
-that was read before them, and is gone too, tells so. An `olddir` that is not below the log's own directory is known
-once an open file was seen to go there, and to files that are copied there (copytruncate, renamecopy) it never is. What
-a slow writer adds to a file there is read with the next line of the log, or within the minute.
+Bugs: two files without timestamps whose first KiB and last quarter KiB agree are one file to it. Lines that a writer
+adds between the copying and the truncating of copytruncate, and that were not read in between, are lost before anyone
+could see them. Files that rotation removed before any of them was seen are a gap only where one that was read before
+them, and is gone too, tells so, and the next one is not as old as that. Such a gap says that there may be such files:
+it is told also where exactly the one read last was removed (its compressed copy, with copytruncate), and where the
+next one, of which nothing was read yet, was compressed meanwhile. A file that was gone, and is back beside the one
+that took its place, is not read on. An `olddir` that is not below the log's own directory is known once an open file
+was seen to go there, and to files that are copied there (copytruncate, renamecopy) it never is. What a slow writer
+adds to a file there is read with the next line of the log, or within the minute.
 """
 
 from __future__ import annotations
@@ -124,7 +127,7 @@ class Tail:
             except ValueError as error:
                 text = f"{error}; the file is read again from its beginning"
                 self._walk.here.before = self._walk.chain.newest()
-                yield self._walk.gap(text, now)
+                yield self._walk.gap(now, text)
             self._begun = True
             return
         self._walk.here.before = self._walk.chain.newest(self._since)

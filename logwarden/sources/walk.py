@@ -49,6 +49,8 @@ class Walk:
                 yield from self._find(self.here.resume, now)
                 self.here.resume, self.here.slept = None, False
             if self.here.at is None:
+                yield from self._come_back(now)
+            if self.here.at is None:
                 self.here.at = self.first()
             if self.here.old is not None:
                 yield from self._linger(self.here.old, now)
@@ -96,23 +98,25 @@ class Walk:
             return True
         if at.offset != known:  # ask again: now that all of `at` is known, it is told from others more surely
             path = self._successor(at)
-        lost = path is not None and self._is_lost(at, path)
+        removed = self._removed(at, path) if path else []
         log = self._open(path) if path else None
         if log is None:
             return True
         yield from self._retire(now)
-        self.here.move(at, Reading(log))
+        before = self.here.before
+        back = before is not None and before.is_gone and before.fits(log)
+        self.here.move(at, Reading(log, before.offset, Skip(before.skip)) if before and back else Reading(log))
         self.grace.end()
-        yield self.gap(_missing(at), now) if lost else self._passed(at, now)
+        yield self._passed(at, now, *removed)
         return True
 
-    def _is_lost(self, at: Reading, path: str) -> bool:
-        """Whether, as far as one can tell, more was deleted than `at`: what came before the rotated file at `path`. One
-        without text may follow `at`: that waits for the first line of the next one."""
-        if path == self._path or at.log.stat().st_nlink or not self.chain.lost(at):
-            return False
+    def _removed(self, at: Reading, path: str) -> list[str]:
+        """What to say where, as far as one can tell, more may be deleted than `at`: what came before the rotated file
+        at `path`. One without text may follow `at`: that waits for the first line of the next one."""
+        if path == self._path or at.log.stat().st_nlink or (between := self.chain.between(at)) is None:
+            return []
         with opened(path) as log:
-            return log is not None and log.read_at(0, 1) != b""
+            return [_removed(*between)] if log is not None and log.read_at(0, 1) else []
 
     def _grace_over(self, at: Reading, now: float) -> bool:
         """The next file is empty: stay with this one, as long as someone may still write to it."""
@@ -143,9 +147,14 @@ class Walk:
 
     def _find(self, known: Place | Reading, now: float) -> Iterator[Batch | Notice]:
         """Stand where `known` says: in the file at the path, or the rotated one, that holds what was read."""
-        if not known.offset and self.chain.lost(known, *self.here.reached()):
+        between = None if known.offset else self.chain.between(known, *self.here.reached())
+        if between is not None:
+            yield from self._lost(known, now, between)
+        elif not (yield from self._stand(known, now)) and (known.offset or self._newer()[0] is None):
             yield from self._lost(known, now)
-            return
+
+    def _stand(self, known: Place | Reading, now: float) -> Steps:
+        """The same, where any does. False: none does."""
         live = self.chain.live()
         if live is not None and (known.fits(live) if known.offset else known.same_inode(live.device, live.inode)):
             # A new file may begin as the old one did, with a header: the inode tells whether it is the same.
@@ -159,7 +168,7 @@ class Walk:
                 self.here.at = Reading(live, known.offset, Skip(known.skip))
             else:
                 live.close()
-            return
+            return True
         try:
             found = self.chain.find(known) if known.offset else self.chain.find_inode(known)
             cut_back = live is not None and known.offset > live.stat().st_size and known.begins(live)
@@ -173,22 +182,34 @@ class Walk:
             self.here.before = found
         elif cut_back and (live := self.chain.live()) is not None:  # to lines that were read
             self.here.at = Reading(live, live.stat().st_size)
-        elif known.offset or self._newer()[0] is None:
-            yield from self._lost(known, now)
-
-    def _lost(self, known: Place | Reading, now: float) -> Iterator[Batch | Notice]:
-        """No file holds what was read. Newer ones, if any, are read from their beginning."""
-        if isinstance(known, Reading):
-            unread = known.seen > known.offset
         else:
-            unread = not self.here.slept or self.chain.lost(known)
+            return False
+        return True
+
+    def _come_back(self, now: float) -> Iterator[Batch | Notice]:
+        """Stand where the file before was left, if it was nowhere and is back."""
+        before = self.here.before
+        if before and before.is_gone and (yield from self._stand(before, now)) and self.here.before is before:
+            self.here.before = None
+
+    def _lost(
+        self, known: Place | Reading, now: float, between: tuple[int, int] | None = None
+    ) -> Iterator[Batch | Notice]:
+        """No file holds what was read. Newer ones, if any, are read from their beginning."""
+        unread = known.seen > known.offset if isinstance(known, Reading) else not self.here.slept
+        if not unread:
+            between = self.chain.between(known)
         yield from self._retire(now)
-        if self.here.before is None or not self.chain.has(self.here.before):
+        yield from self._come_back(now)
+        if self.here.at is None:
+            if self.here.before is None or not self.chain.has(self.here.before):
+                self.here.forgo(known)
+            self.here.at = self.first()
+        else:
             self.here.forgo(known)
-        self.here.at = self.first()
         self._forget()
-        if unread:
-            yield self.gap(_missing(known), now)
+        if unread or between:
+            yield self.gap(now, _removed(*between) if between else _missing(known))
         else:
             yield self.batch()  # or a restart would look for it again, and tell a gap
 
@@ -210,15 +231,15 @@ class Walk:
                 return True
             if piece.nuls:
                 why = "left by a crash, or by a writer that does not append"
-                yield self.gap(f"{piece.nuls} NUL bytes before byte {at.offset}: {why}", now, piece)
+                yield self.gap(now, f"{piece.nuls} NUL bytes before byte {at.offset}: {why}", piece=piece)
             elif piece.count:
                 yield self.batch(piece)
 
-    def _passed(self, at: Reading, now: float) -> Batch:
-        """The cursor behind a file that has been read, as far as that was possible."""
-        if at.log.damage is None:
-            return self.batch()
-        return self.gap(f"{at.log.path}: {at.log.damage}: not read from byte {at.offset} on", now)
+    def _passed(self, at: Reading, now: float, *missing: str) -> Batch:
+        """The cursor behind a file that has been read, as far as that was possible, and what is `missing` after it."""
+        log = at.log
+        damage = [] if log.damage is None else [f"{log.path}: {log.damage}: not read from byte {at.offset} on"]
+        return self.gap(now, *damage, *missing)
 
     def _is_next(self, at: Reading) -> bool:
         """Whether, where nothing of `at` was read yet, no file has turned up that comes before it."""
@@ -234,9 +255,10 @@ class Walk:
         """Lines, and the cursor behind them."""
         return Batch(self._source, piece.block, piece.count, self.here.cursor(self.chain.olddir), self._program)
 
-    def gap(self, text: str, now: float, piece: Cut = NOTHING) -> Batch:
-        """What is missing before `piece`, with the cursor that has passed it."""
-        return replace(self.batch(piece), notices=(Notice(NoticeKind.GAP, self._source, text, now),))
+    def gap(self, now: float, *texts: str, piece: Cut = NOTHING) -> Batch:
+        """What is missing before `piece`, if anything, with the cursor that has passed it."""
+        notices = tuple(Notice(NoticeKind.GAP, self._source, text, now) for text in texts)
+        return replace(self.batch(piece), notices=notices)
 
     # --- letting go -----------------------------------------------------------------------------------------
 
@@ -265,5 +287,14 @@ class Walk:
 
 
 def _missing(known: Place | Reading) -> str:
-    since = datetime.fromtimestamp(known.modified // 10**9, UTC).isoformat()
+    since = _stamp(known.modified)
     return f"read up to byte {known.offset}, and no file holds what followed: lines may be missing since {since}"
+
+
+def _removed(since: int, until: int) -> str:
+    what = "the file that was read last is nowhere any more, and others that followed it may have been removed too"
+    return f"{what}: lines may be missing between {_stamp(since)} and {_stamp(until)}"
+
+
+def _stamp(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds // 10**9, UTC).isoformat()
