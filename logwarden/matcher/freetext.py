@@ -2,7 +2,7 @@
 
 Owns: what counts as such: any number of bytes of a set that holds most that can be printed, as `.*`, `<USER>`,
 `[^"]*` and `[[:print:]]{1,64}`. What a rule spells more narrowly (`[[:alnum:]._-]+`) a daemon has made.
-In JSON no stranger's word can look like its end, and the fields of an object are those of a whole one.
+In JSON no stranger's word can look like the end of its string, and the fields of an object are those of a whole one.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ def _comes_first(text: Text) -> bool:
 
 
 def _is_json(node: Node) -> bool:
+    """Whether it is for an object of which a quotation mark is there behind the capture: no string ends at a cut."""
     match node:
-        case Cat((first, *_)) | Group(_, first):
-            return _is_json(first)
-        case Literal(text):
-            return text.startswith(b"{")
+        case Cat((Literal(text), *_) as parts) if text.startswith(b"{"):
+            captures = [index for index, part in enumerate(parts) if any(isinstance(n, Capture) for n in walk(part))]
+            behind = parts[max(captures, default=0) + 1 :]
+            spelt = b"".join(part.text if isinstance(part, Literal) else b" " for part in behind)
+            return b'"' in spelt.replace(rb"\"", b"")
+        case Group(_, inner):
+            return _is_json(inner)
     return False
 
 
