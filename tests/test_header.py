@@ -197,6 +197,16 @@ def test_rfc_5424_is_taken_apart(line: str, expected: tuple[object, ...]) -> Non
     assert fields(parse(line)) == expected
 
 
+@pytest.mark.parametrize(
+    "data", ["-", '[a@1 b="c"]', '[a@1 b="c"][d@1 e="f"]', r'[a@1 user="x\] Failed \" ] y"]', "[a]"]
+)
+@pytest.mark.parametrize("blanks", [" ", "  ", " \ufeff"])
+def test_structured_data_ends_at_the_same_place_with_the_first_two_fields_and_without(data: str, blanks: str) -> None:
+    for first in ("<34>1 ", ""):
+        line = f"{first}2026-11-22T17:00:00Z mail su 7 - {data}{blanks}x"
+        assert fields(parse(line)) == ("mail", "su", 7, "x"), line
+
+
 def test_rfc_5424_has_its_time() -> None:
     assert parse("<34>1 2026-11-22T17:00:00.003Z mail su - - - x").time == at("2026-11-22T17:00:00.003+00:00")
 
@@ -415,6 +425,8 @@ def test_a_carriage_return_at_the_end_is_no_part_of_the_message() -> None:
         b"<34>1 - - - - - [a" + b' b="c"' * 9_000,
         b"2026-11-22 17:00:00" + b" a" * 32_768,
         b"2026-11-22T17:00:00Z a b - - [a" + b" b" * 32_768,
+        b"2026-11-22T17:00:00Z a b - - " + b'[a b="c"]' * 7_000 + b"[",
+        b"2026-11-22T17:00:00Z a b - - [a" + b' b="\\]"' * 9_000 + b"x",
         b"Nov 22 17:00:00" + b" " * 30_000 + b"a" * 30_000 + b" auth.info x",
         b"a" * 65_536,
     ],

@@ -19,22 +19,25 @@ def _compile(template: bytes, *fragments: bytes) -> re.Pattern[str]:
     return re.compile((template % fragments).decode("latin-1"))
 
 
+# One way through it only. Two blanks: rsyslog keeps the one with which a message of RFC 3164 began.
+_STRUCTURED_DATA = rb'(?:-|(?:\[[!#-<>-\\^-~]+(?: [!#-<>-\\^-~]+="(?:[^"\\]|\\.)*")*\])+)(?:  ?|\Z)(?:\xef\xbb\xbf)?'
 _RFC_5424 = _compile(
     rb"<[0-9]{1,3}>[1-9][0-9]{0,2} (?:-|(%s):(%s)(%s)) "
     rb"([!-~]+) ([!-~]+) ([!-~]+) [!-~]+ "  # HOSTNAME APP-NAME PROCID MSGID
-    # Two blanks: rsyslog keeps the one with which a message of RFC 3164 began.
-    rb'(?:(?:-|(?:\[[!#-<>-\\^-~]+(?: [!#-<>-\\^-~]+="(?:[^"\\]|\\.)*")*\])+)(?:  ?|\Z)(?:\xef\xbb\xbf)?)?',
+    rb"(?:%s)?",
     RFC_3339,
     FRACTION,
     ZONE,
+    _STRUCTURED_DATA,
 )
 # rsyslog's RSYSLOG_SyslogProtocol23Format as many write it to a file, without the first two fields.
 _RFC_5424_IN_A_FILE = _compile(
-    rb"(%s):(%s)(%s) ([!-~]+) (%s) ([0-9]+|-) [!-~]+ (?:-|\[[!#-<>-\\^-~]+(?: [^\]]*)?\]) ",
+    rb"(%s):(%s)(%s) ([!-~]+) (%s) ([0-9]+|-) [!-~]+ %s",
     RFC_3339,
     FRACTION,
     ZONE,
     PROGRAM,
+    _STRUCTURED_DATA,
 )
 _YEARLESS = _compile(rb"%s(\[)?(%s):(%s)(?:[.,][0-9]{1,9})?(?(1)\])", PRI, RFC_3164, SECOND)
 _WITH_YEAR = _compile(rb"%s(%s) (%s) ([0-9]{4}) (%s):(%s)", PRI, MONTH, DAY, MINUTE, FRACTION)
