@@ -156,6 +156,14 @@ def test_a_stamp_alone_is_cut_off(line: str, message: str, time_: str) -> None:
     assert event.time == at(time_)
 
 
+@pytest.mark.parametrize("host", ["203.0.113.9", "2001:db8::9", "mail"])
+def test_a_clients_address_and_what_it_asks_for_are_no_host_and_no_program(host: str) -> None:
+    line = f"2026-11-22T17:00:00+01:00 {host} GET 404 12 - /wp-login.php"
+    assert fields(parse(line, "nginx")) == (None, "nginx", None, line[26:])
+    program = parse(line).program
+    assert program == ("GET" if host == "mail" else None)
+
+
 @pytest.mark.parametrize("rest", ["alice auth.info sshd[42]: x", "auth.info: sshd: x", "mail sshd: x", "[sshd] x"])
 def test_what_follows_the_stamp_of_a_program_that_the_source_names_is_its_message(rest: str) -> None:
     event = parse(f"2026-11-22T17:00:00 {rest}", "app")

@@ -30,9 +30,10 @@ _RFC_5424 = _compile(
     ZONE,
     _STRUCTURED_DATA,
 )
-# rsyslog's RSYSLOG_SyslogProtocol23Format as many write it to a file, without the first two fields.
+# rsyslog's RSYSLOG_SyslogProtocol23Format as many write it to a file, without the first two fields. The host is no
+# address: `203.0.113.9 GET 404 12 - /` is what a web server may write.
 _RFC_5424_IN_A_FILE = _compile(
-    rb"(%s):(%s)(%s) ([!-~]+) (%s) ([0-9]+|-) [!-~]+ %s",
+    rb"(%s):(%s)(%s) (?![0-9.]+ )([!-9;-~]+) (%s) ([0-9]+|-) [!-~]+ %s",
     RFC_3339,
     FRACTION,
     ZONE,
@@ -77,7 +78,10 @@ def take_apart(line: str, given: str | None, now: float) -> Parts:
 
 
 def _rfc_5424(line: str, given: str | None, now: float) -> Parts | None:  # noqa: ARG001 - it has its year
-    if not (found := _RFC_5424.match(line) or _RFC_5424_IN_A_FILE.match(line)):
+    found = _RFC_5424.match(line)
+    if not found and given in (None, ANY_PROGRAM):  # elsewhere it may be a program's own layout
+        found = _RFC_5424_IN_A_FILE.match(line)
+    if not found:
         return None
     minute, second, zone, host, program, pid = (None if field == "-" else field for field in found.groups())
     when = stamp.absolute(minute, second, zone) if minute and second else None
