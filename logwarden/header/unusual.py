@@ -2,6 +2,8 @@
 
 Owns: RFC 5424, stamps with and without something behind them, access logs, a journal's lines without their stamps,
 and what syslogds that are not rsyslog put between a stamp and a tag.
+Here a level (`WARN`) is no host and no program. In the traditional layout the words before the colon are, whatever they
+say (`Nov 22 17:00:00 WARN module: x`): to look at them would cost every line.
 Text is that of a line decoded as latin-1, so that it has the offsets of the bytes.
 """
 
@@ -58,15 +60,15 @@ _PRIORITY = (
 _PRIORITY_FIRST = _compile(rb" +(?:<%s>|%s:?(?= ))", _PRIORITY, _PRIORITY)  # FreeBSD's syslogd -v, logread, socklog
 _PRIORITY_AFTER_HOST = _compile(rb" +(%s) +%s +(%s)(?:\[(%s)\])?: ?", HOST, _PRIORITY, PROGRAM, PID_TEXT)  # BusyBox
 _TAG_ALONE = _compile(rb" +(%s)(?:\[(%s)\])?: ", PROGRAM, PID_TEXT)
-_TAG_IN_BRACKETS = _compile(  # metalog's: no level, and no pid
-    rb" \[(?!(?:emerg|alert|crit|err|error|fatal|severe|warn|warning|notice|info|debug|trace|[0-9]+)\])(%s)\]:? ",
-    PROGRAM,
+_LEVEL = (
+    rb"(?i:emerg(?:ency)?|alert|crit(?:ical)?|fatal|ftl|severe|err(?:or)?|warn(?:ing)?|wrn"
+    rb"|notice|info?|debug|dbg|trace)"
 )
-_NO_LEVEL = rb"(?!(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|SEVERE|FATAL) )"
-_TAG = _compile(rb" +" + _NO_LEVEL + rb"(%s) +(%s)(?:\[(%s)\])?: ?", HOST, PROGRAM, PID_TEXT)
+_TAG_IN_BRACKETS = _compile(rb" \[(?!(?:%s|[0-9.]+)\])(%s)\]:? ", _LEVEL, PROGRAM)  # metalog's; no pid, no address
+_TAG = _compile(rb" +(?!%s )(%s) +(%s)(?:\[(%s)\])?: ?", _LEVEL, HOST, PROGRAM, PID_TEXT)
 _TAG_WITH_PID = _compile(rb" *(?:(%s) +)?(%s) ?\[([0-9]+)\]:(?: |\Z)", HOST, PROGRAM)
 _TAG_OF_5424 = _compile(rb" (%s) (%s)\[([0-9]+)\] ", HOST, PROGRAM)  # rsyslog writes no colon where none was sent
-_HOST_ALONE = _compile(rb" (?![0-9]+ )" + _NO_LEVEL + rb"(%s) +", HOST)
+_HOST_ALONE = _compile(rb" (?!(?:%s|[0-9]+) )(%s) +", _LEVEL, HOST)
 
 
 def take_apart(line: str, given: str | None, now: float) -> Parts:
