@@ -111,6 +111,9 @@ def test_a_traditional_line_is_taken_apart(line: str, expected: tuple[object, ..
         # socklog
         ("2026-11-22T17:00:00.12345 auth.info: sshd[42]: x", (None, "sshd", 42, "x")),
         ("2026-11-22T17:00:00.12345 auth.info: Invalid user x", (None, None, None, "Invalid user x")),
+        ("2026-11-22 17:00:00 0.5 seconds: slow", (None, None, None, "0.5 seconds: slow")),
+        ("2026-11-22 17:00:00 1.5 GB free", (None, None, None, "1.5 GB free")),
+        ("2026-11-22T17:00:00Z disk 0.5 full: x", ("disk", None, None, "0.5 full: x")),
         # metalog
         ("Nov 22 17:00:00 [sshd] x", (None, "sshd", None, "x")),
         # multilog, s6-log

@@ -54,10 +54,11 @@ _TAI64N = _compile(rb"@(4[0-9a-f]{15})([0-9a-f]{8})(?= )")  # multilog, s6-log, 
 _ACCESS = _compile(rb'[^\["]{1,1024}\[([0-9]{2})/(%s)/([0-9]{4}):(%s):(%s) ([+-][0-9]{4})\]', MONTH, MINUTE, SECOND)
 _AFTER_STAMP = _compile(rb":? *")
 _PRIORITY = (
-    rb"(?:kern|user|mail|daemon|auth(?:priv)?|syslog|lpr|news|uucp|cron|ftp|ntp|security|console|local[0-7]|[0-9]{1,2})"
-    rb"\.(?:emerg|alert|crit|err|error|warn|warning|notice|info|debug|[0-7])"
+    rb"(?:kern|user|mail|daemon|auth(?:priv)?|syslog|lpr|news|uucp|cron|ftp|ntp|security|console|local[0-7])"
+    rb"\.(?:emerg|alert|crit|err|error|warn|warning|notice|info|debug)"
 )
-_PRIORITY_FIRST = _compile(rb" +(?:<%s>|%s:?(?= ))", _PRIORITY, _PRIORITY)  # FreeBSD's syslogd -v, logread, socklog
+# FreeBSD's syslogd -v (numbers) and -vv, logread, socklog. Without <> numbers are any program's: `0.5 seconds`.
+_PRIORITY_FIRST = _compile(rb" +(?:<(?:%s|[0-9]{1,2}\.[0-7])>|%s:?(?= ))", _PRIORITY, _PRIORITY)
 _PRIORITY_AFTER_HOST = _compile(rb" +(%s) +%s +(%s)(?:\[(%s)\])?: ?", HOST, _PRIORITY, PROGRAM, PID_TEXT)  # BusyBox
 _TAG_ALONE = _compile(rb" +(%s)(?:\[(%s)\])?: ", PROGRAM, PID_TEXT)
 _LEVEL = (
