@@ -7,7 +7,8 @@ rules have a <SESSION>, as slapd's `conn=<SESSION>`, it is what is said of that,
 would be nobody. Such names are given again, when a daemon starts anew: a line that names no address, so that the next
 one with its name may be of anybody, says nothing after LAPSE.
 
-Owns: what becomes of the lines of such rules, all of Severity.CONTEXT: an attack, or what they are without these rules.
+Owns: what becomes of the lines of such rules, all of Severity.CONTEXT: an attack, or what they are without these rules,
+which is an attack, reported, or hidden all the same.
 Bounded: the latest SESSIONS sessions are remembered, and none with a name of more than LONGEST characters.
 Never: asks the clock, stores: a session whose lines stand on both sides of a restart is not followed.
 """
@@ -16,12 +17,12 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 from . import matcher
-from .model import AttackRule, Classified, Event, Outcome, Severity, Verdict
+from .model import AttackRule, Classified, Context, Event, Outcome, Severity, Verdict
 from .tracker import doubt
 
 SESSIONS = 8_192
@@ -55,23 +56,22 @@ class Correlation:
         """Of each session, by rule, the last line that it matched."""
 
     def join(self, classified: Classified, now: float, *, every: bool = False) -> Classified:
-        """`classified` with each line of a rule with `requires` as an attack or as none, and no attack of a context.
+        """`classified` with each line as an attack that a rule with `requires` makes one.
 
-        Verdicts on lines that are then simply ignored are left out unless `every` is set. `now` dates a line that has
-        no time.
+        Verdicts on lines that are simply ignored all the same are left out unless `every` is set. `now` dates a line
+        that has no time.
         """
-        joined = [(each, self._judged(each, now)) for each in classified.verdicts]
-        changed = [(old, new) for old, new in joined if old is not new]
-        if not changed:
+        if not any(each.contexts for each in classified.verdicts):
             return classified
+        joined = [(each, self._judged(each, now) if each.contexts else each) for each in classified.verdicts]
         counts, hits = Counter(classified.counts), Counter(classified.hits)
-        for old, new in changed:
-            counts[old.outcome] -= 1
-            counts[new.outcome] += 1
-            if new.attack_by is None:
-                hits[str(old.attack_by)] -= 1
-        kept = (new for old, new in joined if every or new is old or new.outcome is not Outcome.IGNORED)
-        return replace(classified, counts=counts, hits=dict(+hits), verdicts=tuple(kept))
+        for old, new in joined:
+            if new is not old:
+                counts[old.outcome] -= 1
+                counts[new.outcome] += 1
+                hits[str(new.attack_by)] += 1
+        kept = (each for _, each in joined if every or each.outcome is not Outcome.IGNORED)
+        return replace(classified, counts=counts, hits=dict(hits), verdicts=tuple(kept))
 
     def shift(self, by: float) -> None:
         """The clock has jumped."""
@@ -79,22 +79,22 @@ class Correlation:
             seen.update({rule: each._replace(time=each.time + by) for rule, each in seen.items()})
 
     def _judged(self, verdict: Verdict, now: float) -> Verdict:
-        """The same verdict where no session matters."""
-        rule = verdict.attack_by
-        if rule is None or rule.severity is not Severity.CONTEXT:
+        """The same verdict where its session makes it no attack, or it is one without."""
+        event = verdict.event
+        time = now if event.time is None else min(event.time, now)
+        sessions = [
+            (each, self._seen(session, time)) for each in verdict.contexts if (session := _session(each, event))
+        ]
+        sources = ((context.rule, _source(context, seen, time)) for context, seen in sessions)
+        rule, source = next((found for found in sources if found[1]), (None, None))
+        for context, seen in sessions:
+            seen[str(context.rule)] = Seen(time, context.address)
+        if rule is None or _is_accused(verdict):
             return verdict
-        time = now if verdict.event.time is None else min(verdict.event.time, now)
-        source = None
-        if session := _session(rule, verdict.event):
-            seen = self._seen(session, time)
-            required = {f"{rule.file}#{name}" for name in rule.requires}
-            earlier = [each for name, each in seen.items() if name in required and each.holds(time)]
-            source = _source(verdict.address, earlier)
-            seen[str(rule)] = Seen(time, verdict.address)
-        if source:
-            return verdict._replace(attack_by=_as_attack(rule), address=source)
-        outcome = Outcome.IGNORED if verdict.ignored_by else Outcome.UNEXPLAINED
-        return verdict._replace(outcome=outcome, attack_by=None, address=None)
+        hidden = verdict.ignored_by if verdict.ignored_by and not verdict.ignored_by.exempts else None
+        return verdict._replace(
+            outcome=Outcome.ATTACK, ignored_by=hidden, attack_by=_as_attack(rule), address=source, quarantined_for=None
+        )
 
     def _seen(self, session: Session, time: float) -> dict[str, Seen]:
         """What was seen of a session that says something once more, to be added to."""
@@ -108,16 +108,24 @@ class Correlation:
         return seen
 
 
-def _source(own: str | None, earlier: Sequence[Seen]) -> str | None:
-    """Whose attack a line is that names its `own` address, or nobody; None where it is none, or nobody knows."""
+def _is_accused(verdict: Verdict) -> bool:
+    """Whether a line is somebody's attack without its session."""
+    rule = verdict.attack_by
+    return rule is not None and rule.severity is Severity.ATTACK and verdict.address is not None
+
+
+def _source(context: Context, seen: Mapping[str, Seen], time: float) -> str | None:
+    """Whose attack a line is, by its own word or by those `seen` before; None where it is none, or nobody knows."""
+    names = (f"{context.rule.file}#{name}" for name in context.rule.requires)
+    earlier = [seen[name] for name in names if name in seen and seen[name].holds(time)]
     named = max((each for each in earlier if each.address), key=lambda each: each.time, default=None)
-    return (own or (named and named.address)) if earlier else None
+    return (context.address or (named and named.address)) if earlier else None
 
 
-def _session(rule: AttackRule, event: Event) -> Session | None:
+def _session(context: Context, event: Event) -> Session | None:
     """The session that a line is of; None where it does not say, or there is doubt about it."""
-    named = matcher.session(rule, event.message)
-    if named is None or len(named) > LONGEST or (event.pid is None and not named) or doubt(rule, event):
+    named = matcher.session(context.rule, event.message)
+    if named is None or len(named) > LONGEST or (event.pid is None and not named) or doubt(context.rule, event):
         return None
     return event.host or "", event.program or "", event.pid, named
 

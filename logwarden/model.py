@@ -251,8 +251,16 @@ class Event(NamedTuple):
     provenance: Provenance | None = None
 
 
+class Context(NamedTuple):
+    """A rule of Severity.CONTEXT that matches a line, and the address that it captures, normalised, if any."""
+
+    rule: AttackRule
+    address: str | None
+
+
 class Verdict(NamedTuple):
-    """What became of one line. `address` is normalised, and None where the attack rule captured none."""
+    """What became of one line. `address` is normalised, and None where the attack rule captured none. `contexts` have
+    no part in it, until they are joined with those of other lines."""
 
     source: str
     event: Event
@@ -261,6 +269,7 @@ class Verdict(NamedTuple):
     attack_by: AttackRule | None = None
     address: str | None = None
     quarantined_for: str | None = None
+    contexts: tuple[Context, ...] = ()
 
     @property
     def reported(self) -> bool:
@@ -272,9 +281,9 @@ class Verdict(NamedTuple):
 class Classified:
     """A batch after the matcher: how many lines had each outcome, each rule's hits, and the lines worth keeping.
 
-    `verdicts` holds every line that is not simply ignored, in the order of the batch (every line at all where the
-    caller asked for that). `hits` counts lines by rule (`str(rule.where)` or `str(attack_rule)`); `slow` is how long
-    rules were at work in the `regex` engine, in seconds; each tells now and then.
+    `verdicts` holds every line that is not simply ignored or has a Context, in the order of the batch (every line at
+    all where the caller asked for that). `hits` counts lines by rule (`str(rule.where)` or `str(attack_rule)`); `slow`
+    is how long rules were at work in the `regex` engine, in seconds; each tells now and then.
     """
 
     counts: Mapping[Outcome, int]

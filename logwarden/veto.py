@@ -3,7 +3,8 @@
 Owns: that veto. It concerns lines whose priority the journal gives; a line of a file has none. Rules of logcheck's own
 directories are left alone: there a rule hides what it matches, whatever its priority.
 Never: costs a batch more than a look at its priorities where none of it is an error. What is ignored has no verdict,
-so the errors of a batch, which are few, go through the matcher a second time, alone and with all their verdicts.
+unless it is a session's, so the errors of a batch, which are few, go through the matcher a second time, alone and with
+all their verdicts.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def classify(matcher: Matcher, batch: Batch, now: float) -> Classified:
         classified,
         counts=_counts(classified, len(shown)),
         hits=_hits(classified, shown),
-        verdicts=(*kept, *(_unhidden(verdict) for verdict in shown)),
+        verdicts=(*kept, *(_unhidden(verdict) for verdict in shown if not verdict.contexts)),
     )
 
 

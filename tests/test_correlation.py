@@ -10,12 +10,25 @@ from pathlib import Path
 
 import pytest
 
-from logwarden import matcher, rules
+from logwarden import matcher, rules, veto
 from logwarden.address import Guard
 from logwarden.correlation import AGE, LONGEST, Correlation
 from logwarden.firewall import BACKENDS
 from logwarden.matcher import Matcher
-from logwarden.model import Batch, Classified, Dialect, Outcome, Policy, Provenance, RuleSet, Severity, Verdict
+from logwarden.model import (
+    AttackRule,
+    Batch,
+    Classified,
+    Dialect,
+    IgnoreRule,
+    Location,
+    Outcome,
+    Policy,
+    Provenance,
+    RuleSet,
+    Severity,
+    Verdict,
+)
 from logwarden.notices import Owed
 from logwarden.pipeline import Pipeline
 from logwarden.silence import Roll
@@ -223,6 +236,86 @@ def test_a_context_that_an_ignore_rule_hides_is_ignored_and_says_who_it_was_all_
         found = judged(made, line(CAME), line(LEFT), every=every)
         assert [each.outcome for each in found.verdicts] == shown
         assert +Counter(found.counts) == {Outcome.IGNORED: 1, Outcome.ATTACK: 1}
+
+
+# --- what other rules make of such lines ----------------------------------------------------------------------------
+
+
+def with_rules(*attack: AttackRule, ignore: tuple[IgnoreRule, ...] = ()) -> Matcher:
+    """Those of sshd, and others after them."""
+    ours = tuple(rule for rule in shipped().attack if rule.file == "sshd.yaml")
+    return matcher.compile(RuleSet(ignore, (*ours, *attack)), portable=True)
+
+
+def sshd_rule(regex: str, severity: Severity = Severity.ATTACK) -> AttackRule:
+    return AttackRule(Location("local.yaml", 1), "local.yaml", "watched", ("sshd",), regex, severity=severity)
+
+
+def test_a_line_that_a_rule_reports_is_reported_and_says_who_it_was_all_the_same() -> None:
+    made = with_rules(sshd_rule("Connection from 203[.].*", Severity.VIOLATION))
+    found = judged(made, line(CAME), line(LEFT))
+    assert [str(each.attack_by) for each in found.verdicts] == [
+        "local.yaml#watched",
+        "sshd.yaml#sshd-too-many-failures-of-session",
+    ]
+    assert found.hits == {str(each.attack_by): 1 for each in found.verdicts}
+    assert found.verdicts[1].address == "203.0.113.9"
+
+
+def test_a_line_that_violations_d_raises_and_ignore_d_hides_is_reported(tmp_path: Path) -> None:
+    for name, text in {
+        "violations.d": "Connection from 203\\.0\\.113\\.9",
+        "ignore.d.server": r"^[[:alpha:]]{3} [ :[:digit:]]{11} [._[:alnum:]-]+ sshd\[42\]: Connection .*$",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "local").write_text(f"{text}\n")
+    logcheck = rules.load(logcheck=str(tmp_path))
+    assert (len(logcheck.attack), len(logcheck.ignore), logcheck.refused) == (1, 1, ())
+    made = with_rules(*logcheck.attack, ignore=logcheck.ignore)
+    came, left = judged(made, line(CAME), line(LEFT)).verdicts
+    assert (str(came.attack_by), came.reported) == ("violations.d/local#1", True)
+    assert (left.outcome, left.address) == (Outcome.ATTACK, "203.0.113.9")
+
+
+def test_a_line_that_is_an_attack_by_itself_is_one_and_says_who_it_was_all_the_same() -> None:
+    """With the aggressive rules a key that was tried is one."""
+    tried = line("Failed publickey for alice from 203.0.113.9 port 4242 ssh2: RSA SHA256:uNiVztksCsDhcc0u9e8BgrJXVGDP")
+    tried, left = judged(with_rules(), tried, line(LEFT)).verdicts
+    assert (str(tried.attack_by), tried.address) == ("sshd.yaml#sshd-failed-key", "203.0.113.9")
+    assert (str(left.attack_by), left.address) == ("sshd.yaml#sshd-too-many-failures-of-session", "203.0.113.9")
+
+
+def test_a_line_that_is_reported_or_an_attack_by_nobody_is_somebodys_by_its_session() -> None:
+    for severity in (Severity.VIOLATION, Severity.ATTACK):
+        made = with_rules(sshd_rule("Disconnecting: .*", severity))
+        (alone,) = judged(made, line(LEFT)).verdicts
+        assert (str(alone.attack_by), alone.address) == ("local.yaml#watched", None)
+        assert convicted(line(CAME), line(LEFT), made=made) == ["203.0.113.9"]
+
+
+@pytest.mark.slow
+def test_a_line_on_which_an_attack_rule_ran_out_of_time_is_quarantined_unless_its_session_tells() -> None:
+    slow = sshd_rule(r"Disconnecting: Too many authentication failures for ((a|a)*)*\1x")
+    hide = IgnoreRule(Location("local.rules", 1), "Disconnecting: .*", ("sshd",))
+    left = line(f"Disconnecting: Too many authentication failures for {'a' * 5_000}")
+    found = judged(with_rules(slow, ignore=(hide,)), left).verdicts[0]
+    assert (found.outcome, found.attack_by, found.reported) == (Outcome.QUARANTINED, None, True)
+    found = judged(with_rules(slow), line(CAME), left).verdicts[1]
+    assert (found.outcome, found.address, found.quarantined_for) == (Outcome.ATTACK, "203.0.113.9", None)
+
+
+def test_a_line_that_no_rule_may_hide_is_accounted_for_once_and_says_who_it_was() -> None:
+    """The journal calls it an error."""
+    made = with_rules(ignore=(IgnoreRule(Location("local.rules", 1), "Connection from .*", ("sshd",)),))
+    known = tuple(Provenance(uid=0, transport="syslog", priority=priority) for priority in (3, 6))
+    batch = Batch("journal", f"{line(CAME)}\n{line(LEFT)}\n".encode(), 2, "", provenance=known)
+    found = Correlation().join(veto.classify(made, batch, NOW), NOW)
+    assert [each.outcome for each in found.verdicts] == [Outcome.UNEXPLAINED, Outcome.ATTACK]
+    assert +Counter(found.counts) == {Outcome.UNEXPLAINED: 1, Outcome.ATTACK: 1}
+    assert found.hits == {"sshd.yaml#sshd-too-many-failures-of-session": 1}
+
+
+# --- the daemon -----------------------------------------------------------------------------------------------------
 
 
 def test_the_daemon_bans_by_the_session_and_accounts_for_each_line_once(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from logwarden import matcher, rules, tracker
 from logwarden.matcher import Matcher
 from logwarden.matcher.freetext import comes_first
 from logwarden.matcher.regex_engine import RegexEngine
-from logwarden.model import AttackRule, Batch, Outcome, RuleSet, Severity, Verdict
+from logwarden.model import AttackRule, Batch, Outcome, RuleSet, Sample, Severity, Verdict
 from logwarden.tracker.cut import LEAST
 
 pytestmark = pytest.mark.slow
@@ -77,12 +77,18 @@ def test_each_attack_file_is_as_the_schema_has_it(file: Path) -> None:
     jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(file.read_text()))
 
 
+def is_recognised(rule: AttackRule, sample: Sample, verdict: Verdict) -> bool:
+    """Whether the line is an attack by its address, or else says who it was in its session."""
+    if rule.severity is Severity.CONTEXT:
+        return (rule, sample.address) in verdict.contexts
+    return (verdict.outcome, verdict.address) == (Outcome.ATTACK, sample.address)
+
+
 def samples_are_recognised(made: Matcher) -> None:
     pairs = [(rule, sample) for rule in shipped().attack for sample in rule.samples if not sample.after]
     verdicts = said([(program_of(rule), sample.line) for rule, sample in pairs], made)
     for (rule, sample), verdict in zip(pairs, verdicts, strict=True):
-        assert verdict.outcome is Outcome.ATTACK, f"{rule}: {sample.line}"
-        assert verdict.address == sample.address, f"{rule}: {sample.line}"
+        assert is_recognised(rule, sample, verdict), f"{rule}: {sample.line}"
 
 
 def test_each_sample_is_an_attack_by_its_address() -> None:
@@ -111,7 +117,7 @@ def test_each_sample_is_an_attack_behind_a_stamp_alone_where_any_program_may_hav
     block = "".join(f"{stamp} {sample.line}\n" for _, sample in pairs).encode()
     verdicts = portable().classify(Batch("test", block, len(pairs), "", "*"), NOW, every=True).verdicts
     for (rule, sample), verdict in zip(pairs, verdicts, strict=True):
-        assert (verdict.outcome, verdict.address) == (Outcome.ATTACK, sample.address), f"{rule}: {sample.line}"
+        assert is_recognised(rule, sample, verdict), f"{rule}: {sample.line}"
 
 
 def test_no_attack_rule_is_too_large_for_hyperscan() -> None:
@@ -125,7 +131,7 @@ def test_no_near_miss_is_taken_for_an_attack_by_its_rule() -> None:
     pairs = [(rule, line) for rule in shipped().attack for line in rule.near_misses]
     verdicts = said([(program_of(rule), line) for rule, line in pairs], portable())
     for (rule, line), verdict in zip(pairs, verdicts, strict=True):
-        assert verdict.attack_by != rule, f"{rule}: {line}"
+        assert rule not in (verdict.attack_by, *(each.rule for each in verdict.contexts)), f"{rule}: {line}"
 
 
 def test_each_rule_has_a_near_miss() -> None:
@@ -148,7 +154,7 @@ def test_what_strangers_write_never_names_somebody_else() -> None:
     fooled = [
         f"{rule}: {line}"
         for (rule, sample, line), verdict in zip(made, verdicts, strict=True)
-        if verdict.address is not None and verdict.address != sample.address
+        if {verdict.address, *(each.address for each in verdict.contexts)} - {None, sample.address}
     ]
     assert fooled == []
 
@@ -159,6 +165,8 @@ def test_no_line_counts_that_may_have_been_cut_behind_what_a_stranger_wrote() ->
     fooled = [verdict for verdict in verdicts if verdict.outcome is Outcome.ATTACK and verdict.address in FORGED]
     assert len({verdict.attack_by for verdict in fooled}) > 50, "the rules alone cannot know"
     assert [f"{verdict.attack_by}: {verdict.event.message}" for verdict in fooled if tracker.counts(verdict)] == []
+    contexts = [(each, verdict.event) for verdict in verdicts for each in verdict.contexts if each.address in FORGED]
+    assert [f"{each.rule}: {event.message}" for each, event in contexts if not tracker.doubt(each.rule, event)] == []
 
 
 def test_a_json_object_counts_however_long_it_is() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from .. import header
 from ..header import Parts
 from ..model import MAX_LINE, Batch, Classified, Event, Notice, NoticeKind, Outcome, Verdict
-from .judgement import Decision, Source
+from .judgement import UNNAMED, Decision, Named
 from .patterns import Pattern
 
 
@@ -47,20 +47,20 @@ class Account:
         """Count the matches of rules, by their name, in lines about which there is nothing to decide."""
         self._settled.update(hits)
 
-    def enter(self, events: Sequence[Event], decided: Mapping[int, tuple[Decision, Source]]) -> None:
+    def enter(self, events: Sequence[Event], decided: Mapping[int, tuple[Decision, Named]]) -> None:
         """Count lines, with what was decided of them by their index; of the others, no rule matches any."""
         name, unexplained, ignored = self._batch.source, Outcome.UNEXPLAINED, None if self.every else Outcome.IGNORED
         record, verdicts = tuple.__new__, self._verdicts  # half the price of Verdict(...)
         for index, event in enumerate(events):
             if index not in decided:
-                verdicts.append(record(Verdict, (name, event, unexplained, None, None, None, None)))
+                verdicts.append(record(Verdict, (name, event, unexplained, None, None, None, None, ())))
                 continue
-            decision, source = decided[index]
+            decision, (source, contexts) = decided[index]
             outcome = decision.outcome
-            if outcome is not ignored:
+            if outcome is not ignored or contexts:
                 rule, address = source or (decision.attack_by, None)
-                why = decision.quarantined_for
-                verdicts.append(record(Verdict, (name, event, outcome, decision.ignored_by, rule, address, why)))
+                hidden, why = decision.ignored_by, decision.quarantined_for
+                verdicts.append(record(Verdict, (name, event, outcome, hidden, rule, address, why, contexts)))
         self._decisions += [decision for decision, _ in decided.values()]
         self._unmatched += len(events) - len(decided)
 
@@ -70,7 +70,7 @@ class Account:
         if self.numbered:
             events = self.with_provenance(events, [0])
         decision = Decision(Outcome.QUARANTINED, quarantined_for=f"longer than {MAX_LINE} bytes")
-        self.enter(events, {0: (decision, None)})
+        self.enter(events, {0: (decision, UNNAMED)})
         self.next_block(1)
 
     def next_block(self, count: int) -> None:

@@ -19,7 +19,7 @@ from ..model import BLOCK, MAX_LINE, Batch, Classified, Event, Refusal
 from . import lines
 from .account import Account
 from .engine import Engine, Match, Patience
-from .judgement import Decision, Judge, Source
+from .judgement import UNNAMED, Decision, Judge, Named
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
 
@@ -87,23 +87,23 @@ class Matcher:
 
     def _decide(
         self, block: bytes, left: Sequence[int], events: Sequence[Event], looks: Looks, account: Account
-    ) -> dict[int, tuple[Decision, Source]]:
+    ) -> dict[int, tuple[Decision, Named]]:
         """What becomes of each line that a rule matches, and who did it, by the line's index."""
-        decided: dict[int, tuple[Decision, Source]] = {}
-        attacks: dict[int, tuple[Decision, bytes]] = {}
+        decided: dict[int, tuple[Decision, Named]] = {}
+        naming: dict[int, tuple[Decision, bytes]] = {}
         found, late, decide = looks.found, looks.late, self._judge.decide
         seen = found.keys() | late.keys() if late else found
         for index, end in enumerate(left):
             if end not in seen:
                 continue
             decision = decide(found.get(end, ()), late.get(end, ()))
-            decided[index] = (decision, None)
-            if decision.culprits:
+            decided[index] = (decision, UNNAMED)
+            if decision.culprits or decision.contexts:
                 line = header.line_at(block, end)
                 message = events[index].message.encode() if line.isascii() else account.message(line)
-                attacks[index] = (decision, message)
-        sources = self._judge.sources(list(attacks.values()))
-        decided.update((index, (decided[index][0], source)) for index, source in zip(attacks, sources, strict=True))
+                naming[index] = (decision, message)
+        named = self._judge.named(list(naming.values()))
+        decided.update((index, (decided[index][0], each)) for index, each in zip(naming, named, strict=True))
         return decided
 
     def _look(self, block: bytes, account: Account) -> tuple[list[int], Looks]:

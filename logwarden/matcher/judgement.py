@@ -2,9 +2,9 @@
 
 An attack outweighs an ignore rule; a rule of logcheck's *.ignore.d exempts the line from the attack rules of its files,
 and hides it where none of them is left. Where time ran out before all is known the line is quarantined, unless it was
-for an ignore rule and another one hides the line.
+for an ignore rule and another one hides the line. Rules of Severity.CONTEXT decide nothing: they are handed on beside.
 
-Owns: these decisions, and the address that an attack rule captures. A decision depends on nothing but which rules
+Owns: these decisions, and the addresses that attack rules capture. A decision depends on nothing but which rules
 matched, and of those sets there are few: each is decided once. Addresses are captured for many lines at a time, for
 it is the call that costs.
 """
@@ -14,10 +14,10 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import address
-from ..model import AttackRule, IgnoreRule, Outcome, Severity
+from ..model import AttackRule, Context, IgnoreRule, Outcome, Severity
 from .engine import Patience
 from .patterns import TIMEOUT, Pattern
 
@@ -35,10 +35,14 @@ class Decision:
     attack_by: AttackRule | None = None
     quarantined_for: str | None = None
     culprits: Sequence[tuple[Pattern, AttackRule]] = ()
+    contexts: Sequence[tuple[Pattern, AttackRule]] = ()
 
 
 Source = tuple[AttackRule, str] | None
 """The rule that names the address of an attack, and the address, normalised."""
+Named = tuple[Source, tuple[Context, ...]]
+"""What is known of a line by what its rules capture."""
+UNNAMED: Named = (None, ())
 
 
 class Judge:
@@ -59,21 +63,38 @@ class Judge:
             self._decisions.clear()
         return self._decisions.setdefault(key, _decide(_in_order(found), ()))
 
-    def sources(self, attacks: Sequence[tuple[Decision, bytes]]) -> list[Source]:
-        """Who did it, for each decision on a line with this message."""
-        found: list[Source] = [None] * len(attacks)
+    def named(self, lines: Sequence[tuple[Decision, bytes]]) -> list[Named]:
+        """Who did it, and the contexts, for each decision on a line with this message."""
+        found = [UNNAMED] * len(lines)
         alike: defaultdict[Decision, list[int]] = defaultdict(list)
-        for index, (decision, _) in enumerate(attacks):
+        for index, (decision, _) in enumerate(lines):
             alike[decision].append(index)
         for decision, indices in alike.items():
-            for pattern, rule in decision.culprits:
-                captured = self._captured(pattern, [attacks[index][1] for index in indices])
-                for index, text in zip(indices, captured, strict=True):
-                    if text and (source := _normalised(text)):
-                        found[index] = (rule, source)
-                indices = [index for index in indices if found[index] is None]
-                if not indices:
-                    break
+            messages = [lines[index][1] for index in indices]
+            sources, contexts = self._sources(decision, messages), self._contexts(decision, messages)
+            for index, source, context in zip(indices, sources, contexts, strict=True):
+                found[index] = (source, context)
+        return found
+
+    def _sources(self, decision: Decision, messages: Sequence[bytes]) -> Sequence[Source]:
+        found: list[Source] = [None] * len(messages)
+        left: Sequence[int] = range(len(messages))
+        for pattern, rule in decision.culprits:
+            captured = self._captured(pattern, [messages[index] for index in left])
+            for index, text in zip(left, captured, strict=True):
+                if text and (source := _normalised(text)):
+                    found[index] = (rule, source)
+            left = [index for index in left if found[index] is None]
+            if not left:
+                break
+        return found
+
+    def _contexts(self, decision: Decision, messages: Sequence[bytes]) -> Sequence[tuple[Context, ...]]:
+        found: list[tuple[Context, ...]] = [()] * len(messages)
+        for pattern, rule in decision.contexts:
+            captured = self._captured(pattern, messages) if pattern.captures else [None] * len(messages)
+            for index, text in enumerate(captured):
+                found[index] += (Context(rule, _normalised(text) if text else None),)
         return found
 
     @functools.cached_property
@@ -127,6 +148,9 @@ def _in_order(found: Sequence[Pattern]) -> list[Pattern]:
 
 
 def _decide(found: Sequence[Pattern], late: Sequence[Pattern]) -> Decision:
+    if contexts := _session_rules(found):
+        others = [each for each in found if each not in dict(contexts)]
+        return replace(_decide(others, late), contexts=contexts)
     if not found and not late:
         return Decision(Outcome.UNEXPLAINED)
     ignores = [pattern.rule for pattern in found if isinstance(pattern.rule, IgnoreRule)]
@@ -146,6 +170,14 @@ def _decide(found: Sequence[Pattern], late: Sequence[Pattern]) -> Decision:
         why = f"{late[0].name} took longer than {TIMEOUT * 1000:g} ms"
         return Decision(Outcome.QUARANTINED, matched, hiding, quarantined_for=why)
     return Decision(Outcome.UNEXPLAINED, matched)
+
+
+def _session_rules(found: Sequence[Pattern]) -> list[tuple[Pattern, AttackRule]]:
+    return [
+        (each, each.rule)
+        for each in found
+        if isinstance(each.rule, AttackRule) and each.rule.severity is Severity.CONTEXT
+    ]
 
 
 def _attacks(
