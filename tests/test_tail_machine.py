@@ -315,6 +315,25 @@ class ExpiringLogMachine(LogMachine):
         self.removals += newest >= max(last, 1)
         self.expired |= newest > last
 
+    @precondition(lambda self: not self.copied and self.names != "link" and self._follows() and self._stands())
+    @rule(down=st.booleans(), rotated=st.booleans())
+    def be_away_at_a_start(self, down: bool, rotated: bool) -> None:
+        """The directory, as one that is mounted later."""
+        away = self.directory.with_name(f"{self.directory.name}-away")
+        self.directory.rename(away)
+        self.directory.mkdir()
+        self.restart()
+        self.poll()
+        self.removals += 1
+        self.directory.rmdir()
+        away.rename(self.directory)
+        self.write_lines(1, 0)
+        if rotated:
+            self.rename(create=True)
+            self.reopen()
+        if down:
+            self.restart()
+
     @invariant()
     def nothing_is_read_twice_or_out_of_order(self) -> None:
         numbers = _numbers(b"".join(self.read))
