@@ -55,7 +55,9 @@ rules: {{ignore: [{place}/ignore.d], attack: [{place}/attack.d]}}
 bans: {{backend: dry-run, permit_documentation: true}}
 digest: {{schedule: '*:*:*', to: [{to}]}}
 mail: {{host: 127.0.0.1, port: {port}, timeout: 1s}}
+retention: {{size: 64GB}}
 """
+"""It keeps each line until the end: a thousand deaths write more than what is kept by default."""
 PATIENCE = 60.0
 """Seconds without any progress after which we stop waiting for the daemon to catch up."""
 LIFE = 0.9
