@@ -133,6 +133,7 @@ def test_a_traditional_line_is_taken_apart(line: str, expected: tuple[object, ..
         ("Nov 22 17:00:00 [WRN] x", (None, None, None, "[WRN] x")),
         ("Nov 22 17:00:00 [203.0.113.9] x", (None, None, None, "[203.0.113.9] x")),
         ("Nov 22 17:00:00 [12345.678901] x", (None, None, None, "[12345.678901] x")),
+        ("2026-11-22T17:00:00 mail Warning: x", (None, None, None, "mail Warning: x")),
         ("Nov 22 17:00:00 [errord] x", (None, "errord", None, "x")),
         ("2026-11-22T17:00:00 information sshd: x", ("information", "sshd", None, "x")),
         ("no header at all", (None, None, None, "no header at all")),
@@ -180,6 +181,17 @@ def test_a_clients_address_and_what_it_asks_for_are_no_host_and_no_program(host:
 def test_what_follows_the_stamp_of_a_program_that_the_source_names_is_its_message(rest: str) -> None:
     event = parse(f"2026-11-22T17:00:00 {rest}", "app")
     assert (event.program, event.message) == ("app", rest)
+
+
+@pytest.mark.parametrize(
+    "line", ["Nov 22 17:00:00 [{}] x", "Nov 22 17:00:00 [{}]: x", "2026-11-22T17:00:00 mail {}: x"]
+)
+def test_what_a_message_may_begin_with_is_a_tag_of_any_programs_if_a_rule_names_that_program(line: str) -> None:
+    for name, expected in (("sshd", "sshd"), ("alice", "*")):
+        text = line.format(name).encode()
+        [event], _ = header.read(text, [len(text)], "*", NOW, {"sshd"})
+        assert event.program == header.take_apart(text, "*", NOW, {"sshd"}).program == expected
+        assert (event.message == "x") is (name == "sshd")
 
 
 def test_an_access_log_line_gives_its_time_and_stays_whole() -> None:

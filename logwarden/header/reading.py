@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import cast
 
 from ..model import Event
@@ -40,25 +40,28 @@ def event(line: bytes, parts: Parts) -> Event:
     return _decoded(Event(when, host, program, _pid(pid), text[start:], text))
 
 
-def take_apart(line: bytes, program: str | None, now: float) -> Parts:
-    """The same for those who go on with bytes."""
+def take_apart(line: bytes, program: str | None, now: float, known: Container[str] = ()) -> Parts:
+    """The same for those who go on with bytes. `known` are programs that rules name: where a line may be of any (`*`),
+    what its message could begin with too is a tag if it is one of these."""
     text = line.decode("latin-1").replace("\n", " ")
     minute, second, iso_minute, iso_second, zone, host, tag, pid, message = _LINES.match(text).groups()  # type: ignore[union-attr] # it matches anything
     if not tag:
-        return _unusual()(text, program_name(program), now)
+        return _unusual()(text, program_name(program), now, known)
     when = _when(minute, second, iso_minute, iso_second, zone, now)
     return Parts(True, when, host, tag, pid, len(text) - len(message))
 
 
 @functools.cache
-def _unusual() -> Callable[[str, str | None, float], Parts]:
+def _unusual() -> Callable[[str, str | None, float, Container[str]], Parts]:
     """What takes apart the lines that are not traditional: where there are none, its regexes need not be compiled."""
     from .unusual import take_apart
 
     return take_apart
 
 
-def read(block: bytes, ends: list[int], program: str | None, now: float) -> tuple[list[Event], dict[int, Parts]]:
+def read(
+    block: bytes, ends: list[int], program: str | None, now: float, known: Container[str] = ()
+) -> tuple[list[Event], dict[int, Parts]]:
     """The Event of each line of `block` that ends at one of `ends`, and the Parts of those that are not traditional, by
     index.
 
@@ -68,7 +71,7 @@ def read(block: bytes, ends: list[int], program: str | None, now: float) -> tupl
     others: dict[int, Parts] = {}
     for index in [index for index, found in enumerate(events) if found is None]:
         line = line_at(block, ends[index])
-        parts = take_apart(line, program, now)
+        parts = take_apart(line, program, now, known)
         events[index] = event(line, parts)
         if not parts.traditional:
             others[index] = parts

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Container
 
 from . import stamp
 from .fragments import DAY, FRACTION, HOST, MINUTE, MONTH, PID_TEXT, PRI, PROGRAM, RFC_3164, RFC_3339, SECOND, ZONE
@@ -66,17 +67,19 @@ _LEVEL = (
     rb"|notice|info?|debug|dbg|trace)"
 )
 _TAG_IN_BRACKETS = _compile(rb" \[(?!(?:%s|[0-9.]+)\])(%s)\]:? ", _LEVEL, PROGRAM)  # metalog's; no pid, no address
-_TAG = _compile(rb" +(?!%s )(%s) +(%s)(?:\[(%s)\])?: ?", _LEVEL, HOST, PROGRAM, PID_TEXT)
+_TAG = _compile(rb" +(?!%s )(%s) +(?!%s:)(%s)(?:\[(%s)\])?: ?", _LEVEL, HOST, _LEVEL, PROGRAM, PID_TEXT)
 _TAG_WITH_PID = _compile(rb" *(?:(%s) +)?(%s) ?\[([0-9]+)\]:(?: |\Z)", HOST, PROGRAM)
 _TAG_OF_5424 = _compile(rb" (%s) (%s)\[([0-9]+)\] ", HOST, PROGRAM)  # rsyslog writes no colon where none was sent
 _HOST_ALONE = _compile(rb" (?!(?:%s|[0-9]+) )(%s) +", _LEVEL, HOST)
 
 
-def take_apart(line: str, given: str | None, now: float) -> Parts:
-    """The Parts of a line that is not traditional. `given` is the program of one that names none."""
-    for read in (_rfc_5424, _stamped, _access, _journal):
-        if (parts := read(line, given, now)) is not None:
-            return parts
+def take_apart(line: str, given: str | None, now: float, known: Container[str] = ()) -> Parts:
+    """The Parts of a line that is not traditional. `given` is the program of one that names none, `known` are programs
+    that rules name."""
+    if parts := _rfc_5424(line, given, now) or _stamped(line, given, now, known):
+        return parts
+    if parts := _access(line, given, now) or _journal(line, given, now):
+        return parts
     return Parts(False, None, None, given, None, 0)
 
 
@@ -91,10 +94,11 @@ def _rfc_5424(line: str, given: str | None, now: float) -> Parts | None:  # noqa
     return Parts(False, when, host, in_tag(program) if program else given, pid, found.end())
 
 
-def _stamped(line: str, given: str | None, now: float) -> Parts | None:
+def _stamped(line: str, given: str | None, now: float, known: Container[str]) -> Parts | None:
     """A stamp, and behind it what is there of host, program and pid.
 
-    Where the line may be of any program (`*`), a tag that a message could begin with is none: all rules see it.
+    Where the line may be of any program (`*`), what a message could begin with too is a tag only if a rule names that
+    program: elsewhere all rules see it.
     """
     when, layout, end = _stamp(line, now)
     if not end:
@@ -107,11 +111,14 @@ def _stamped(line: str, given: str | None, now: float) -> Parts | None:
             end = found.end()
             if found := _TAG_ALONE.match(line, end):
                 return Parts(False, when, None, found[1], found[2], found.end())
-    may_have_tag = layout in (_Stamp.OLD, _Stamp.NEW) or (layout is _Stamp.ZONELESS and given is None)
+    may_have_tag = layout in (_Stamp.OLD, _Stamp.NEW) or (layout is _Stamp.ZONELESS and is_anybodys)
     tag = _TAG.match(line, end) or _TAG_OF_5424.match(line, end) if may_have_tag else None
+    if tag and layout is _Stamp.ZONELESS and given is not None and tag[2] not in known:
+        tag = None
     if found := tag or _TAG_WITH_PID.match(line, end):
         return Parts(False, when, found[1], found[2], found[3], found.end())
-    if layout is _Stamp.OLD and given is None and (found := _TAG_IN_BRACKETS.match(line, end)):
+    found = _TAG_IN_BRACKETS.match(line, end) if layout is _Stamp.OLD and is_anybodys else None
+    if found and (given is None or found[1] in known):
         return Parts(False, when, None, found[1], None, found.end())
     host_first = layout is _Stamp.OLD or (layout is _Stamp.NEW and is_anybodys)
     if host_first and (found := _HOST_ALONE.match(line, end)):

@@ -6,7 +6,7 @@ Owns: the verdicts and each rule's hits, as they grow block by block, and the su
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from .. import header
 from ..header import Parts
@@ -17,13 +17,14 @@ from .patterns import Pattern
 
 class Account:
     """What is known of a batch so far. `every`: verdicts are wanted of ignored lines too. `numbered`: it matters which
-    line of its block a line is."""
+    line of its block a line is. `known`: the programs that rules name."""
 
-    def __init__(self, batch: Batch, now: float, every: bool) -> None:
+    def __init__(self, batch: Batch, now: float, every: bool, known: Container[str] = ()) -> None:
         self.every = every
         self.numbered = bool(batch.provenance)
         self._batch = batch
         self._now = now
+        self._known = known
         self._before = 0  # lines of the blocks before this one
         self._settled: Counter[str] = Counter()
         self._unmatched = 0
@@ -32,11 +33,11 @@ class Account:
 
     def read(self, block: bytes, ends: list[int]) -> tuple[list[Event], dict[int, Parts]]:
         """`header.read` of lines of this batch."""
-        return header.read(block, ends, self._batch.program, self._now)
+        return header.read(block, ends, self._batch.program, self._now, self._known)
 
     def message(self, line: bytes) -> bytes:
         """The message of a line, as bytes."""
-        return line[header.take_apart(line, self._batch.program, self._now).start :]
+        return line[header.take_apart(line, self._batch.program, self._now, self._known).start :]
 
     def with_provenance(self, events: Sequence[Event], indices: Sequence[int]) -> list[Event]:
         """`events`, of the lines with these numbers in this block, with what the source knows of them."""

@@ -10,6 +10,7 @@ newline in a copy of the block, and what newlines are left there end the lines t
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -19,6 +20,7 @@ from ..model import BLOCK, MAX_LINE, Batch, Classified, Event, Refusal
 from . import lines
 from .account import Account
 from .engine import Engine, Match, Patience
+from .globs import is_glob
 from .judgement import UNNAMED, Decision, Judge, Named
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
@@ -60,13 +62,19 @@ class Matcher:
         self._patience = patience
         self._judge = Judge(patience)
 
+    @functools.cached_property
+    def _programs(self) -> frozenset[str]:
+        """The programs that rules name as they are, as a tag would."""
+        names = {name for each in self._native.patterns.values() for name in each.rule.programs if not is_glob(name)}
+        return frozenset(filter(None, map(header.program_name, names)))
+
     def classify(self, batch: Batch, now: float, every: bool = False) -> Classified:
         """What became of each line of `batch`. `now` dates stamps without a year.
 
         Verdicts are made of the lines that are not simply ignored; of every line where `every` is set.
         """
         self._patience.begin(now)
-        account = Account(batch, now, every)
+        account = Account(batch, now, every, self._programs if batch.program == header.ANY_PROGRAM else ())
         for block in _blocks(batch.block):
             if len(block) > MAX_LINE + 1 and block.find(b"\n") == len(block) - 1:
                 account.quarantine(block[:-1])
