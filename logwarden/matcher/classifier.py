@@ -20,7 +20,6 @@ from ..model import BLOCK, MAX_LINE, Batch, Classified, Event, Refusal
 from . import lines
 from .account import Account
 from .engine import Engine, Match, Patience
-from .globs import is_glob
 from .judgement import UNNAMED, Decision, Judge, Named
 from .patterns import Pattern, Scope
 from .regex_engine import RegexEngine
@@ -65,6 +64,8 @@ class Matcher:
     @functools.cached_property
     def _programs(self) -> frozenset[str]:
         """The programs that rules name as they are, as a tag would."""
+        from .globs import is_glob  # it parses globs too: a start has no need of that
+
         names = {name for each in self._native.patterns.values() for name in each.rule.programs if not is_glob(name)}
         return frozenset(filter(None, map(header.program_name, names)))
 
