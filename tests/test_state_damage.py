@@ -59,6 +59,7 @@ def filled(place: Path, lines: int = 400) -> State:
 
 def kill(state: State) -> None:
     """End the process that has it open: what close() would do is not done."""
+    state._checkpoints.stop()
     state._db.close()  # folds the log in, so that the damage below is all there is
     os.close(state._lock)
 
