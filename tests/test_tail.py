@@ -856,6 +856,14 @@ def at_rest(number: int, path: Path) -> None:
     os.utime(path, (number, number))
 
 
+def rotate_at_rest(log: Path, number: int, *texts: str) -> None:
+    """Rotate it and write a line, once for each text, each file at rest since later than the one before."""
+    for modified, text in enumerate(texts, number):
+        rotate(log)
+        append(log, text)
+        at_rest(modified, log)
+
+
 @pytest.mark.parametrize("reused", [False, True])
 def test_files_rotated_away_before_anything_of_them_was_read_are_a_gap_told_once(log: Path, reused: bool) -> None:
     """The cursor is behind a file that is gone, in the next one, which is gone too, and so is what came after that."""
@@ -871,10 +879,7 @@ def test_files_rotated_away_before_anything_of_them_was_read_are_a_gap_told_once
     reader.cursor = item.cursor
     inode = log.stat().st_ino
     os.link(log, log.with_name("freed"))
-    for number, text in enumerate(["lost too", "three", "four"], 3):
-        rotate(log)
-        append(log, text)
-        at_rest(number, log)
+    rotate_at_rest(log, 3, "lost too", "three", "four")
     if reused:
         reader.tail.close()
         log.unlink()
@@ -900,10 +905,7 @@ def test_a_file_rotated_away_while_it_was_open_is_a_gap_where_nothing_left_is_kn
     append(log, "read")
     at_rest(1, log)
     reader.poll()
-    for number, text in enumerate(["lost", "three", "four"], 2):
-        rotate(log)
-        append(log, text)
-        at_rest(number, log)
+    rotate_at_rest(log, 2, "lost", "three", "four")
     log.with_name("app.log.3").unlink()
     log.with_name("app.log.2").unlink()
     reader.poll()
@@ -919,10 +921,7 @@ def test_files_rotated_away_while_a_quiet_one_was_closed_are_a_gap(log: Path) ->
     at_rest(1, log)
     reader.poll()
     assert not _open_files(log)
-    for number, text in enumerate(["lost", "three", "four"], 2):
-        rotate(log)
-        append(log, text)
-        at_rest(number, log)
+    rotate_at_rest(log, 2, "lost", "three", "four")
     log.with_name("app.log.3").unlink()
     log.with_name("app.log.2").unlink()
     reader.poll()
@@ -982,10 +981,7 @@ def test_an_archive_that_is_damaged_and_removed_with_others_is_two_gaps(log: Pat
     items = reader.tail.poll(10)
     assert isinstance(first := next(items), Batch)
     assert first.count
-    for number, text in enumerate(["three", "four"], 3):
-        rotate(log)
-        append(log, text)
-        at_rest(number, log)
+    rotate_at_rest(log, 3, "three", "four")
     log.with_name("app.log.3.gz").unlink()
     log.with_name("app.log.2").unlink()
     later = [item for item in items if isinstance(item, Batch)]
