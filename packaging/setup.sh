@@ -14,6 +14,8 @@ cd "$(dirname "$0")/.."
 demo_packages="python3-venv python3-systemd ipset iptables iproute2 gcc libc6-dev python3-dev libhyperscan-dev|libvectorscan-dev"
 test_packages="$demo_packages nftables conntrack systemd systemd-journal-remote rsyslog logrotate logcheck-database
     xz-utils zstd"
+# To see a digest as its reader does.
+test_packages="$test_packages chromium fonts-dejavu-core fonts-liberation"
 # To build the Debian package, and to install it in a system that tests boot.
 test_packages="$test_packages debhelper dh-python pybuild-plugin-pyproject po-debconf lintian ucf
     python3-click python3-dateutil python3-jinja2 python3-jsonschema python3-prometheus-client python3-regex python3-rich

@@ -187,6 +187,7 @@ def _need(title: str, about: str, tally: Tally, address: str = "", limit: int = 
         count=tally.count,
         program=visible(tally.program, NAME),
         address=visible(address, NAME),
+        raw=True,
     )
 
 

@@ -41,6 +41,8 @@ class Need:
     count: int = 1
     program: str = ""
     address: str = ""
+    raw: bool = False
+    """Whether `text` is a log line, and not our own words."""
 
 
 @dataclass(frozen=True, slots=True)

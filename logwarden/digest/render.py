@@ -133,6 +133,14 @@ def right(number: int, width: int) -> str:
     return f"{number:>{width},}"
 
 
+def brief(number: int) -> str:
+    """`number` in four letters, for where there is no room: `980`, `9.8k`, `98k`, `1.3M`."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.{int(number < 10 * size)}f}{unit}"
+    return str(number)
+
+
 def accounts(source: SourceCount) -> str:
     """A row of the accounting: read, and what became of it in the order of Outcome, under the template's heading."""
     numbers = [source.counts[outcome] for outcome in Outcome]
@@ -206,6 +214,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     for each in (
         accounts,
         bars,
+        brief,
         clip,
         clock,
         counted,
