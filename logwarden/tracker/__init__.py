@@ -199,7 +199,9 @@ class Tracker:
     def _place(self, file: str, host: str | None) -> tuple[str, str]:
         """What counts apart from all else: hits on one host by the rules of one file."""
         place = (file, host or "")
-        if place not in self._places and len(self._places) >= PLACES:
+        if place in self._places:
+            return place
+        if len(self._places) >= PLACES:
             place = (file, "")
         self._places.add(place)
         return place

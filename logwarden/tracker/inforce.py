@@ -74,6 +74,8 @@ class BansInForce:
         """Whether `counted_as`, or a wide prefix around `address`, is banned."""
         if self._exact.holds(counted_as, now):
             return True
+        if not self._wide:
+            return False
         lengths = self._wide_lengths[address.version]
         return any(self._wide.holds(enclosing(address, length), now) for length in lengths)
 

@@ -40,9 +40,13 @@ class Windows:
         """
         times: Times = (time,) * min(score, keep)
         if before := self.forget(key):
-            hits = sorted((*before, *times))
-            horizon = hits[-1] - window
-            times = tuple(hit for hit in hits if hit > horizon)[-keep:]
+            times = before + times
+            if before[-1] > time:
+                times = tuple(sorted(times))
+            horizon = times[-1] - window
+            if times[0] <= horizon:
+                times = tuple(hit for hit in times if hit > horizon)
+            times = times[-keep:]
         self._put(key, (window, *times))
         return times
 
