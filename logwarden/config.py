@@ -112,10 +112,11 @@ class MaintenanceConfig(NamedTuple):
 
 
 class ImmediateConfig(NamedTuple):
-    """What is mailed at once: whether the first ban by an attack file, and the lines of which attack rules (globs); at
-    most one mail in `every` seconds."""
+    """What is mailed at once: whether the first ban by an attack file, whether the lines of rules of severity ALERT,
+    and the lines of which other attack rules (globs). At most one mail in `every` seconds."""
 
     bans: bool
+    alerts: bool
     rules: tuple[str, ...]
     every: float
 
@@ -432,7 +433,7 @@ def _route(given: Mapping[str, Any], digest: Mapping[str, Any]) -> RouteConfig:
 
 
 def _immediate(given: Mapping[str, Any]) -> ImmediateConfig:
-    return ImmediateConfig(given["bans"], tuple(given["rules"]), duration.parse(given["every"]))
+    return ImmediateConfig(given["bans"], given["alerts"], tuple(given["rules"]), duration.parse(given["every"]))
 
 
 def _growth(given: Mapping[str, Any]) -> Growth:

@@ -1,4 +1,4 @@
-"""Mail at once, for what cannot wait for the digest: the first ban by an attack file, and rules that the config names.
+"""Mail at once, for what cannot wait for the digest: the first ban by an attack file, alerts, rules of the config's.
 
 Owns: when such a mail is due (a burst is one mail: a moment after its first line, and no sooner than `every` after the
 mail before), and what stands in it. The digest tells all of it again, in its place.
@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from .config import Config
-from .model import Ban, Entry
+from .model import Ban, Entry, Severity
 from .state import State, Transaction
 from .tracker import NO_RULE
 
@@ -99,7 +99,8 @@ class Immediate:
         real = wanted.bans and config.bans.mode == "enforce"
         first = self._first(mark) if real else set()
         bans = self._state.bans_after(mark.ban, sorted(first), most) if first else []
-        return bans, self._state.entries_by(wanted.rules, mark.entry, most)
+        severities = [Severity.ALERT] if wanted.alerts else []
+        return bans, self._state.entries_by(wanted.rules, severities, mark.entry, most)
 
     def _first(self, mark: Mark) -> set[str]:
         """The attack files that have banned since the mark, and never before. Each is asked about once, for that takes

@@ -37,10 +37,11 @@ class Outcome(enum.StrEnum):
 
 
 class Severity(enum.StrEnum):
-    """What a matching attack rule means. Only ATTACK counts against an address; VIOLATION is reported; CONTEXT says
-    nothing alone: it takes another line of the same session (`correlation`)."""
+    """What a matching attack rule means. Only ATTACK counts against an address; VIOLATION is reported, ALERT at once;
+    CONTEXT says nothing alone: it takes another line of the same session (`correlation`)."""
 
     ATTACK = "attack"
+    ALERT = "alert"
     VIOLATION = "violation"
     CONTEXT = "context"
 

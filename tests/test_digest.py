@@ -51,6 +51,10 @@ def violation(message: str = "eve : user NOT in sudoers") -> Entry:
     return entry(message, Outcome.ATTACK, program="sudo", rule="sudo.yaml#not-in-sudoers", severity=Severity.VIOLATION)
 
 
+def alert(message: str = "key of root from elsewhere") -> Entry:
+    return entry(message, Outcome.ATTACK, program="sshd", rule="sshd.yaml#wrong-host", severity=Severity.ALERT)
+
+
 def ban(prefix: str, attack_file: str = "sshd.yaml", hits: int = 5) -> Ban:
     return Ban(prefix, UNTIL - 300, UNTIL + 3600, attack_file, f"{hits} hits in 10m, threshold 5", hits)
 
@@ -81,6 +85,7 @@ def test_the_subject_names_host_reason_counts_and_date() -> None:
     ("entries", "reason"),
     [
         ([entry("odd"), violation(), attack("192.0.2.1")], "Security Alerts"),
+        ([entry("odd"), violation(), alert()], "Security Alerts"),
         ([entry("odd"), violation()], "Security Events"),
         ([entry("odd")], "System Events"),
         ([entry("\0", Outcome.QUARANTINED)], "System Events"),
@@ -187,6 +192,25 @@ def test_a_violation_and_a_gap_stand_first() -> None:
     text = shown(entry("odd"), violation(), notices=[gap, gap]).text
     assert text.index("VIOLATION  sudo.yaml#not-in-sudoers") < text.index("GAP  /var/log/mail.log  2 times")
     assert text.index("12 lines were lost") < text.index("UNEXPLAINED")
+
+
+def test_alerts_come_before_violations_and_each_shows_what_different_people_did() -> None:
+    names = ("eve", "mallory", "eve", "trudy", "oscar", "victor")
+    found = digest(*(violation(f"{name} : user NOT in sudoers") for name in names), alert())
+    assert [(need.title, need.count, len(need.others)) for need in found.needs] == [
+        ("alert", 1, 0),
+        ("violation", 6, 3),
+    ]
+    rendered = render(found)
+    for body in (rendered.text, rendered.html):
+        assert [name for name in names if f"{name} :" in body] == [*names[:3], "trudy", "oscar"]
+
+
+def test_many_violations_hide_no_notice() -> None:
+    many = [entry("no", Outcome.ATTACK, rule=f"a.yaml#{n}", severity=Severity.VIOLATION) for n in range(50)]
+    found = digest(*many, notices=[Notice(NoticeKind.FIREWALL, "ipset", "does not answer", UNTIL)], most=10)
+    assert [need.title for need in found.needs] == ["violation"] * 10 + ["firewall"]
+    assert found.hidden.needs == 40
 
 
 def test_every_line_is_accounted_for_by_source() -> None:

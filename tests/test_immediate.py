@@ -28,6 +28,11 @@ rules:
     severity: violation
     samples: [{line: 'eve may not', address: null}]
     near_misses: ['eve may']
+  - id: strange-key
+    match: 'key of <USER> from elsewhere'
+    severity: alert
+    samples: [{line: 'key of eve from elsewhere', address: null}]
+    near_misses: ['key of eve']
 """
 
 
@@ -90,6 +95,26 @@ def test_a_burst_is_one_mail_and_the_next_waits_its_turn(tmp_path: Path) -> None
         assert len(mails(small)) == 1
         later(small, SETTLE)
         assert "1 violation (" in mails(small)[1]
+
+
+def test_a_line_of_severity_alert_is_mailed_at_once_without_being_named(tmp_path: Path) -> None:
+    with host(tmp_path) as small:
+        small.write("eve may not", tag="su[7]")
+        small.write("key of eve from elsewhere", tag="su[7]")
+        small.write("key of mallory from elsewhere", tag="su[7]")
+        later(small, SETTLE)
+        (mail,) = mails(small)
+        assert mail.startswith("[web1] Security Alerts: 2 alerts (")
+        assert "ALERT su.yaml#strange-key su 2 times" in mail
+        assert "key of eve from elsewhere key of mallory from elsewhere" in mail
+        assert "ALERT" in small.preview()
+
+
+def test_a_config_may_have_no_alert_mailed_at_once(tmp_path: Path) -> None:
+    with host(tmp_path, "{alerts: false}") as small:
+        small.write("key of eve from elsewhere", tag="su[7]")
+        later(small, EVERY)
+        assert mails(small) == []
 
 
 def test_what_waits_to_be_told_survives_a_restart_and_what_was_told_is_not_told_again(tmp_path: Path) -> None:

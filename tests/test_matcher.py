@@ -450,6 +450,16 @@ def test_an_attack_comes_before_a_violation_and_counts_for_both(portable: bool) 
 
 
 @BOTH
+def test_an_alert_comes_before_a_violation_and_after_an_attack(portable: bool) -> None:
+    look, alarm = attack("sshd", ".*root.*", Severity.VIOLATION), attack("sshd", ".*root .*", Severity.ALERT)
+    compiler = compiled(look, alarm, FAILED, portable=portable)
+    found = classify(compiler, "Nov 22 17:00:00 m sshd: hello root there")
+    assert found.verdicts[0].attack_by is alarm
+    found = classify(compiler, "Nov 22 17:00:00 m sshd: Failed password for root from 192.0.2.1 port 1")
+    assert found.verdicts[0].attack_by is FAILED
+
+
+@BOTH
 def test_logchecks_own_exemptions_take_a_violation_away(portable: bool) -> None:
     alarm, other = attack("", "ALARM", file="violations.d/a"), attack("", "fire", file="violations.d/b")
     exempt = ignore("", "false ALARM", exempts=("violations.d/a",))

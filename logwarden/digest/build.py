@@ -87,8 +87,8 @@ def build(
     faults = (
         [] if read is None else [*_missing(sources), *_not_kept(tallies, counts or {}), *_no_rule(sources, hits or {})]
     )
-    needs = [
-        *_violations(tallies),
+    reported = [*_reported(Severity.ALERT, tallies), *_reported(Severity.VIOLATION, tallies)]
+    noticed = [
         *_quarantined(tallies),
         *(
             Need("accounting", visible(about, NAME), f"{text}; this is a bug in logwarden", until, until)
@@ -105,13 +105,14 @@ def build(
     apart = [_apart(window, lines, newest, most) for window, lines in tallies.apart if lines.lines]
     totals = Totals(
         bans=len(banned),
+        alerts=tallies.total(Severity.ALERT),
         violations=tallies.total(Severity.VIOLATION),
         attacks=tallies.total(Severity.ATTACK),
         kinds=len(groups),
         novel=sum(shape.first >= newest for shape, _ in groups),
         unexplained=sum(tally.count for _, tally in groups),
         lines=tallies.lines,
-        notices=sum(need.title != "violation" for need in needs),
+        notices=len(noticed),
         apart=sum(each.lines for each in apart),
     )
     return Digest(
@@ -122,7 +123,7 @@ def build(
         note=visible(note, SAMPLE),
         reason=_reason(totals),
         totals=totals,
-        needs=tuple(needs[:most]),
+        needs=(*reported[:most], *noticed[:most]),
         bans=tuple(banned[:most]),
         attacks=tuple(attacks[:most]),
         groups=tuple(_group(shape, tally, newest) for shape, tally in groups[:most]),
@@ -133,7 +134,7 @@ def build(
         refused=tuple(_printable(each) for each in refused[:most]),
         week=_week(rhythm, until, zone),
         hidden=Hidden(
-            needs=len(needs[most:]),
+            needs=len(reported[most:]) + len(noticed[most:]),
             bans=len(banned[most:]),
             attacks=len(attacks[most:]),
             groups=len(groups[most:]),
@@ -145,7 +146,7 @@ def build(
 
 
 def _reason(totals: Totals) -> Reason:
-    if totals.bans or totals.attacks:
+    if totals.bans or totals.attacks or totals.alerts:
         return Reason.ALERTS
     return Reason.EVENTS if totals.violations else Reason.SYSTEM
 
@@ -163,11 +164,12 @@ def _cut(rest: int) -> str:
 # --- what needs you -----------------------------------------------------------------------------------------
 
 
-def _violations(tallies: Tallies) -> list[Need]:
+def _reported(severity: Severity, tallies: Tallies) -> list[Need]:
+    """The lines of a severity that says: somebody should know of this."""
     found = [
-        _need("violation", source.rule, tally, source.address)
+        _need(severity, source.rule, tally, source.address)
         for source, tally in tallies.attacks.items()
-        if source.severity is Severity.VIOLATION
+        if source.severity is severity
     ]
     return sorted(found, key=lambda need: (need.about, -need.count, need.address))
 
@@ -188,6 +190,7 @@ def _need(title: str, about: str, tally: Tally, address: str = "", limit: int = 
         program=visible(tally.program, NAME),
         address=visible(address, NAME),
         raw=True,
+        others=tuple(visible(text.strip(), SAMPLE) for text in tally.others),
     )
 
 

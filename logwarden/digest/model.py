@@ -43,6 +43,8 @@ class Need:
     address: str = ""
     raw: bool = False
     """Whether `text` is a log line, and not our own words."""
+    others: tuple[str, ...] = ()
+    """Further lines that say something else; a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,13 @@ class Hidden:
 class Totals:
     """How much there was of each, shown or not; `kinds` counts groups, `novel` the new ones among them.
 
-    `violations`, `attacks` and `unexplained` are lines; `lines` is their sum and the quarantined ones. `notices` are
-    what `needs` holds besides violations; `apart` are unexplained lines too, those of maintenance windows and boots.
+    `alerts`, `violations`, `attacks` and `unexplained` are lines; `lines` is their sum and the quarantined ones.
+    `notices` are what `needs` holds besides alerts and violations; `apart` are unexplained lines too, those of
+    maintenance windows and boots.
     """
 
     bans: int = 0
+    alerts: int = 0
     violations: int = 0
     attacks: int = 0
     kinds: int = 0

@@ -104,6 +104,7 @@ def summary(digest: Digest) -> str:
     totals = digest.totals
     parts = [
         counted(totals.bans, "ban") if totals.bans else "",
+        counted(totals.alerts, "alert") if totals.alerts else "",
         counted(totals.violations, "violation") if totals.violations else "",
         counted(totals.attacks, "attack line") if totals.attacks and not totals.bans else "",
         counted(totals.novel, "new kind of line", "new kinds of line") if totals.novel else "",

@@ -1,6 +1,6 @@
 """The lines of a period, added up under what makes them one item of a digest.
 
-Owns: which lines count as one item. Never: keeps more than the first line of each, cut to what can be shown; ranks.
+Owns: which lines count as one item. Never: keeps more than the first lines of each, cut to what can be shown; ranks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from .shapes import Shapes
 
 SAMPLE = 1000
 """Longest sample, in characters: a dozen lines of a mail."""
+OTHERS = 3
+"""Most further samples of an item that is about what somebody did."""
 HOSTS = 1000
 """Most hosts that one item remembers."""
 
@@ -32,6 +34,8 @@ class Tally:
     last: float
     count: int = 0
     hosts: Counter[str] = field(default_factory=Counter)
+    others: list[str] = field(default_factory=list)
+    """Further lines that said something else: the first OTHERS."""
     words: list[str] = field(default_factory=list)
     varied: set[int] = field(default_factory=set)
     """The sample's words (of a shape's lines alone), and the places where another line had another word."""
@@ -48,6 +52,12 @@ class Tally:
         self.first, self.last = min(self.first, entry.time), max(self.last, entry.time)
         if entry.host in self.hosts or len(self.hosts) < HOSTS:
             self.hosts[entry.host] += entry.count
+
+    def note(self, entry: Entry) -> None:
+        """Keep a line that says what no line before it said, while there is room."""
+        text = (entry.message or entry.raw)[:SAMPLE]
+        if len(self.others) < OTHERS and text != self.sample and text not in self.others:
+            self.others.append(text)
 
     def compare(self, words: list[str]) -> None:
         """Note where a line of the same shape has other words than the sample."""
@@ -98,6 +108,8 @@ class Tallies:
         if entry.outcome is Outcome.ATTACK:
             source = Source(entry.rule or "", entry.severity or Severity.ATTACK, entry.address or "")
             tally = self.attacks.get(source) or self.attacks.setdefault(source, Tally.of(entry))
+            if source.severity is not Severity.ATTACK:
+                tally.note(entry)
         elif entry.outcome is Outcome.QUARANTINED:
             tally = self.quarantined.get(entry.source) or self.quarantined.setdefault(entry.source, Tally.of(entry))
         elif apart := self._window(entry):

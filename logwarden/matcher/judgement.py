@@ -158,7 +158,7 @@ def _decide(found: Sequence[Pattern], late: Sequence[Pattern]) -> Decision:
     hiding = next((rule for rule in ignores if not rule.exempts), None)
     matched = [pattern for pattern in found if pattern not in exempt]
     if attacks:
-        worst = [each for each in attacks if each[1].severity is Severity.ATTACK] or attacks
+        worst = _of(Severity.ATTACK, attacks) or _of(Severity.ALERT, attacks) or attacks
         culprits = [each for each in worst if each[0].captures]
         first = worst[0][1]
         return Decision(Outcome.ATTACK, matched, _hiding_attack(first, ignores), first, culprits=culprits)
@@ -170,6 +170,10 @@ def _decide(found: Sequence[Pattern], late: Sequence[Pattern]) -> Decision:
         why = f"{late[0].name} took longer than {TIMEOUT * 1000:g} ms"
         return Decision(Outcome.QUARANTINED, matched, hiding, quarantined_for=why)
     return Decision(Outcome.UNEXPLAINED, matched)
+
+
+def _of(severity: Severity, attacks: Sequence[tuple[Pattern, AttackRule]]) -> list[tuple[Pattern, AttackRule]]:
+    return [each for each in attacks if each[1].severity is severity]
 
 
 def _session_rules(found: Sequence[Pattern]) -> list[tuple[Pattern, AttackRule]]:

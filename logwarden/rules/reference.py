@@ -16,8 +16,8 @@ HEAD = """\
 
 Each file of `attack.d`: whose messages it knows, when it bans, and each of its rules with the first of its samples. An
 aggressive rule is in force only where the config asks for it (`rules: {aggressive: true}`); a violation is reported and
-never banned; a context is neither: other rules count after it, in the same session. Written by `make reference` from
-the files themselves: change those.
+never banned; an alert too, and mailed at once; a context is neither: other rules count after it, in the same session.
+Written by `make reference` from the files themselves: change those.
 """
 
 

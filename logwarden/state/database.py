@@ -399,13 +399,14 @@ class State:
         with self._answering():
             return list(map(_ban, rows))
 
-    def entries_by(self, rules: Sequence[str], after: int, limit: int) -> list[Entry]:
-        """The first `limit` attack lines later than number `after` by rules that one of the globs `rules` names."""
-        if not rules:
+    def entries_by(self, rules: Sequence[str], severities: Sequence[str], after: int, limit: int) -> list[Entry]:
+        """The first `limit` attack lines later than number `after`, of one of these severities or by rules that one of
+        the globs `rules` names."""
+        if not rules and not severities:
             return []
-        wanted = " OR ".join(["rule GLOB ?"] * len(rules))
+        wanted = " OR ".join(["severity=?"] * len(severities) + ["rule GLOB ?"] * len(rules))
         query = f"SELECT * FROM entry WHERE id>? AND severity IS NOT NULL AND ({wanted}) ORDER BY id LIMIT ?"
-        rows = self._rows(query, after, *rules, limit)
+        rows = self._rows(query, after, *severities, *rules, limit)
         with self._answering():
             return list(map(_entry, rows))
 
