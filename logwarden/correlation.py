@@ -1,5 +1,5 @@
-"""Attacks that it takes two lines of one session to see: sshd's "Too many authentication failures", and before it the
-line that says whose connection it is.
+"""Attacks that it takes two lines of one session to see, sshd's "Too many authentication failures" and before it the
+line that says whose connection it is; and lines that say of an attack what was counted already.
 
 A rule with `requires` counts where one of the rules that it names has matched in the same session before, by its own
 address or else by the latest that they named. A session is what one process says until it is silent for AGE; where
@@ -7,9 +7,15 @@ rules have a <SESSION>, as slapd's `conn=<SESSION>`, it is what is said of that,
 would be nobody. Such names are given again, when a daemon starts anew: a line that names no address, so that the next
 one with its name may be of anybody, says nothing after LAPSE.
 
-Owns: what becomes of the lines of such rules, all of Severity.CONTEXT: an attack, or what they are without these rules,
-which is an attack, reported, or hidden all the same.
-Bounded: the latest SESSIONS sessions are remembered, and none with a name of more than LONGEST characters.
+A rule with `once` does not count where another line has counted against the same address in the same session, by a
+rule of any file: sshd says of a client whose password it refused that he is gone, too. So nobody is spared for what
+somebody else did before him with the same pid; he himself, who gets that pid again within AGE, is, once.
+
+Owns: what becomes of the lines of rules with `requires`, all of Severity.CONTEXT: an attack, or what they are without
+these rules, which is an attack, reported, or hidden all the same. And that of rules with `once` in such a session the
+score is 0; they are attacks all the same.
+Bounded: the latest SESSIONS sessions are remembered, and none with a name of more than LONGEST characters. Of which
+has counted already, as many: where they are forgotten in a flood, a line counts that would not.
 Never: asks the clock, stores: a session whose lines stand on both sides of a restart is not followed.
 """
 
@@ -54,15 +60,23 @@ class Correlation:
         self._capacity = capacity
         self._sessions: OrderedDict[Session, dict[str, Seen]] = OrderedDict()
         """Of each session, by rule, the last line that it matched."""
+        self._counted: OrderedDict[tuple[str | None, str, Session], float] = OrderedDict()
+        """When a line counted last: by the source that it was read ahead of, the address, and the session."""
 
-    def join(self, classified: Classified, now: float, *, every: bool = False) -> Classified:
-        """`classified` with each line as an attack that a rule with `requires` makes one.
+    def join(self, classified: Classified, now: float, *, every: bool = False, ahead: str | None = None) -> Classified:
+        """`classified` with each line as an attack that a rule with `requires` makes one, and with a score of 0 where
+        a rule with `once` says nothing new.
 
         Verdicts on lines that are simply ignored all the same are left out unless `every` is set. `now` dates a line
-        that has no time.
+        that has no time. `ahead`: the source that they were read ahead of; what counts there counts again in its turn.
         """
-        if not any(each.contexts for each in classified.verdicts):
+        if any(each.contexts for each in classified.verdicts):
+            classified = self._joined(classified, now, every)
+        if not any(each.outcome is Outcome.ATTACK for each in classified.verdicts):
             return classified
+        return replace(classified, verdicts=tuple(self._counting(each, now, ahead) for each in classified.verdicts))
+
+    def _joined(self, classified: Classified, now: float, every: bool) -> Classified:
         joined = [(each, self._judged(each, now) if each.contexts else each) for each in classified.verdicts]
         counts, hits = Counter(classified.counts), Counter(classified.hits)
         for old, new in joined:
@@ -77,13 +91,35 @@ class Correlation:
         """The clock has jumped."""
         for seen in self._sessions.values():
             seen.update({rule: each._replace(time=each.time + by) for rule, each in seen.items()})
+        self._counted.update({key: time + by for key, time in self._counted.items()})
+
+    def count_anew(self, ahead: str | None = None) -> None:
+        """Lines come that may have counted before, and count no more: those ahead of a source, or of all sources."""
+        kept = ((key, time) for key, time in self._counted.items() if ahead and key[0] != ahead)
+        self._counted = OrderedDict(kept)
+
+    def _counting(self, verdict: Verdict, now: float, ahead: str | None) -> Verdict:
+        """The same verdict, with a score of 0 where it is an attack that has counted already."""
+        rule, event, address = verdict.attack_by, verdict.event, verdict.address
+        if rule is None or address is None or not _is_accused(verdict):
+            return verdict
+        session = _session(rule, event)
+        if session is None:
+            return verdict
+        key, time = (ahead, address, session), _time(event, now)
+        before = self._counted.pop(key, None)
+        again = rule.once and before is not None and before <= time <= before + AGE
+        self._counted[key] = time
+        if len(self._counted) > self._capacity:
+            self._counted.popitem(last=False)
+        return verdict._replace(attack_by=_without_score(rule)) if again else verdict
 
     def _judged(self, verdict: Verdict, now: float) -> Verdict:
         """The same verdict where its session makes it no attack, or it is one without."""
         event = verdict.event
-        time = now if event.time is None else min(event.time, now)
+        time = _time(event, now)
         sessions = [
-            (each, self._seen(session, time)) for each in verdict.contexts if (session := _session(each, event))
+            (each, self._seen(session, time)) for each in verdict.contexts if (session := _session(each.rule, event))
         ]
         sources = ((context.rule, _source(context, seen, time)) for context, seen in sessions)
         rule, source = next((found for found in sources if found[1]), (None, None))
@@ -122,10 +158,14 @@ def _source(context: Context, seen: Mapping[str, Seen], time: float) -> str | No
     return (context.address or (named and named.address)) if earlier else None
 
 
-def _session(context: Context, event: Event) -> Session | None:
+def _time(event: Event, now: float) -> float:
+    return now if event.time is None else min(event.time, now)
+
+
+def _session(rule: AttackRule, event: Event) -> Session | None:
     """The session that a line is of; None where it does not say, or there is doubt about it."""
-    named = matcher.session(context.rule, event.message)
-    if named is None or len(named) > LONGEST or (event.pid is None and not named) or doubt(context.rule, event):
+    named = matcher.session(rule, event.message)
+    if named is None or len(named) > LONGEST or (event.pid is None and not named) or doubt(rule, event):
         return None
     return event.host or "", event.program or "", event.pid, named
 
@@ -133,3 +173,8 @@ def _session(context: Context, event: Event) -> Session | None:
 @functools.lru_cache(maxsize=256)
 def _as_attack(rule: AttackRule) -> AttackRule:
     return rule._replace(severity=Severity.ATTACK)
+
+
+@functools.lru_cache(maxsize=256)
+def _without_score(rule: AttackRule) -> AttackRule:
+    return rule._replace(score=0)

@@ -203,6 +203,7 @@ class AttackRule(NamedTuple):
     programs: tuple[str, ...]
     regex: str
     score: int = 1
+    """0: it has counted already, and does not again (`correlation`)."""
     severity: Severity = Severity.ATTACK
     aggressive: bool = False
     policy: Policy | None = None
@@ -212,6 +213,8 @@ class AttackRule(NamedTuple):
     requires: tuple[str, ...] = ()
     """Ids of rules of the same file, one of which must have matched in the same session before. Such a rule is of
     Severity.CONTEXT until then."""
+    once: bool = False
+    """It does not count where another line of its session has counted already against the same address."""
     fields: tuple[tuple[str, str], ...] = ()
     """What `regex` was made of, where it is for a JSON object: paths, and patterns of values."""
 

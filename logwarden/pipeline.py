@@ -200,6 +200,7 @@ class Pipeline:
         for ban in self.unwritten():
             tracker.note_ban(ban)
         self.tracker, self.adrift = tracker, False
+        self._correlation.count_anew()
 
     def shift(self, by: float, now: float) -> None:
         """The clock has jumped by so many seconds, to `now`: what is remembered keeps its age, and a ban its length."""
@@ -238,8 +239,8 @@ class Pipeline:
             self.latest[batch.source] = (_last_line(batch.block), batch.program, now)
         return Judged(batch.source, batch.cursor, read, classified, bans, notices, counted, sightings)
 
-    def _classify(self, batch: Batch, now: float) -> Classified:
-        classified = self._correlation.join(veto.classify(self.matcher, batch, now), now)
+    def _classify(self, batch: Batch, now: float, ahead: str | None = None) -> Classified:
+        classified = self._correlation.join(veto.classify(self.matcher, batch, now), now, ahead=ahead)
         self.suspended += _suspensions(classified.notices)
         return classified
 
@@ -248,7 +249,8 @@ class Pipeline:
         source = ahead.batch.source
         if ahead.anew:
             self.tracker.forget_ahead(source)
-        classified = self._classify(ahead.batch, now)
+            self._correlation.count_anew(source)
+        classified = self._classify(ahead.batch, now, source)
         if self.logins:
             self.logins.hear(ahead.batch, now)
         _, bans, notices = self._decide(classified, now, source)

@@ -33,7 +33,7 @@ from logwarden.notices import Owed
 from logwarden.pipeline import Pipeline
 from logwarden.silence import Roll
 from logwarden.state import State
-from logwarden.tracker import Tracker
+from logwarden.tracker import Tracker, counts
 
 ROOT = Path(__file__).parent.parent
 NOW = 1_795_366_800.0 + 86_400.0  # the day after what the lines say, wherever that is
@@ -236,6 +236,105 @@ def test_a_context_that_an_ignore_rule_hides_is_ignored_and_says_who_it_was_all_
         found = judged(made, line(CAME), line(LEFT), every=every)
         assert [each.outcome for each in found.verdicts] == shown
         assert +Counter(found.counts) == {Outcome.IGNORED: 1, Outcome.ATTACK: 1}
+
+
+# --- what has counted already ---------------------------------------------------------------------------------------
+
+GONE = "Connection closed by authenticating user root {} port 4242 [preauth]"
+FAILED = "Failed password for root from {} port 4242 ssh2"
+HE, OTHER = "203.0.113.9", "198.51.100.9"
+
+
+@functools.cache
+def gone() -> Matcher:
+    files = {"sshd.yaml", "sshd-scan.yaml", "pam.yaml"}
+    return matcher.compile(
+        RuleSet(attack=tuple(each for each in shipped().attack if each.file in files)), portable=True
+    )
+
+
+def scores(*lines: str, correlation: Correlation | None = None, ahead: str | None = None) -> list[int]:
+    """How much each line counts; each is an attack."""
+    batch = Batch("test", "".join(f"{each}\n" for each in lines).encode(), len(lines), "")
+    found = (correlation or Correlation()).join(gone().classify(batch, NOW), NOW, ahead=ahead)
+    assert found.counts[Outcome.ATTACK] == len(lines) == sum(found.hits.values())
+    return [each.attack_by.score if counts(each) and each.attack_by else 0 for each in found.verdicts]
+
+
+@pytest.mark.parametrize("how", ["Connection closed by", "Connection reset by", "Disconnected from"])
+@pytest.mark.parametrize("who", ["authenticating user root", "invalid user x from 192.0.2.1"])
+def test_that_a_client_is_gone_counts_where_nothing_else_of_his_session_has(how: str, who: str) -> None:
+    """Who has a key that fits nobody, and no password to try, leaves no other line."""
+    left = line(f"{how} {who} {HE} port 4242 [preauth]")
+    assert scores(left) == [1]
+    assert scores(line(FAILED.format(HE)), line(FAILED.format(HE)), left) == [1, 1, 0]
+    assert scores(line(FAILED.format(HE), program="sshd[41]"), left) == [1, 1]
+
+
+def test_an_attempt_that_ends_in_several_lines_counts_once() -> None:
+    came, bye = f"Invalid user x from {HE} port 4242", f"Received disconnect from {HE} port 4242:11: Bye Bye [preauth]"
+    left = f"Disconnected from invalid user x {HE} port 4242 [preauth]"
+    assert scores(*map(line, (came, bye, left))) == [1, 0, 0]
+    assert scores(*map(line, (bye, left))) == [1, 0]
+
+
+def test_what_counted_by_a_rule_of_another_file_counts_no_second_time() -> None:
+    failed = f"pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={HE}  user=root"
+    assert scores(line(failed), line(GONE.format(HE))) == [1, 0]
+
+
+def test_nobody_is_spared_for_what_somebody_else_did_with_the_same_pid() -> None:
+    first = line(FAILED.format(OTHER), time="16:59:59")
+    assert scores(first, line(GONE.format(HE))) == [1, 1]
+    assert scores(first, line(FAILED.format(HE)), first, line(GONE.format(HE))) == [1, 1, 1, 0]
+
+
+def test_a_pid_that_is_given_again_after_a_while_is_another_session() -> None:
+    assert scores(line(FAILED.format(HE), time="16:49:59"), line(GONE.format(HE))) == [1, 1]
+    assert scores(line(FAILED.format(HE), time="17:00:01"), line(GONE.format(HE))) == [1, 1]
+    correlation = Correlation()
+    scores(line(FAILED.format(HE)), correlation=correlation)
+    correlation.shift(3600.0)
+    assert scores(line(GONE.format(HE), time="18:00:01"), correlation=correlation) == [0]
+
+
+def test_where_nothing_tells_whose_line_it_is_each_counts() -> None:
+    assert scores(line(FAILED.format(HE), program="sshd"), line(GONE.format(HE), program="sshd")) == [1, 1]
+
+
+def test_a_line_that_somebody_else_wrote_in_the_name_of_a_daemon_spares_nobody() -> None:
+    root, alice = Provenance(uid=0, transport="syslog"), Provenance(uid=1000, unit="user@1000.service")
+    block = "".join(f"{line(each.format(HE))}\n" for each in (FAILED, GONE)).encode()
+    batch = Batch("test", block, 2, "", provenance=(alice, root))
+    forged, left = Correlation().join(gone().classify(batch, NOW), NOW).verdicts
+    assert (counts(forged), counts(left)) == (False, True)
+
+
+def test_the_sessions_that_have_counted_are_bounded_and_one_that_is_forgotten_counts_again() -> None:
+    correlation = Correlation(capacity=2)
+    scores(*(line(FAILED.format(HE), program=f"sshd[{pid}]") for pid in (1, 2, 3)), correlation=correlation)
+    left = (line(GONE.format(HE), program=f"sshd[{pid}]") for pid in (3, 2, 1))
+    assert scores(*left, correlation=correlation) == [0, 0, 1]
+
+
+def test_what_was_read_ahead_of_a_backlog_counts_once_there_and_once_in_its_turn() -> None:
+    correlation = Correlation()
+    left = line(GONE.format(HE))
+    assert scores(left, left, correlation=correlation, ahead="file:auth.log") == [1, 0]
+    assert scores(left, left, correlation=correlation) == [1, 0]
+    correlation.count_anew("file:auth.log")
+    assert scores(left, correlation=correlation) == [0]
+    assert scores(left, correlation=correlation, ahead="file:auth.log") == [1]
+    correlation.count_anew()
+    assert scores(left, correlation=correlation) == [1]
+
+
+def test_a_line_that_its_session_makes_an_attack_counts_once_too() -> None:
+    tried = line("Connection from 203.0.113.9 port 4242")
+    found = judged(gone(), tried, line(FAILED.format(HE)), line(LEFT)).verdicts
+    assert [each.attack_by.score for each in found if each.attack_by] == [1, 0]
+    assert [counts(each) for each in found] == [False, True, False]
+    assert [counts(each) for each in judged(gone(), tried, line(LEFT)).verdicts] == [False, True]
 
 
 # --- what other rules make of such lines ----------------------------------------------------------------------------

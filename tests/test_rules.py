@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from logwarden import rules
 from logwarden.model import AttackRule, IgnoreRule, Location, Policy, RuleSet, Severity
 from logwarden.rules import attack, audit, directory, ignore
+from logwarden.rules.reference import remarks
 
 Tree = Callable[[Mapping[str, str | bytes]], str]
 
@@ -332,6 +333,14 @@ def test_a_rule_that_could_never_be_met_is_refused(old: str, new: str, why: str)
     found, refused = attack.parse(REQUIRING.replace(old, new).encode(), "app.yaml")
     assert "refused" not in [rule.id for rule in found]
     assert any(str(each).startswith(f"app.yaml:{why}") for each in refused), list(map(str, refused))
+
+
+def test_a_rule_may_count_once_a_session_and_says_so() -> None:
+    found, refused = attack.parse(ATTACK.replace("score: 2", "once: true").encode(), "sshd.yaml")
+    assert not refused
+    assert [(rule.once, "once a session" in remarks(rule)) for rule in found] == [(False, False), (True, True)]
+    _, (refusal,) = attack.parse(ATTACK.replace("score: 2", "once: 1").encode(), "sshd.yaml")
+    assert "rules[1].once: expected true: the rule does not count where" in str(refusal)
 
 
 def test_a_line_that_only_others_refer_to_may_be_hidden(tree: Tree) -> None:

@@ -135,6 +135,7 @@ def _as_json(rule: AttackRule) -> dict[str, Any]:
         "severity": str(rule.severity),
         "aggressive": rule.aggressive,
         "requires": list(rule.requires),
+        "once": rule.once,
         "samples": [sample._asdict() for sample in rule.samples],
         "near_misses": list(rule.near_misses),
     }

@@ -161,5 +161,6 @@ def _rule(data: Mapping[str, Any], where: Location, programs: tuple[str, ...], p
         samples=tuple(Sample(each["line"], each.get("address"), each.get("after")) for each in data["samples"]),
         near_misses=tuple(data.get("near_misses", ())),
         requires=requires,
+        once=data.get("once", False),
         fields=tuple(data.get("fields", {}).items()),
     )

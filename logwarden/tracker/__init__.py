@@ -92,7 +92,7 @@ def doubt(rule: AttackRule, event: Event) -> str | None:
 
 def _accused(verdict: Verdict) -> tuple[AttackRule, str] | None:
     rule, address = verdict.attack_by, verdict.address
-    return (rule, address) if rule and address and rule.severity is Severity.ATTACK else None
+    return (rule, address) if rule and address and rule.severity is Severity.ATTACK and rule.score else None
 
 
 class Tracker:

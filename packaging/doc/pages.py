@@ -145,11 +145,11 @@ def rules() -> Iterator[Block]:
     )
     yield Block(
         "text",
-        "A message that is a JSON object is best matched by its fields: each has a path and a pattern of its whole value, in any order, and what a stranger wrote into a value never ends it. In a value, a quotation mark is written \\\\\" and a backslash \\\\\\\\, as JSON escapes them; . and [^x] match an escaped character too.",
+        'A message that is a JSON object is best matched by its fields: each has a path and a pattern of its whole value, in any order, and what a stranger wrote into a value never ends it. In a value, a quotation mark is written \\\\" and a backslash \\\\\\\\, as JSON escapes them; . and [^x] match an escaped character too.',
     )
     yield Block(
         "code",
-        "program: myapp\nrules:\n  - id: myapp-login-failed\n    fields: {event: 'login failed', request.client: '<ADDR>'}\n    samples:\n      - {line: '{\"event\":\"login failed\",\"request\":{\"user\":\"alice\",\"client\":\"203.0.113.9\"}}', address: 203.0.113.9}",
+        'program: myapp\nrules:\n  - id: myapp-login-failed\n    fields: {event: \'login failed\', request.client: \'<ADDR>\'}\n    samples:\n      - {line: \'{"event":"login failed","request":{"user":"alice","client":"203.0.113.9"}}\', address: 203.0.113.9}',
     )
     yield Block(
         "text",
@@ -158,6 +158,14 @@ def rules() -> Iterator[Block]:
     yield Block(
         "code",
         "program: slapd\nrules:\n  - id: slapd-bind-refused\n    requires: slapd-accept\n    match: 'conn=<SESSION> op=<NUM> RESULT tag=97 err=49 .*'\n    samples:\n      - after: 'conn=1000 fd=12 ACCEPT from IP=203.0.113.9:4242 (IP=0.0.0.0:389)'\n        line: 'conn=1000 op=0 RESULT tag=97 err=49 text='\n        address: 203.0.113.9\n  - id: slapd-accept\n    severity: context\n    match: 'conn=<SESSION> fd=<NUM> ACCEPT from IP=<ADDR>:<PORT> .*'\n    samples:\n      - {line: 'conn=1000 fd=12 ACCEPT from IP=203.0.113.9:4242 (IP=0.0.0.0:389)', address: 203.0.113.9}",
+    )
+    yield Block(
+        "text",
+        "A daemon says of one attempt several things: that a password was wrong, and that the client is gone. A rule with once: true counts only where nothing else of the session has counted against that address. So a scanner that has a key and no password, of which only the last line tells, is counted, and nobody is counted twice.",
+    )
+    yield Block(
+        "code",
+        "  - id: sshd-user-broke-off\n    once: true\n    match: 'Connection (closed|reset) by authenticating user <USER> <ADDR> port <PORT>( \\[preauth\\])?'\n    samples:\n      - {line: 'Connection closed by authenticating user root 203.0.113.9 port 4242 [preauth]', address: 203.0.113.9}",
     )
     yield from _properties(_schema("rules/attack.schema.json"))
     yield Block("head", "SEE ALSO")
