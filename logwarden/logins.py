@@ -51,10 +51,11 @@ class Logins:
         self._heard: dict[bytes, float] = {}
         self.changed = False
 
-    def hear(self, batch: Batch, now: float) -> None:
-        """Learn from a batch who has logged in."""
+    def hear(self, batch: Batch, now: float) -> list[tuple[str, Address]]:
+        """Learn from a batch who has logged in, and say who, and from where."""
+        heard: list[tuple[str, Address]] = []
         if self.known_for <= 0:
-            return
+            return heard
         for line, index in self._candidates(batch, now):
             event = header.parse(line, batch.program, now)
             kind = _PROGRAMS.get(event.program or "")
@@ -62,7 +63,10 @@ class Logins:
             if kind is None or doubt(event.program, provenance):
                 continue
             if found := _MESSAGES[kind].fullmatch(event.message):
-                self.note(found[1], found[2], now if event.time is None else min(event.time, now))
+                time = now if event.time is None else min(event.time, now)
+                if (address := self.note(found[1], found[2], time)) and time > now - self.known_for:
+                    heard.append((found[1], address))
+        return heard
 
     def _candidates(self, batch: Batch, now: float) -> Iterator[tuple[bytes, int]]:
         """Lines that may tell of a login, each with its number in the batch."""
@@ -79,18 +83,20 @@ class Logins:
                     self._heard.clear()
                 self._heard[found[0]] = now
 
-    def note(self, user: str, text: str, time: float) -> None:
-        """`user` has logged in from this address, or from where a former process has known him."""
+    def note(self, user: str, text: str, time: float) -> Address | None:
+        """`user` has logged in from this address, or from where a former process has known him. None: it is none."""
         try:
-            place = self._place(prefix(text).network_address)
+            address = prefix(text).network_address
         except ValueError:
-            return
+            return None
+        place = self._place(address)
         there = self._last.pop(place, {})
         there[user] = max(time, there.pop(user, 0.0))
         self._last[place] = dict(list(there.items())[-USERS:])
         if len(self._last) > ADDRESSES:
             self._last.popitem(last=False)
         self.changed = True
+        return address
 
     def as_same_user(self, address: Address, rule: AttackRule, message: str, now: float) -> str | None:
         """Why a failed login is not counted: the user whom it was for has logged in from this address lately.

@@ -34,6 +34,8 @@ HELD = 16_777_216
 """Bytes, as `Judged.weight` estimates them, that may wait for the database."""
 BANS = 100_000
 """Bans that are remembered while adrift. Of more, the oldest last until the kernel's set is next reconciled."""
+TAKEN_BACK = 4_000
+"""Hits that were taken back and wait for the database to say so. Of more, the oldest count again after a restart."""
 CLOSER = 0.05
 """Seconds between two closer looks at a batch: each takes half a millisecond for a whole block."""
 HEAD = 256
@@ -105,6 +107,7 @@ class Pipeline:
         self._looked = 0.0
         self._weight = 0
         self._bans: list[Ban] = []
+        self._taken_back: list[Verdict] = []
 
     def adopt(self, matcher: Matcher, tracker: Tracker) -> None:
         """Judge by other rules from now on."""
@@ -141,6 +144,8 @@ class Pipeline:
                 period = tx.open_period(now)
                 for judged in self.uncommitted:
                     _write(tx, period, judged, now)
+                for verdict in self._taken_back:
+                    tx.take_back(verdict)
                 for ban in self._bans:
                     tx.add_ban(period, ban)
                 for notice in self.notices:
@@ -151,6 +156,7 @@ class Pipeline:
         self.stalled, self.next_try, self._weight = None, 0.0, 0
         self.uncommitted.clear()
         self._bans.clear()
+        self._taken_back.clear()
         self.notices.clear()
 
     def stall(self, why: str, now: float) -> None:
@@ -177,11 +183,12 @@ class Pipeline:
 
     def unwritten_hits(self, now: float) -> list[Hit]:
         """The hits that count and of which the database does not know yet; `now` where a line has no time."""
+        taken_back = set(map(id, self._taken_back))
         return [
             Hit(now if event.time is None else min(event.time, now), rule.file, address, rule.score, event.host or "")
             for judged in self.uncommitted
             for verdict, counted in judged.hits
-            if counted
+            if counted and id(verdict) not in taken_back
             for event, rule, address in [(verdict.event, verdict.attack_by, verdict.address)]
             if rule and address
         ]
@@ -230,8 +237,7 @@ class Pipeline:
         sightings: tuple[Sighting, ...] = ()
         if self.echoes is not None:
             classified, sightings = self.echoes.sift(batch.source, classified)
-        if self.logins:
-            self.logins.hear(batch, now)
+        self._hear_logins(batch, now)
         counted, bans, notices = self._decide(classified, now)
         notices = (*batch.notices, *classified.notices, *notices)
         read = self._look_closer(batch, classified, now)
@@ -251,12 +257,17 @@ class Pipeline:
             self.tracker.forget_ahead(source)
             self._correlation.count_anew(source)
         classified = self._classify(ahead.batch, now, source)
-        if self.logins:
-            self.logins.hear(ahead.batch, now)
+        self._hear_logins(ahead.batch, now)
         _, bans, notices = self._decide(classified, now, source)
         for notice in classified.notices + notices:
             self.notices.add(notice)
         return tuple(ban._replace(why=f"{ban.why}; read ahead of a backlog") for ban in bans)
+
+    def _hear_logins(self, batch: Batch, now: float) -> None:
+        """Who has logged in takes back what was counted before for his failing to."""
+        for user, address in self.logins.hear(batch, now) if self.logins else ():
+            self._taken_back += self.tracker.take_back(user, address)
+        del self._taken_back[:-TAKEN_BACK]
 
     def _look_closer(self, batch: Batch, classified: Classified, now: float) -> int:
         """Hear who speaks, and count the lines again: of every batch, or of some while a backlog is read."""

@@ -91,6 +91,15 @@ class Transaction:
             ),
         )
 
+    def take_back(self, verdict: Verdict) -> None:
+        """One hit of this line that counted does not any more."""
+        query = (
+            "UPDATE attack SET counted=0 WHERE id=(SELECT max(id) FROM attack"
+            " WHERE address=? AND counted AND rule=? AND raw=?)"
+        )
+        raw = _text(verdict.event.raw[:SHOWN])
+        self._db.execute(query, (verdict.address, _text(str(verdict.attack_by)), raw))
+
     def add_ban(self, period: int, ban: Ban) -> None:
         """A new ban, or a longer one; one that was lifted already ends as it says."""
         lifted = ban.until if ban.lifted else None

@@ -5,7 +5,8 @@ Never: asks a clock, writes anything down, or tells the firewall: the caller doe
 that failed, `restore` rebuilds it from what was written.
 What is read ahead of a backlog stands in windows of its own, one set a source, for it comes again in its turn: no hit
 counts twice towards a ban, and one from before the end of its prefix's last ban, however late it is read, is spent.
-Memory: at most `capacity` windows, bans and pasts, and AHEAD windows for each source that is far behind. What is
+Memory: at most `capacity` windows, bans and pasts, AHEAD windows for each source that is far behind, and some of the
+latest hits whose user may take them back (attempts.py). What is
 approximated beyond that: the lightest windows lose their hits (window.py), the oldest bans are forgotten and may be
 given again (inforce.py), the oldest offenders are met as new (history.py). No window ever holds a hit that was not
 there.
@@ -20,6 +21,7 @@ from typing import NamedTuple, Protocol
 from ..address import Address, Guard, Prefix, host_prefix, parse, prefix, source_prefix, spelt
 from ..model import AttackRule, Ban, Event, Policy, Severity, Verdict
 from . import cut, provenance
+from .attempts import Attempt, Attempts
 from .history import Aggregation, Growth, History, Neighbours
 from .inforce import BansInForce, Deadlines
 from .window import Times, Windows, is_over
@@ -120,6 +122,7 @@ class Tracker:
         self._default, self._policies = default, policies or {}
         self._ipv6_length = ipv6_length
         self._windows = Windows(capacity)
+        self._attempts = Attempts()
         self._ahead: dict[str, Windows] = {}  # by source
         self._places: set[tuple[str, str]] = set()
         self._bans = BansInForce(capacity)
@@ -162,9 +165,15 @@ class Tracker:
             return not lately, None
         if lately:
             return False, self._spare(text, Spared(str(host_prefix(address)), rule.file, lately), policy, now)
-        windows = self._ahead.setdefault(ahead, Windows(AHEAD)) if ahead else self._windows
-        place = self._place(rule.file, verdict.event.host)
-        return True, self._count(windows, address, place, rule, policy, time, now)
+        return True, self._count(verdict, address, rule, policy, time, now, ahead)
+
+    def take_back(self, user: str, address: Address) -> list[Verdict]:
+        """`user` has logged in from this address: take back what was counted there for failing to, and return it.
+
+        Nothing of what was counted for anybody else's name, or for none; nor what was read ahead.
+        """
+        his = self._attempts.by(user, _holder(address, self._ipv6_length))
+        return [each.verdict for each in his if self._windows.take_back(each.key, each.time, each.rule.score)]
 
     def _as_of_now(self, written: float, policy: Policy) -> float:
         """A line's time; where the clock told it shortly before it leapt forward, what it would tell now."""
@@ -173,18 +182,22 @@ class Tracker:
 
     def _count(
         self,
-        windows: Windows,
+        verdict: Verdict,
         address: Address,
-        place: tuple[str, str],
         rule: AttackRule,
         policy: Policy,
         time: float,
         now: float,
+        ahead: str | None,
     ) -> Ban | Spared | None:
         text = self._counted_as(address, now)
         if self._bans.covers(address, text, now) or time < self._history.spent(text):
             return None
-        times = windows.push((*place, text), time, rule.score, policy.window, policy.threshold)
+        windows = self._ahead.setdefault(ahead, Windows(AHEAD)) if ahead else self._windows
+        key = (*self._place(rule.file, verdict.event.host), text)
+        times = windows.push(key, time, rule.score, policy.window, policy.threshold)
+        if self._known and not ahead:
+            self._attempts.note(_holder(address, self._ipv6_length), Attempt(key, time, rule, verdict))
         if len(times) < policy.threshold or times[-1] <= now - policy.window:
             return None
         network = host_prefix(address) if _is_ipv4_host(text) else prefix(text)
@@ -309,6 +322,7 @@ class Tracker:
     def expire(self, now: float) -> None:
         """Forget what is over. Due each minute or so; takes time in proportion to what is remembered."""
         self._windows.expire(now)
+        self._attempts.expire(self._windows)
         for windows in self._ahead.values():
             windows.expire(now)
         self._ahead = {source: windows for source, windows in self._ahead.items() if len(windows)}
@@ -322,6 +336,7 @@ class Tracker:
         """The clock has jumped by so many seconds: what is remembered keeps its age, and a ban its length."""
         for windows in (self._windows, *self._ahead.values()):
             windows.shift(by)
+        self._attempts.shift(by)
         self._bans.shift(by)
         self._spared.shift(by)
         self._history.shift(by)
@@ -336,6 +351,11 @@ class Tracker:
 def _is_known_again(verdict: Verdict, policy: Policy, now: float) -> bool:
     """Whether it has a time of its own, and one that lies before the end of any ban that it may lead to now."""
     return verdict.event.time is not None and verdict.event.time < now + policy.ban
+
+
+def _holder(address: Address, ipv6_length: int) -> Address | Prefix:
+    """What one party holds, as `logins` knows it."""
+    return address if isinstance(address, IPv4Address) else source_prefix(address, ipv6_length)
 
 
 def _is_ipv4_host(text: str) -> bool:

@@ -33,6 +33,9 @@ class Windows:
     def __len__(self) -> int:
         return len(self._level_of)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._level_of
+
     def push(self, key: Key, time: float, score: int, window: float, keep: int) -> Times:
         """Add a hit and return what stands in the `window` seconds up to the newest hit, oldest first, at most `keep`.
 
@@ -59,6 +62,18 @@ class Windows:
         if not self._levels[level]:
             del self._levels[level]
         return times
+
+    def take_back(self, key: Key, time: float, score: int) -> bool:
+        """Take a hit out of its window, where it still stands there whole."""
+        window, *times = self._levels[self._level_of[key]][key] if key in self._level_of else (0.0,)
+        if times.count(time) < score:
+            return False
+        for _ in range(score):
+            times.remove(time)
+        self.forget(key)
+        if times:
+            self._put(key, (window, *times))
+        return True
 
     def expire(self, now: float) -> None:
         """Drop every key whose hits cannot stand in one window with a hit that is recent enough to ban."""

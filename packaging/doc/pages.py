@@ -137,7 +137,7 @@ def rules() -> Iterator[Block]:
     yield Block("head", "ATTACK RULES")
     yield Block(
         "text",
-        "YAML in attack.d/NAME.yaml. The address to ban stands at <ADDR>. Whom the attack was on stands at <USER>, or at <LOGIN> where a name holds no comma, parenthesis or space: whoever has logged in from there as that user is not banned for it.",
+        "YAML in attack.d/NAME.yaml. The address to ban stands at <ADDR>. Whom the attack was on stands at <USER>, or at <LOGIN> where a name holds no comma, parenthesis or space: whoever has logged in from there as that user is not banned for it, and takes back with his login what was counted just before for that name and no other. A rule without such a placeholder counts whoever logs in.",
     )
     yield Block(
         "code",
