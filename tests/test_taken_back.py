@@ -14,8 +14,7 @@ from logwarden.errors import StateError
 from logwarden.logins import Logins
 from logwarden.model import AttackRule, Ban, Batch, Event, Location, Outcome, Policy, Provenance, Verdict
 from logwarden.tracker import Tracker
-from logwarden.tracker.attempts import CAPACITY, LONGEST, MOST, Attempt, Attempts
-from logwarden.tracker.window import Windows
+from logwarden.tracker.attempts import CAPACITY, LONGEST, Attempts
 
 HERE, ELSEWHERE = "203.0.113.9", "203.0.113.10"
 RULE = AttackRule(
@@ -175,22 +174,22 @@ def test_what_was_read_ahead_is_not_taken_back_for_it_comes_again() -> None:
 
 
 def test_hits_that_may_be_taken_back_are_few_and_short() -> None:
-    attempts, windows = Attempts(), Windows(9)
-    place = parse(HERE)
-    key = ("sshd.yaml", "host", f"{HERE}/32")
-    for number in range(MOST + 1):
-        attempts.note(place, Attempt(key, NOW + number, RULE, failed(f"Failed password for alice from {HERE}")))
+    attempts, key = Attempts(), ("sshd.yaml", "host", f"{HERE}/32")
+    his = failed(f"Failed password for alice from {HERE}")
     long = failed(f"Failed password for {'a' * LONGEST} from {HERE}")
-    attempts.note(place, Attempt(key, NOW, RULE, long))
-    attempts.note(place, Attempt(key, NOW, RULE._replace(regex="Failed from <ADDR>"), failed(f"Failed from {HERE}")))
-    assert len(attempts) == MOST
+    for rule, verdict in ((RULE, his), (RULE, long), (RULE._replace(regex="Failed from <ADDR>"), his)):
+        attempts.note(parse(HERE), key, NOW, rule, verdict)
+    assert len(attempts) == 1
     for number in range(CAPACITY):
         there = f"198.51.{number >> 8}.{number & 255}"
-        attempts.note(parse(there), Attempt(key, NOW, RULE, failed(f"Failed password for alice from {there}")))
+        attempts.note(parse(there), key, NOW, RULE, failed(f"Failed password for alice from {there}"))
     assert len(attempts) == CAPACITY
-    assert attempts.by("alice", place) == []
-    assert len(attempts.by("alice", parse("198.51.0.1"))) == 1
-    attempts.expire(windows)
+    assert attempts.by("alice", prefix(HERE)) == []
+    assert len(attempts.by("alice", prefix("198.51.0.1"))) == 1
+    assert len(attempts) == CAPACITY - 1
+    attempts.expire({key: 0})
+    assert len(attempts) == CAPACITY - 1
+    attempts.expire({})
     assert len(attempts) == 0
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 from ..address import Address, Guard, Prefix, host_prefix, parse, prefix, source_prefix, spelt
 from ..model import AttackRule, Ban, Event, Policy, Severity, Verdict
 from . import cut, provenance
-from .attempts import Attempt, Attempts
+from .attempts import Attempts
 from .history import Aggregation, Growth, History, Neighbours
 from .inforce import BansInForce, Deadlines
 from .window import Times, Windows, is_over
@@ -172,7 +172,7 @@ class Tracker:
 
         Nothing of what was counted for anybody else's name, or for none; nor what was read ahead.
         """
-        his = self._attempts.by(user, _holder(address, self._ipv6_length))
+        his = self._attempts.by(user, source_prefix(address, self._ipv6_length))
         return [each.verdict for each in his if self._windows.take_back(each.key, each.time, each.rule.score)]
 
     def _as_of_now(self, written: float, policy: Policy) -> float:
@@ -197,7 +197,7 @@ class Tracker:
         key = (*self._place(rule.file, verdict.event.host), text)
         times = windows.push(key, time, rule.score, policy.window, policy.threshold)
         if self._known and not ahead:
-            self._attempts.note(_holder(address, self._ipv6_length), Attempt(key, time, rule, verdict))
+            self._attempts.note(address, key, time, rule, verdict)
         if len(times) < policy.threshold or times[-1] <= now - policy.window:
             return None
         network = host_prefix(address) if _is_ipv4_host(text) else prefix(text)
@@ -351,11 +351,6 @@ class Tracker:
 def _is_known_again(verdict: Verdict, policy: Policy, now: float) -> bool:
     """Whether it has a time of its own, and one that lies before the end of any ban that it may lead to now."""
     return verdict.event.time is not None and verdict.event.time < now + policy.ban
-
-
-def _holder(address: Address, ipv6_length: int) -> Address | Prefix:
-    """What one party holds, as `logins` knows it."""
-    return address if isinstance(address, IPv4Address) else source_prefix(address, ipv6_length)
 
 
 def _is_ipv4_host(text: str) -> bool:

@@ -2,15 +2,15 @@
 
 Owns: which hits were lately counted against whom, and whose login was tried: a user takes back the hits that name him
 and nobody else. So one who has an account, and guesses the passwords of others, takes back none of these.
-Bounded: the latest CAPACITY hits of a rule that names a user, of lines of LONGEST characters, and MOST from one place.
-What is forgotten in a flood, or was counted before a restart or a reload, can not be taken back: it stays.
-Never: names a user before somebody logs in, for that takes longer than to count a hit.
+Bounded: the latest CAPACITY hits of rules that name a user, of lines of LONGEST characters. What is forgotten in a
+flood, or was counted before a restart or a reload, can not be taken back: it stays.
+Never: names a user, or looks for one, before somebody logs in: of hits there are many, of logins few.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Container
+from collections import deque
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from ..address import Address, Prefix
@@ -19,13 +19,12 @@ from .window import Key
 
 CAPACITY = 4_000
 LONGEST = 500
-MOST = 50
-_NAMES = ("<USER>", "<LOGIN>")
 
 
 class Attempt(NamedTuple):
     """A hit as it stands in its window, and what it was counted for."""
 
+    address: Address
     key: Key
     time: float
     rule: AttackRule
@@ -33,55 +32,37 @@ class Attempt(NamedTuple):
 
 
 class Attempts:
-    """By the address that they came from, or the prefix that its owner holds."""
+    """The latest of them."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._capacity = capacity
-        self._from: OrderedDict[Address | Prefix, list[Attempt]] = OrderedDict()
-        self._size = 0
+        self._latest: deque[Attempt] = deque(maxlen=capacity)
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._latest)
 
-    def note(self, place: Address | Prefix, attempt: Attempt) -> None:
+    def note(self, address: Address, key: Key, time: float, rule: AttackRule, verdict: Verdict) -> None:
         """It has been counted."""
-        if len(attempt.verdict.event.raw) > LONGEST or not any(name in attempt.rule.regex for name in _NAMES):
-            return
-        there = self._pop(place)
-        there.append(attempt)
-        self._put(place, there[-MOST:])
-        while self._size > self._capacity:
-            self._pop(next(iter(self._from)))
+        if ("<USER>" in rule.regex or "<LOGIN>" in rule.regex) and len(verdict.event.raw) <= LONGEST:
+            self._latest.append(Attempt(address, key, time, rule, verdict))
 
-    def by(self, user: str, place: Address | Prefix) -> list[Attempt]:
-        """Those from this place that were on `user` and on nobody else; they are remembered no longer."""
-        if place not in self._from:
-            return []
-        from ..matcher import users  # with the first login after a hit
+    def by(self, user: str, place: Prefix) -> list[Attempt]:
+        """Those from within `place` that were on `user` and on nobody else; they are remembered no longer."""
+        from ..matcher import users  # with the first login
 
-        his: list[Attempt] = []
-        others: list[Attempt] = []
-        for each in self._pop(place):
-            (his if users(each.rule, each.verdict.event.message) == {user} else others).append(each)
-        self._put(place, others)
+        there = (each for each in self._latest if each.address.version == place.version and each.address in place)
+        his = [each for each in there if users(each.rule, each.verdict.event.message) == {user}]
+        if his:
+            taken = set(map(id, his))
+            self._keep(each for each in self._latest if id(each) not in taken)
         return his
 
     def expire(self, standing: Container[Key]) -> None:
         """Forget those whose windows are not among the `standing`."""
-        for place in [*self._from]:
-            self._put(place, [each for each in self._pop(place) if each.key in standing])
+        self._keep(each for each in self._latest if each.key in standing)
 
     def shift(self, by: float) -> None:
         """Move every hit by so many seconds."""
-        for there in self._from.values():
-            there[:] = [each._replace(time=each.time + by) for each in there]
+        self._keep(each._replace(time=each.time + by) for each in self._latest)
 
-    def _pop(self, place: Address | Prefix) -> list[Attempt]:
-        there = self._from.pop(place, [])
-        self._size -= len(there)
-        return there
-
-    def _put(self, place: Address | Prefix, there: list[Attempt]) -> None:
-        if there:
-            self._from[place] = there
-            self._size += len(there)
+    def _keep(self, attempts: Iterable[Attempt]) -> None:
+        self._latest = deque(attempts, self._latest.maxlen)
