@@ -35,6 +35,28 @@ def test_a_scan_finds_each_match_by_the_end_of_its_line() -> None:
     assert Database(DATABASE).scan(b"") == b""
 
 
+lines = st.lists(st.sampled_from([b"ab", b"cb", b"no", b"a", b"", b"gate", b"agateb", b"gate no", b"gab gateb"]))
+
+
+@given(lines, st.sampled_from([[b"gate"], [b"gate", b"a", b"no"], [b"no", b"ga", b"ate", b"b$"], [b"xyzzy"]]))
+def test_behind_a_gate_those_lines_are_seen_in_which_it_finds_something(given: list[bytes], texts: list[bytes]) -> None:
+    block = b"".join(line + b"\n" for line in given)
+    gate = compiled(texts)
+    let_through = {block.index(b"\n", end) for _, end in struct.iter_unpack("=II", Database(gate).scan(block))}
+    every = set(struct.iter_unpack("=II", Database(DATABASE).scan(block)))
+    found = list(struct.iter_unpack("=II", Database(DATABASE, gate).scan(block)))
+    assert sorted(found) == sorted((id_, end) for id_, end in every if end in let_through)
+
+
+def test_behind_a_gate_many_lines_are_one_after_the_other() -> None:
+    database = Database(DATABASE, compiled([b"x", b"y"]))
+    block = b"ayx\nnothing\nxb\n" * 10_000
+    found = list(struct.iter_unpack("=II", database.scan(block)))
+    assert found == [(id_, at + end) for at in range(0, len(block), 15) for id_, end in ((0, 3), (1, 14))]
+    assert (database.scan(b"ab"), database.scan(b"x"), database.scan(b"\nx"), database.scan(b"")) == (b"",) * 4
+    assert database.scan(block, False) == b""
+
+
 def test_more_matches_than_there_was_room_for_are_found_too() -> None:
     found = Database(DATABASE).scan(b"ab\n" * 10_000)
     assert len(found) == 20_000 * 8
@@ -87,7 +109,10 @@ def test_what_is_no_database_is_refused(broken: bytes) -> None:
     with pytest.raises(ValueError, match=r"no database|another"):
         Database(broken)
     with pytest.raises(RuleError, match="a compiled database that Hyperscan does not take"):
-        HyperscanEngine(broken, [], [], Patience())
+        HyperscanEngine(broken, b"", [], [], Patience())
+    if broken:
+        with pytest.raises(ValueError, match=r"no database|another"):
+            Database(DATABASE, broken)
 
 
 @pytest.mark.parametrize("expressions", [[b"("], [b"a", b"a{1,0}"], [b"a\0b"], []])

@@ -15,7 +15,7 @@ from test_rules_logcheck import nobody, open_place  # noqa: F401 - a fixture
 from logwarden import matcher, process
 from logwarden.errors import CommandError
 from logwarden.matcher import Matcher, cache
-from logwarden.matcher.build import build
+from logwarden.matcher.build import Databases, build
 from logwarden.matcher.patterns import Text
 from logwarden.model import AttackRule, Batch, Dialect, IgnoreRule, Location, RuleSet
 
@@ -182,15 +182,20 @@ def test_a_cache_of_another_version_of_the_regex_package_is_made_again(
 @NEEDS_HYPERSCAN
 @pytest.mark.parametrize("name", ["0", "f"])
 @pytest.mark.parametrize("other", ["processor", "version"])
-def test_a_database_that_hyperscan_does_not_take_is_made_again_once(tmp_path: Path, name: str, other: str) -> None:
+@pytest.mark.parametrize("which", Databases._fields)
+def test_a_database_that_hyperscan_does_not_take_is_made_again_once(
+    tmp_path: Path, name: str, other: str, which: str
+) -> None:
     matcher.compile(ruleset(*BASE), tmp_path)
     (path,) = files(tmp_path)
     path = path.rename(path.with_name(f"{name * 32}.rules"))  # before and after all that this processor's may be called
     with path.open("rb") as file:
         built = cache.load(file)
     assert built is not None
-    start = {"processor": b"\xff" * 64, "version": built.database[:4] + b"\xff" * 4}[other]
-    path.write_bytes(cache.dump(built._replace(database=start + built.database[len(start) :])))
+    whole: bytes = getattr(built.databases, which)
+    start = {"processor": b"\xff" * 64, "version": whole[:4] + b"\xff" * 4}[other]
+    damaged = built.databases._replace(**{which: start + whole[len(start) :]})
+    path.write_bytes(cache.dump(built._replace(databases=damaged)))
     child = Child()
     for _ in range(2):
         assert ignored(matcher.compile(ruleset(*BASE), tmp_path, run=child), "rule 7") == "local.rules:8"

@@ -43,11 +43,119 @@ static int note(unsigned id, unsigned long long from, unsigned long long to, uns
   return 0;
 }
 
+/* Lines of a block that are let through, and what is copied of them: all of them, one behind the other. */
+typedef struct {
+  uint32_t start, end; /* in the block; its newline is at `end` */
+  uint32_t copied;     /* where its newline is in the copy */
+} line;
+
+typedef struct {
+  const char *block;
+  size_t length;
+  line *items;
+  size_t count, room;
+  int unordered;
+  char *copy;
+} lines;
+
+/* Note the line in which a text ends, unless it is the one that was noted last. Hyperscan promises no order. */
+static int let_through(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *context)
+{
+  lines *let = context;
+  const line *last = let->count ? &let->items[let->count - 1] : NULL;
+  (void)id, (void)from, (void)flags;
+  if (last != NULL && to > last->start && to <= last->end)
+    return 0;
+  const char *before = memrchr(let->block, '\n', to);
+  const char *end = memchr(let->block + to, '\n', let->length - to);
+  if (end == NULL)
+    return 0; /* no whole line */
+  if (last != NULL && to <= last->start)
+    let->unordered = 1;
+  if (let->count == let->room) {
+    size_t room = let->room ? 2 * let->room : 256;
+    line *items = realloc(let->items, room * sizeof *items);
+    if (items == NULL)
+      return 1;
+    let->items = items;
+    let->room = room;
+  }
+  uint32_t start = before ? (uint32_t)(before + 1 - let->block) : 0;
+  let->items[let->count++] = (line){start, (uint32_t)(end - let->block), 0};
+  return 0;
+}
+
+static int by_start(const void *one, const void *other)
+{
+  uint32_t a = ((const line *)one)->start, b = ((const line *)other)->start;
+  return (a > b) - (a < b);
+}
+
+/* Copy the lines, each once, and return how many bytes that are; 0 where there is no memory for them. */
+static size_t copied(lines *let)
+{
+  size_t size = 0, kept = 0;
+  if (let->unordered)
+    qsort(let->items, let->count, sizeof *let->items, by_start);
+  for (size_t index = 0; index < let->count; index++)
+    if (!kept || let->items[index].start != let->items[kept - 1].start) {
+      line *each = &let->items[kept++];
+      *each = let->items[index];
+      size += each->end + 1 - each->start;
+      each->copied = (uint32_t)(size - 1);
+    }
+  let->count = kept;
+  if ((let->copy = malloc(size)) == NULL)
+    return 0;
+  for (size_t index = 0; index < kept; index++) {
+    const line *each = &let->items[index];
+    size_t length = each->end + 1 - each->start;
+    memcpy(let->copy + each->copied + 1 - length, let->block + each->start, length);
+  }
+  return size;
+}
+
+/* Say of matches in the copy, which end where its lines do, where they end in the block. */
+static void put_back(growing *found, const lines *let)
+{
+  size_t kept = 0;
+  for (size_t index = 0; index < found->count; index++) {
+    match each = found->items[index];
+    size_t low = 0, high = let->count;
+    while (low < high) {
+      size_t middle = low + (high - low) / 2;
+      if (let->items[middle].copied < each.end)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    if (low < let->count && let->items[low].copied == each.end)
+      found->items[kept++] = (match){each.id, let->items[low].end};
+  }
+  found->count = kept;
+}
+
 typedef struct {
   PyObject_HEAD
-  hs_database_t *database;
+  hs_database_t *database, *gate;
   hs_scratch_t *scratch;
 } Database;
+
+static hs_error_t scan(const Database *self, const char *block, size_t length, match_event_handler heard, growing *found)
+{
+  if (self->gate == NULL)
+    return hs_scan(self->database, block, length, 0, self->scratch, heard, found);
+  lines let = {.block = block, .length = length};
+  hs_error_t error = hs_scan(self->gate, block, length, 0, self->scratch, let_through, &let);
+  if (error == HS_SUCCESS && let.count) {
+    size_t size = copied(&let);
+    error = size ? hs_scan(self->database, let.copy, size, 0, self->scratch, heard, found) : HS_NOMEM;
+    put_back(found, &let);
+  }
+  free(let.copy);
+  free(let.items);
+  return error;
+}
 
 static const char *reason(hs_error_t error)
 {
@@ -73,28 +181,38 @@ static void Database_dealloc(PyObject *object)
   Database *self = (Database *)object;
   PyTypeObject *type = Py_TYPE(object);
   hs_free_scratch(self->scratch);
+  hs_free_database(self->gate);
   hs_free_database(self->database);
   type->tp_free(object);
   Py_DECREF(type);
 }
 
+/* A database, and scratch that is enough for it, and for what it was made for before. */
+static hs_error_t made(const Py_buffer *serialised, hs_database_t **database, hs_scratch_t **scratch)
+{
+  hs_error_t error = hs_deserialize_database(serialised->buf, serialised->len, database);
+  return error == HS_SUCCESS ? hs_alloc_scratch(*database, scratch) : error;
+}
+
 static PyObject *Database_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-  static char *names[] = {"serialised", NULL};
-  Py_buffer text;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*", names, &text))
+  static char *names[] = {"serialised", "gate", NULL};
+  Py_buffer text, gate = {0};
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*|y*", names, &text, &gate))
     return NULL;
   Database *self = (Database *)type->tp_alloc(type, 0);
   if (self != NULL) {
-    hs_error_t error = hs_deserialize_database(text.buf, text.len, &self->database);
-    if (error == HS_SUCCESS)
-      error = hs_alloc_scratch(self->database, &self->scratch);
+    hs_error_t error = made(&text, &self->database, &self->scratch);
+    if (error == HS_SUCCESS && gate.len)
+      error = made(&gate, &self->gate, &self->scratch);
     if (error != HS_SUCCESS) {
       refused(error);
       Py_CLEAR(self);
     }
   }
   PyBuffer_Release(&text);
+  if (gate.obj != NULL)
+    PyBuffer_Release(&gate);
   return (PyObject *)self;
 }
 
@@ -112,7 +230,7 @@ static PyObject *Database_scan(PyObject *object, PyObject *args)
     growing found = {0};
     hs_error_t error;
     Py_BEGIN_ALLOW_THREADS
-    error = hs_scan(self->database, block.buf, block.len, 0, self->scratch, listened ? note : NULL, &found);
+    error = scan(self, block.buf, block.len, listened ? note : NULL, &found);
     Py_END_ALLOW_THREADS
     if (error == HS_SUCCESS)
       result = PyBytes_FromStringAndSize((char *)found.items, found.count * sizeof(match));
@@ -249,7 +367,8 @@ static PyMethodDef database_methods[] = {
 };
 
 static PyType_Slot database_slots[] = {
-  {Py_tp_doc, "Database(serialised): a compiled database. ValueError where this machine does not take it."},
+  {Py_tp_doc, "Database(serialised[, gate]): a compiled database. With a gate, another one, it is shown the whole lines alone in "
+   "which the gate finds something. ValueError where this machine does not take them."},
   {Py_tp_new, Database_new},
   {Py_tp_dealloc, Database_dealloc},
   {Py_tp_methods, database_methods},

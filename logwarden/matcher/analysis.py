@@ -15,7 +15,7 @@ from .. import ere
 from ..ere import Node
 from ..errors import RuleError
 from ..model import Dialect
-from . import globs, prefix, tags, trees
+from . import gate, globs, prefix, tags, trees
 from .patterns import Facts, Scope, Text
 from .prefilter import Signs, signs
 from .sole import is_whole
@@ -49,12 +49,18 @@ class Analysis:
         tree = ere.parse(text.regex.encode("utf-8", "surrogateescape"), Dialect(text.dialect))
         self.scope, self.tree = _scope(text, ere.bounded(tree))
         self.fragment = globs.fragment(self.programs) if self.programs else b""
+        self._is_attack = text.dialect == Dialect.ATTACK
 
     @property
     def facts(self) -> Facts:
         """What a Pattern is told of it."""
         implies_tag = self.scope is Scope.REST and tags.implies_tag(self.tree)
         return Facts(self.scope, self.scope is Scope.MESSAGE or implies_tag)
+
+    @property
+    def needs(self) -> frozenset[bytes] | None:
+        """Texts of which one stands in each line that an attack rule matches; None where it has to see every line."""
+        return gate.texts(self.tree) if self._is_attack and self.scope is Scope.MESSAGE else None
 
     @property
     def captures_whole(self) -> bool:

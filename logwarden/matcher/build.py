@@ -6,7 +6,7 @@ Owns: which engine takes which rule. No rule makes it fail: one that no engine t
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import RuleError
@@ -20,9 +20,11 @@ NOTHING = Facts(Scope.LINE, settles=False)
 
 
 class Way(enum.StrEnum):
-    """How a rule is matched: by Hyperscan; by Hyperscan with each match to be confirmed; by the `regex` package."""
+    """How a rule is matched: by Hyperscan; by Hyperscan on the lines that its gate lets through; by Hyperscan with each
+    match to be confirmed; by the `regex` package."""
 
     STRICT = "strict"
+    GATED = "gated"
     LOOSE = "loose"
     REGEX = "regex"
     REFUSED = "refused"
@@ -35,26 +37,42 @@ class Row(NamedTuple):
     facts: Facts
     why: str = ""
 
-    @property
-    def in_database(self) -> bool:
-        return self.way in (Way.STRICT, Way.LOOSE)
+
+class Databases(NamedTuple):
+    """Hyperscan's, serialised; empty: there is none. The ids of `always` number the rows that are STRICT or LOOSE,
+    those of `gated` the ones that are GATED, whose lines `gate` finds."""
+
+    always: bytes = b""
+    gated: bytes = b""
+    gate: bytes = b""
 
 
 class Built(NamedTuple):
-    """The digests of texts, a row for each, and Hyperscan's serialised database, whose ids number the rows that are in
-    it."""
+    """The digests of texts, a row for each, and the databases of those that Hyperscan takes."""
 
     digests: Sequence[bytes]
     rows: Sequence[Row]
-    database: bytes
+    databases: Databases
+
+
+class _Taken(NamedTuple):
+    """What Hyperscan takes: the form of each text, by index, and the texts that the gated ones need."""
+
+    forms: Mapping[int, Expression] = {}
+    needs: Mapping[int, frozenset[bytes]] = {}
+    databases: Databases = Databases()
+
+    def way(self, index: int) -> Way | None:
+        form = self.forms.get(index)
+        return form and (Way.GATED if index in self.needs else Way.LOOSE if form.loose else Way.STRICT)
 
 
 def build(texts: Sequence[Text], *, portable: bool) -> Built:
     """Compile `texts`, the larger the set the slower: some 5 ms for each. `portable`: without Hyperscan."""
     analyses = [_analyse(text) for text in texts]
-    forms, database = ({}, b"") if portable else _hyperscan(analyses)
-    rows = [_row(each, forms.get(index)) for index, each in enumerate(analyses)]
-    return Built([text.digest for text in texts], rows, database)
+    taken = _Taken() if portable else _hyperscan(analyses)
+    rows = [_row(each, taken.way(index)) for index, each in enumerate(analyses)]
+    return Built([text.digest for text in texts], rows, taken.databases)
 
 
 def _analyse(text: Text) -> Analysis | str:
@@ -65,11 +83,11 @@ def _analyse(text: Text) -> Analysis | str:
         return str(error)
 
 
-def _row(analysed: Analysis | str, form: Expression | None) -> Row:
+def _row(analysed: Analysis | str, way: Way | None) -> Row:
     if isinstance(analysed, str):
         return Row(Way.REFUSED, NOTHING, analysed)
-    if form is not None:
-        return Row(Way.LOOSE if form.loose else Way.STRICT, analysed.facts)
+    if way is not None:
+        return Row(way, analysed.facts)
     try:
         analysed.regex()
     except RuleError as error:
@@ -77,18 +95,33 @@ def _row(analysed: Analysis | str, form: Expression | None) -> Row:
     return Row(Way.REGEX, analysed.facts)
 
 
-def _hyperscan(analyses: Sequence[Analysis | str]) -> tuple[dict[int, Expression], bytes]:
-    """The form in which Hyperscan takes each text that it takes, by index, and the database of them all."""
+def _hyperscan(analyses: Sequence[Analysis | str]) -> _Taken:
+    """What Hyperscan takes of all that could be parsed."""
     from . import expressions
 
-    candidates = {
-        index: list(expressions.forms(each)) for index, each in enumerate(analyses) if not isinstance(each, str)
-    }
+    parsed = {index: each for index, each in enumerate(analyses) if not isinstance(each, str)}
+    candidates = {index: list(expressions.forms(each)) for index, each in parsed.items()}
     chosen = {index: forms[0] for index, forms in candidates.items() if forms}
-    if not chosen:
-        return {}, b""
-    if (database := expressions.serialised(chosen.values())) is None:  # and it does not say whose fault that is
+    needs = {
+        index: texts for index, form in chosen.items() if not form.loose and (texts := parsed[index].needs) is not None
+    }
+    if (databases := _databases(chosen, needs)) is None:  # and it does not say whose fault that is
         taken = {index: next(filter(expressions.compiles, forms), None) for index, forms in candidates.items()}
-        chosen = {index: form for index, form in taken.items() if form is not None}
-        database = expressions.serialised(chosen.values())
-    return (chosen, database) if database is not None else ({}, b"")
+        chosen, needs = {index: form for index, form in taken.items() if form is not None}, {}
+        databases = _databases(chosen, needs)
+    return _Taken(chosen, needs, databases) if databases is not None else _Taken()
+
+
+def _databases(forms: Mapping[int, Expression], needs: Mapping[int, frozenset[bytes]]) -> Databases | None:
+    """The databases of some rules; None where Hyperscan refuses one of them."""
+    from . import expressions, gate
+
+    made = [
+        expressions.serialised(texts)
+        for texts in (
+            [form.text for index, form in forms.items() if index not in needs],
+            [form.text for index, form in forms.items() if index in needs],
+            gate.expressions(needs.values()),
+        )
+    ]
+    return Databases(*(each for each in made if each is not None)) if None not in made else None

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from .. import __version__, atomic
 from ..blake2 import blake2b
 from ..memory import regex_version
-from .build import Built, Row, Way
+from .build import Built, Databases, Row, Way
 from .patterns import DIGEST, Facts, Scope
 
 _MAGIC = b"logwarden compiled rules\n"
@@ -53,21 +53,21 @@ def hyperscan_version() -> str | None:
 
 
 def dump(built: Built) -> bytes:
-    """`built` as a file holds it: a digest, then JSON, with a checksum of the database that follows.
+    """`built` as a file holds it: a digest, then JSON, with sizes and checksums of the databases that follow.
 
-    Of texts it holds digests: they themselves took 7 ms of each start, and 1 MB. The database is large, and Hyperscan
-    has put a checksum of its own into it: a digest of it took 12 ms of each start.
+    Of texts it holds digests: they themselves took 7 ms of each start, and 1 MB. The databases are large, and Hyperscan
+    has put a checksum of its own into each: a digest of them took 12 ms of each start.
     """
     kinds = {row: number for number, row in enumerate(dict.fromkeys(built.rows))}
     head = {
         "version": version(),
-        "checksum": zlib.crc32(built.database),
+        "databases": [(len(each), zlib.crc32(each)) for each in built.databases],
         "kinds": [(row.way, *row.facts, row.why) for row in kinds],
         "rows": [kinds[row] for row in built.rows],
         "digests": b"".join(built.digests).hex(),
     }
     body = json.dumps(head, separators=(",", ":")).encode()
-    return b"%s%s%08d%s%s" % (_MAGIC, _digest(body), len(body), body, built.database)
+    return b"".join((_MAGIC, _digest(body), b"%08d" % len(body), body, *built.databases))
 
 
 def load(content: BinaryIO) -> Built | None:
@@ -75,13 +75,16 @@ def load(content: BinaryIO) -> Built | None:
     magic, digest, size = content.read(len(_MAGIC)), content.read(_DIGEST), content.read(8)
     if magic != _MAGIC or not size.isdigit() or digest != _digest(body := content.read(int(size))):
         return None
-    head, database = json.loads(body), content.read()
-    if head["version"] != version() or head["checksum"] != zlib.crc32(database):
+    head = json.loads(body)
+    if head["version"] != version():
+        return None
+    databases = [content.read(size) for size, _ in head["databases"]]
+    if [[len(each), zlib.crc32(each)] for each in databases] != head["databases"] or content.read(1):
         return None
     kinds = [Row(Way(way), Facts(Scope(scope), settles), why) for way, scope, settles, why in head["kinds"]]
     digests = bytes.fromhex(head["digests"])
     each = [digests[start : start + DIGEST] for start in range(0, len(digests), DIGEST)]
-    return Built(each, [kinds[number] for number in head["rows"]], database)
+    return Built(each, [kinds[number] for number in head["rows"]], Databases(*databases))
 
 
 def _digest(body: bytes) -> bytes:

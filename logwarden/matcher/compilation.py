@@ -104,10 +104,12 @@ def _assemble(parts: Sequence[Built], rules: Mapping[bytes, Place]) -> Matcher:
     for built in parts:
         patterns = [_pattern(row, rules.get(each)) for each, row in zip(built.digests, built.rows, strict=True)]
         pairs = list(zip(built.rows, patterns, strict=True))
-        if built.database:
-            slots = [pattern for row, pattern in pairs if row.in_database]
-            loose = [row.way is Way.LOOSE for row in built.rows if row.in_database]
-            engines.append(_hyperscan_engine(built.database, slots, loose, patience))
+        always, gated, gate = built.databases
+        for database, its_gate, ways in ((always, b"", (Way.STRICT, Way.LOOSE)), (gated, gate, (Way.GATED,))):
+            if database:
+                slots = [pattern for row, pattern in pairs if row.way in ways]
+                loose = [row.way is Way.LOOSE for row in built.rows if row.way in ways]
+                engines.append(_hyperscan_engine(database, its_gate, slots, loose, patience))
         by_hand += [pattern for row, pattern in pairs if pattern and row.way is Way.REGEX]
         refused += [(p.rank, Refusal(p.rule.where, row.why)) for row, p in pairs if p and row.way is Way.REFUSED]
     if by_hand:
@@ -121,11 +123,11 @@ def _pattern(row: Row, place: Place | None) -> Pattern | None:
 
 
 def _hyperscan_engine(
-    database: bytes, slots: Sequence[Pattern | None], loose: Sequence[bool], patience: Patience
+    database: bytes, gate: bytes, slots: Sequence[Pattern | None], loose: Sequence[bool], patience: Patience
 ) -> Engine:
     from .hyperscan_engine import HyperscanEngine
 
-    return HyperscanEngine(database, slots, loose, patience)
+    return HyperscanEngine(database, gate, slots, loose, patience)
 
 
 class _Child:

@@ -6,7 +6,7 @@ spans two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .. import ere, header
@@ -66,14 +66,15 @@ def _text(analysis: Analysis, *, loose: bool) -> bytes:
             return b"^%s(?:%s)(?:%s)?: (?:%s)$" % (header.HEADER, analysis.fragment, header.PID, message)
 
 
-def serialised(expressions: Iterable[Expression]) -> bytes | None:
-    """A database whose ids number the expressions, as it can be stored. None where Hyperscan refuses one of them."""
+def serialised(texts: Sequence[bytes]) -> bytes | None:
+    """A database whose ids number the patterns, as it can be stored; empty without any. None where Hyperscan refuses
+    one of them."""
     try:
-        return _hyperscan_compiler.compiled([each.text for each in expressions])
+        return _hyperscan_compiler.compiled(texts) if texts else b""
     except (ValueError, MemoryError):
         return None
 
 
 def compiles(expression: Expression) -> bool:
     """Whether Hyperscan takes one expression. Takes milliseconds."""
-    return serialised([expression]) is not None
+    return serialised([expression.text]) is not None

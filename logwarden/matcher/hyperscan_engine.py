@@ -19,10 +19,15 @@ from .regex_engine import try_one
 
 class HyperscanEngine:
     """A database, and the patterns that its ids stand for (None: for a rule that is not in force any more). Matches of
-    the `loose` ones have to be confirmed."""
+    the `loose` ones have to be confirmed. With a `gate`, it sees the lines alone in which that finds something."""
 
     def __init__(
-        self, database: bytes, slots: Sequence[Pattern | None], loose: Sequence[bool], patience: Patience
+        self,
+        database: bytes,
+        gate: bytes,
+        slots: Sequence[Pattern | None],
+        loose: Sequence[bool],
+        patience: Patience,
     ) -> None:
         self.patterns = {id_: pattern for id_, pattern in enumerate(slots) if pattern is not None}
         self._doubtful = frozenset(id_ for id_, is_loose in enumerate(loose) if is_loose or id_ not in self.patterns)
@@ -33,7 +38,7 @@ class HyperscanEngine:
         self.names = ["" if pattern is None else pattern.name for pattern in slots]
         self._patience = patience
         try:
-            self._database = Database(database)
+            self._database = Database(database, gate)
         except ValueError as error:
             raise RuleError(f"a compiled database that Hyperscan does not take: {error}") from error
 
