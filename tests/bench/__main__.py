@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import itertools
 import os
 import resource
 import statistics
@@ -35,7 +36,7 @@ from logwarden.matcher._hyperscan import Database
 from logwarden.matcher.analysis import Analysis
 from logwarden.matcher.hyperscan_engine import HyperscanEngine
 from logwarden.matcher.patterns import text_of
-from logwarden.model import BLOCK, Batch, Outcome, RuleSet
+from logwarden.model import BLOCK, AttackRule, Batch, IgnoreRule, Outcome, RuleSet
 
 from . import corpus, peers
 from .goals import Found, table
@@ -106,7 +107,7 @@ def classify(judge: Matcher, given: Sequence[Batch]) -> dict[Outcome, int]:
 def one_database(ruleset: RuleSet) -> Database:
     """All rules that Hyperscan takes, each to be matched against every line."""
     analyses = []
-    for rule in (*ruleset.ignore, *ruleset.attack):
+    for rule in itertools.chain[IgnoreRule | AttackRule](ruleset.ignore, ruleset.attack):
         with contextlib.suppress(RuleError):
             analyses.append(Analysis(text_of(rule)))
     forms = [next(expressions.forms(each), None) for each in analyses]
