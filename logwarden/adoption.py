@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from . import upkeep, watch
+from . import presets, upkeep, watch
 from .mailing import next_digest
 from .model import Notice, NoticeKind
 from .watch import Watch
@@ -40,7 +40,7 @@ def adopt(daemon: Daemon, new: Watch, now: float) -> None:
     daemon.protect()
     if watch.rule_directories(new.config) != watch.rule_directories(old.config):
         daemon.listen_anew()
-    if new.config.sources != old.config.sources:
+    if _sources(new) != _sources(old):
         daemon.edge(NoticeKind.STATE, daemon.restart_sources)
     log.info("reloaded: %s", daemon.summary())
 
@@ -53,6 +53,11 @@ def _keeping_places(daemon: Daemon, new: Watch, now: float) -> Watch:
             text = f"{theirs} comes into use at the next restart; until then it is {ours}"
             daemon.note(Notice(NoticeKind.RELOAD, key, text, now))
     return new._replace(config=new.config._replace(state=held.state, socket=held.socket))
+
+
+def _sources(of: Watch) -> object:
+    """All that the sources depend on."""
+    return of.config.sources, presets.files(of.config, of.rules.presets)
 
 
 def _change_firewall(daemon: Daemon, old: Config, new: Config) -> None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, byhand, maintenance, past, undeliverable
+from . import __version__, byhand, maintenance, past, presets, undeliverable
 from .control import Request
 from .errors import LogwardenError
 from .model import Outcome
@@ -61,6 +61,7 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
             source: {"read": sum(counts.values()), **{str(outcome): counts[outcome] for outcome in Outcome}}
             for source, counts in sorted(tallies.items())
         },
+        "presets": presets.report(config, daemon.watch.rules.presets, daemon.found()),
         "waiting": len(daemon.inbox),
         "rss": _rss(),
         "lag": daemon.pipeline.lag(),

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +24,7 @@ from .document import Document
 from .errors import ConfigError, LogwardenError
 from .mailer import Smtp
 from .memory import Memory
-from .model import Location, Policy, Refusal
+from .model import Location, Manner, Policy, Refusal
 from .schedule import Schedule
 from .tracker import Aggregation, Growth
 
@@ -50,11 +50,20 @@ class FileConfig(NamedTuple):
     continues: str | None = None
     from_start: bool = False
     every: float | None = None
+    manner: Manner = Manner()
+
+
+class PresetsConfig(NamedTuple):
+    """Which presets may be read, by programs or paths: those that are `wanted` (None: all) and not `unwanted`."""
+
+    wanted: tuple[str, ...] | None = None
+    unwanted: tuple[str, ...] = ()
 
 
 class SourcesConfig(NamedTuple):
     journal: JournalConfig | None
     files: tuple[FileConfig, ...]
+    presets: PresetsConfig = PresetsConfig()
 
 
 class RetentionConfig(NamedTuple):
@@ -287,6 +296,11 @@ def _regex(text: str | None) -> None:
         raise ValueError(f"not a regular expression: {error}") from error
 
 
+def _log(item: Mapping[str, Any]) -> None:
+    if "time" in item and item.get("format") != "json":
+        raise ValueError("time goes with format json alone")
+
+
 def _mail(mail: Mapping[str, Any]) -> None:
     """What the transport itself says of settings that go together."""
     given = {key: mail[key] for key in ("host", "tls", "user", "password_file") if key in mail}
@@ -312,6 +326,7 @@ def _room(text: str) -> None:
 
 
 _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
+    ("sources", "files", "*"): _log,
     ("sources", "files", "*", "continues"): _regex,
     ("bans", "window"): _positive,
     ("bans", "ban"): _positive,
@@ -361,7 +376,7 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
         state=filled["state"],
         socket=filled["socket"],
         retention=RetentionConfig(duration.parse(filled["retention"]["age"]), _bytes(filled["retention"]["size"])),
-        sources=_sources(filled["sources"], named="sources" in given),
+        sources=_sources(filled["sources"], named="sources" in given and given["sources"].keys() != {"presets"}),
         programs={name: duration.parse(known["expect"]["every"]) for name, known in filled["programs"].items()},
         rules=RulesConfig(rules["level"], tuple(rules["ignore"]), tuple(rules["attack"]), rules["aggressive"]),
         logcheck=LogcheckConfig(**filled["logcheck"]),
@@ -453,22 +468,32 @@ def _action(given: Mapping[str, Any]) -> Action:
 
 
 def _sources(filled: Mapping[str, Any], *, named: bool) -> SourcesConfig:
+    presets = _presets(filled["presets"])
     if not named:
         if any(map(os.path.isdir, JOURNAL_DIRECTORIES)) and importlib.util.find_spec("systemd"):
-            return SourcesConfig(JournalConfig(), ())
-        return SourcesConfig(None, tuple(FileConfig(path) for path in USUAL_FILES))
-    files = tuple(FileConfig(**{**_without_expect(item), "every": _every(item)}) for item in filled["files"])
+            return SourcesConfig(JournalConfig(), (), presets)
+        return SourcesConfig(None, tuple(FileConfig(path) for path in USUAL_FILES), presets)
+    files = tuple(map(_file, filled["files"]))
     journal = filled["journal"]
     if isinstance(journal, bool):
-        return SourcesConfig(JournalConfig() if journal else None, files)
+        return SourcesConfig(JournalConfig() if journal else None, files, presets)
     units, directories = tuple(journal.get("units", ())), tuple(journal.get("directories", ()))
-    return SourcesConfig(JournalConfig(units, journal.get("priority", 7), directories, _every(journal)), files)
+    journal = JournalConfig(units, journal.get("priority", 7), directories, _every(journal))
+    return SourcesConfig(journal, files, presets)
+
+
+def _file(item: Mapping[str, Any]) -> FileConfig:
+    given = {key: item[key] for key in ("path", "program", "continues", "from_start") if key in item}
+    time = item.get("time", "time") if item.get("format") == "json" else None
+    return FileConfig(**given, every=_every(item), manner=Manner(item.get("for") == "attacks", time))
+
+
+def _presets(given: bool | Sequence[str] | Mapping[str, Sequence[str]]) -> PresetsConfig:
+    if isinstance(given, bool):
+        return PresetsConfig(None if given else ())
+    return PresetsConfig(None, tuple(given["except"])) if isinstance(given, Mapping) else PresetsConfig(tuple(given))
 
 
 def _every(item: Mapping[str, Any]) -> float | None:
     expect = item.get("expect")
     return duration.parse(expect["every"]) if expect else None
-
-
-def _without_expect(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in item.items() if key != "expect"}

@@ -30,7 +30,7 @@ from .firewall import Breaker
 from .immediate import Immediate
 from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, next_digest
-from .model import Ahead, Ban, Batch, Lag, Notice, NoticeKind, Refusal
+from .model import Ahead, Ban, Batch, Found, Lag, Notice, NoticeKind, Refusal
 from .notices import Notices
 from .outbox import Attempt, Courier
 from .pipeline import Pipeline
@@ -291,6 +291,10 @@ class Daemon:
         """How far the sources are behind, those that are."""
         return {source: lag for source, lag in self._feed.lag().items() if lag.bytes or lag.entries}
 
+    def found(self) -> Mapping[str, Found]:
+        """What came of each preset, by its path or glob."""
+        return self._feed.found()
+
     def forget_sources(self, names: Collection[str]) -> None:
         """Of files that are gone for good: let the sources in force keep no cursor of them either."""
         self._feed.forget(names)
@@ -421,7 +425,7 @@ class Daemon:
         waiting = {judged.source: judged.cursor for judged in self.pipeline.uncommitted}
         shown = (each for judged in self.pipeline.uncommitted for each in judged.sightings)
         self.pipeline.echoes = watch.echoes(self.watch.config, chain(self.state.sightings(), shown))
-        self._feed = Feed(watch.sources(self.watch.config), self.inbox)
+        self._feed = Feed(watch.sources(self.watch.config, self.watch.rules.presets), self.inbox)
         self._feed.start(self.state.cursors() | waiting, self._source_trouble)
 
     def _source_trouble(self, source: Source, error: EdgeError) -> None:

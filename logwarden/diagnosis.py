@@ -104,6 +104,21 @@ def _cache(state: Path) -> Iterator[Finding]:
         yield Finding("permissions", False, f"{cache} does not belong to the user of {state}", remedy)
 
 
+def _presets(config: Config) -> Iterator[Finding]:
+    """What attack files know and the daemon reads, or may not: a note, for nobody has asked for it."""
+    try:
+        presets = control.ask(config.socket, "status", timeout=10.0)["presets"]
+    except EdgeError as error:
+        yield Finding("presets", True, f"not known: {error}")
+        return
+    read = [path for preset in presets for path in preset["read"]]
+    yield Finding("presets", True, f"read for attacks alone: {', '.join(read) or 'none of the files is there'}")
+    for preset in presets:
+        for path, why in preset["left"].items():
+            remedy = f"; to have it read: setfacl -m u:{USER}:rX {path}" if DENIED in why else ""
+            yield Finding("presets", True, f"{path} {why} ({preset['file']}){remedy}")
+
+
 def _logcheck(config: Config) -> Iterator[Finding]:
     """The daemon is asked, for it is its user that must be able to read the rules, and not whoever asks."""
     if not config.logcheck.rules:
@@ -248,6 +263,7 @@ EXAMINATIONS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     _daemon,
     _account,
     _permissions,
+    _presets,
     _logcheck,
     _capabilities,
     _sets,

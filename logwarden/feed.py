@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from .errors import EdgeError
 from .inbox import Inbox
-from .model import Ahead, Batch, Lag, Notice
+from .model import Ahead, Batch, Found, Lag, Notice
 from .sources import Source
 
 PATIENCE = 0.2
@@ -73,6 +73,10 @@ class Feed:
 
     def _ask(self) -> None:
         self._lag = {name: lag for source in self._sources for name, lag in source.lag().items()}
+
+    def found(self) -> Mapping[str, Found]:
+        """What came of each preset, by its path or glob."""
+        return {pattern: found for source in self._sources for pattern, found in source.found().items()}
 
     def forget(self, sources: Collection[str]) -> None:
         """Keep no cursor of these."""

@@ -73,6 +73,17 @@ class Provenance(NamedTuple):
     torn: bool = False
 
 
+class Manner(NamedTuple):
+    """What a source says of all its lines. `alone`: they are read for their attacks alone, and what no attack rule
+    takes is ignored. `time`: they are JSON objects, in which this member says when: a path, dots between its keys."""
+
+    alone: bool = False
+    time: str | None = None
+
+
+PLAIN = Manner()
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Whole lines of one source, and the cursor that stands behind the last of them.
@@ -90,6 +101,7 @@ class Batch:
     program: str | None = None
     provenance: tuple[Provenance, ...] = ()
     notices: tuple[Notice, ...] = ()
+    manner: Manner = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,13 @@ class Lag(NamedTuple):
     bytes: int
     seconds: float
     entries: int = 0
+
+
+class Found(NamedTuple):
+    """What came of a path or glob: the files that are read, and those that are there and are not, with the reason."""
+
+    read: tuple[str, ...] = ()
+    left: Mapping[str, str] = {}
 
 
 class NoticeKind(enum.StrEnum):
@@ -222,6 +241,20 @@ class AttackRule(NamedTuple):
         return f"{self.file}#{self.id}"
 
 
+class Preset(NamedTuple):
+    """A log file, or a glob of some, that an attack file knows: read for its attacks alone, where it is there.
+
+    `program` wrote it; `time` as in Manner. `journal`: what it says stands in the journal too."""
+
+    where: Location
+    file: str
+    """As AttackRule's."""
+    path: str
+    program: str
+    time: str | None = None
+    journal: bool = False
+
+
 class Refusal(NamedTuple):
     """A rule, or a whole file, that is not in force, and why. Printed `file:line: why`."""
 
@@ -233,11 +266,12 @@ class Refusal(NamedTuple):
 
 
 class RuleSet(NamedTuple):
-    """All rules in force, and those refused."""
+    """All rules in force, those refused, and the log files that attack files know."""
 
     ignore: tuple[IgnoreRule, ...] = ()
     attack: tuple[AttackRule, ...] = ()
     refused: tuple[Refusal, ...] = ()
+    presets: tuple[Preset, ...] = ()
 
 
 # --- what a line became -------------------------------------------------------------------------------------

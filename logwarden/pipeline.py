@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from . import header, veto
+from . import header, manner, veto
 from .actions import Actions
 from .correlation import Correlation
 from .echo import Echoes
@@ -246,7 +246,8 @@ class Pipeline:
         return Judged(batch.source, batch.cursor, read, classified, bans, notices, counted, sightings)
 
     def _classify(self, batch: Batch, now: float, ahead: str | None = None) -> Classified:
-        classified = self._correlation.join(veto.classify(self.matcher, batch, now), now, ahead=ahead)
+        classified = manner.dated(veto.classify(self.matcher, batch, now), batch.manner, now)
+        classified = manner.attacks_alone(self._correlation.join(classified, now, ahead=ahead), batch.manner)
         self.suspended += _suspensions(classified.notices)
         return classified
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import matcher, process, rules
+from . import matcher, presets, process, rules
 from .address import Guard
 from .allowlist import Protected
 from .config import Config, JournalConfig
@@ -20,10 +20,10 @@ from .echo import Echoes
 from .errors import EdgeError
 from .firewall import BACKENDS, Firewall, Run
 from .matcher import Matcher
-from .model import Ban, Policy, Refusal, RuleSet
+from .model import Ban, Policy, Preset, Refusal, RuleSet
 from .sighting import Sighting
 from .sources import Source
-from .sources.file import FileSource, FileSpec
+from .sources.file import FileSource
 from .sources.journal import JournalSource
 from .sources.sdjournal import Selection, available
 from .state import State
@@ -139,15 +139,11 @@ def firewall(config: Config, run: Run) -> Firewall:
     return BACKENDS[config.bans.effective_backend](config.bans.firewall, run)
 
 
-def sources(config: Config) -> Sequence[Source]:
-    """The sources that the config names, not yet started."""
+def sources(config: Config, known: Sequence[Preset] = ()) -> Sequence[Source]:
+    """The sources that the config names, and those that its rules know as presets, not yet started."""
     found: list[Source] = []
-    if config.sources.files:
-        found.append(
-            FileSource(
-                [FileSpec(file.path, file.program, file.continues, file.from_start) for file in config.sources.files]
-            )
-        )
+    if files := presets.files(config, known):
+        found.append(FileSource(files))
     if config.sources.journal:
         found.append(_journal(config.sources.journal))
     return found

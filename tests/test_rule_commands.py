@@ -91,4 +91,4 @@ def test_a_file_that_is_no_rule_file_or_is_not_there_is_named(tmp_path: Path) ->
 def test_the_reference_page_is_current() -> None:
     """`make reference` writes it."""
     shipped = rules.load(attack=[str(ROOT / "attack.d")], aggressive=True)
-    assert (ROOT / "packaging/doc/rules.md").read_text() == reference.page(shipped.attack)
+    assert (ROOT / "packaging/doc/rules.md").read_text() == reference.page(shipped.attack, shipped.presets)

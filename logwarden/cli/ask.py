@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import click
@@ -49,10 +49,21 @@ def status(config_file: str, *, as_json: bool) -> None:
         lines.add_row(safe(source), *(str(counts[name]) for name in ("read", *list(counts)[1:])))
     out.print(lines)
     out.print(_condition(answer))
+    for preset in answer["presets"]:
+        for text in _preset(preset):
+            out.print(safe(text), markup=False, soft_wrap=True)
     for problem in answer["problems"]:
         print_problem(out, problem)
     for message in answer["outbox"]:
         print_problem(out, _undelivered(message))
+
+
+def _preset(preset: dict[str, Any]) -> Iterator[str]:
+    """The files of a preset that are read, and those that might be: no trouble, but good to know."""
+    if preset["read"]:
+        yield f"{preset['program']}, for attacks alone ({preset['file']}): {', '.join(preset['read'])}"
+    for path, why in preset["left"].items():
+        yield f"note: {path} {why} ({preset['file']})"
 
 
 def _condition(answer: dict[str, Any]) -> str:

@@ -1,17 +1,16 @@
-"""`logwarden rules list|show|test|page|lint`: the rules themselves, without a daemon and without compiling them all."""
+"""`logwarden rules list|show|files|test|page|lint`: the rules themselves, without a daemon, and none compiled."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from .. import config
+from .. import config, presets
 from .. import rules as rule_files
 from ..errors import ConfigError, RuleError
-from ..model import AttackRule
+from ..model import AttackRule, RuleSet
 from ..rules import reference
 from ..rules.trial import try_file
 from .lint import lint
@@ -37,7 +36,7 @@ def list_(program: str | None, config_file: str, *, as_json: bool) -> None:
     logwarden rules list
     logwarden rules list sshd
     """
-    found = [rule for rule in _attack_rules(config_file) if program is None or program in rule.programs]
+    found = [rule for rule in _rules(config_file).attack if program is None or program in rule.programs]
     if as_json:
         print_json([_as_json(rule) for rule in found])
         return
@@ -57,14 +56,40 @@ def show(name: str, config_file: str, *, as_json: bool) -> None:
     \b
     logwarden rules show sshd-failed-login
     """
-    found = next((rule for rule in _attack_rules(config_file) if name in (rule.id, str(rule))), None)
+    known = _rules(config_file)
+    found = next((rule for rule in known.attack if name in (rule.id, str(rule))), None)
     if found is None:
         raise RuleError(f"no attack rule has the id {safe(name)}: `logwarden rules list` has them all")
+    logs = [preset for preset in known.presets if preset.file == found.file]
     if as_json:
-        print_json(_as_json(found))
+        print_json({**_as_json(found), "files": [preset.path for preset in logs]})
         return
-    for title, text in _described(found):
+    for title, text in [*_described(found), *(("log", reference.log_text(preset)) for preset in logs)]:
         click.echo(f"{title:12} {safe(text)}")
+
+
+@rules.command()
+@config_option
+@json_option
+def files(config_file: str, *, as_json: bool) -> None:
+    """List the log files that attack files know, and which of them the config wants. Those are read for their attacks
+    alone, where they exist; `logwarden status` says what came of each.
+
+    \b
+    logwarden rules files
+    """
+    settings = config.load(config_file)
+    choices = presets.choose(settings.sources, rule_files.load(attack=settings.rules.attack, aggressive=True).presets)
+    if as_json:
+        print_json(
+            [{**each.preset._asdict(), "where": str(each.preset.where), "why_not": each.why_not} for each in choices]
+        )
+        return
+    made = table(None, "path", "program", "file", "")
+    for each in choices:
+        remark = "if it is there" if each.why_not is None else f"not read: {each.why_not}"
+        made.add_row(safe(each.preset.path), safe(each.preset.program), safe(each.preset.file), safe(remark))
+    console().print(made, markup=False)
 
 
 @rules.command()
@@ -100,11 +125,11 @@ def page(directories: tuple[str, ...]) -> None:
     ruleset = rule_files.load(attack=directories, aggressive=True)
     if ruleset.refused:
         raise ConfigError("\n".join(map(str, ruleset.refused)))
-    click.echo(reference.page(ruleset.attack), nl=False)
+    click.echo(reference.page(ruleset.attack, ruleset.presets), nl=False)
 
 
-def _attack_rules(config_file: str) -> Sequence[AttackRule]:
-    return rule_files.load(attack=config.load(config_file).rules.attack, aggressive=True).attack
+def _rules(config_file: str) -> RuleSet:
+    return rule_files.load(attack=config.load(config_file).rules.attack, aggressive=True)
 
 
 def _described(rule: AttackRule) -> list[tuple[str, str]]:

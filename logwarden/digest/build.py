@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, tzinfo
 from itertools import groupby
 from operator import itemgetter
 
+from ..manner import ALONE
 from ..model import Ban, Entry, Location, Notice, Outcome, Refusal, Severity, Window
 from .cluster import Shape
 from .escape import visible
@@ -337,7 +338,9 @@ def _sum(sources: Sequence[SourceCount]) -> SourceCount:
 
 
 def _busiest(hits: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    ignoring = [(visible(rule, NAME), count) for rule, count in hits.items() if _IGNORE_RULE.search(rule)]
+    ignoring = [
+        (visible(rule, NAME), count) for rule, count in hits.items() if rule == ALONE or _IGNORE_RULE.search(rule)
+    ]
     return tuple(sorted(ignoring, key=itemgetter(1), reverse=True)[:BUSIEST])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..memory import Memory
-from ..model import AttackRule, IgnoreRule, Refusal, RuleSet
+from ..model import AttackRule, IgnoreRule, Preset, Refusal, RuleSet
 from . import attack as attack_file
 from . import audit, directory
 from . import ignore as ignore_file
@@ -39,7 +39,7 @@ def load(
     `logcheck` names logcheck's own directory of rules, /etc/logcheck, to be read in place at `logcheck_level`.
     """
     memory = Memory(cache)
-    attack_rules, refused = _attack_rules(attack, memory)
+    attack_rules, presets, refused = _attack_rules(attack, memory)
     ignore_rules, refused_ignore = _ignore_rules(ignore, level)
     if logcheck is not None:
         found_ignore, found_attack, bad = logcheck_tree.load(logcheck, _levels(logcheck_level))
@@ -52,7 +52,7 @@ def load(
     kept_ignore, bad_ignore = audit.ignores(ignore_rules, kept_attack, memory)
     memory.save()
     problems = (*refused, *refused_ignore, *bad_attack, *bad_ignore)
-    return RuleSet(tuple(kept_ignore), tuple(kept_attack), tuple(sorted(problems, key=_place)))
+    return RuleSet(tuple(kept_ignore), tuple(kept_attack), tuple(sorted(problems, key=_place)), tuple(presets))
 
 
 def _place(refusal: Refusal) -> tuple[str, int]:
@@ -73,11 +73,13 @@ def _ignore_rules(directories: Sequence[str], level: str) -> tuple[list[IgnoreRu
     return rules, refused
 
 
-def _attack_rules(directories: Sequence[str], memory: Memory) -> tuple[list[AttackRule], list[Refusal]]:
+def _attack_rules(directories: Sequence[str], memory: Memory) -> tuple[list[AttackRule], list[Preset], list[Refusal]]:
     files, refused = directory.survey(directories, ".yaml")
     rules: list[AttackRule] = []
+    presets: list[Preset] = []
     for file in files:
         found, bad = attack_file.parse(file.content, file.path, memory)
         rules += found
         refused += bad
-    return rules, refused
+        presets += attack_file.presets(file.content, file.path, memory)
+    return rules, presets, refused

@@ -1,7 +1,8 @@
-"""The YAML of an attack file -> its AttackRules. `attack.schema.json` says what a file may hold.
+"""The YAML of an attack file -> its AttackRules and Presets. `attack.schema.json` says what a file may hold.
 
-Fails: by a Refusal for each problem, at its line. A rule with a problem is refused and the others stay in force; a
-policy with a problem leaves its rules with the config's default policy; a file without `program` is refused whole.
+Fails: by a Refusal for each problem, at its line. A rule or preset with a problem is refused and the others stay in
+force; a policy with a problem leaves its rules with the config's default policy; a file without `program` is refused
+whole.
 Whether a rule's regex and samples are any good is the audit's affair.
 """
 
@@ -20,21 +21,34 @@ from ..blake2 import blake2b
 from ..document import Document
 from ..errors import ConfigError, RuleError
 from ..memory import Memory
-from ..model import AttackRule, Location, Policy, Refusal, Sample, Severity
+from ..model import AttackRule, Location, Policy, Preset, Refusal, Sample, Severity
 from . import fields
 
 _WHO = ("<ADDR>", "<HOST>")
-_OF_RULE = re.compile(r"rules\[([0-9]+)\]")
+_GLOB = re.compile(r"[*?\[(]")
+_OF_PART = re.compile(r"(rules|files)\[([0-9]+)\]")
 
 
 def parse(content: bytes, file: str, memory: Memory | None = None) -> tuple[list[AttackRule], list[Refusal]]:
     """The rules of a file, and what is wrong with it. An empty file has no rules and nothing wrong."""
-    memory = memory or Memory()
-    digest = blake2b(content, digest_size=32).hexdigest()
-    found = memory.recall("attack file", digest, functools.partial(_examine, content))
+    found = _examined(content, memory or Memory())
     policy = Policy(*found["policy"]) if found["policy"] else None
     rules = [_rule(data, Location(file, line), tuple(found["programs"]), policy) for line, data in found["rules"]]
     return rules, [Refusal(Location(file, line), why) for line, why in found["problems"]]
+
+
+def presets(content: bytes, file: str, memory: Memory | None = None) -> list[Preset]:
+    """The log files that a file knows; what is wrong with them is among the refusals of `parse`."""
+    found = _examined(content, memory or Memory())
+    return [
+        Preset(Location(file, line), os.path.basename(file), data["path"], program, time, data.get("journal", False))
+        for line, data, program, time in found["presets"]
+    ]
+
+
+def _examined(content: bytes, memory: Memory) -> dict[str, Any]:
+    digest = blake2b(content, digest_size=32).hexdigest()
+    return memory.recall("attack file", digest, functools.partial(_examine, content))
 
 
 @functools.cache
@@ -45,8 +59,9 @@ def schema() -> Mapping[str, Any]:
 
 
 def _examine(content: bytes) -> dict[str, Any]:
-    """What a file says, as plain data: `programs`, `policy`; `rules` that are good and `problems`, with their lines."""
-    nothing: dict[str, Any] = {"programs": [], "policy": None, "rules": [], "problems": []}
+    """What a file says, as plain data: `programs`, `policy`; `rules` and `presets` that are good and `problems`, with
+    their lines."""
+    nothing: dict[str, Any] = {"programs": [], "policy": None, "rules": [], "presets": [], "problems": []}
     try:
         given = document.parse(content, "")
     except ConfigError as error:
@@ -59,22 +74,48 @@ def _examine(content: bytes) -> dict[str, Any]:
         return {**nothing, "problems": _plain(problems)}
     problems += _without_regex(given, _refused(problems))
     problems += _unmet(given, _refused(problems))
-    program, bad = given.data["program"], _refused(problems)
+    programs, bad = _several(given.data["program"]), _refused(problems)
+    plain = next((name for name in programs if not _GLOB.search(name)), None)
+    logs = _logs(given, problems, plain)
     return {
-        "programs": list(_several(program)),
+        "programs": list(programs),
         "policy": _policy(given, problems),
         "rules": [
             (given.where(("rules", index)).line, rule)
             for index, rule in enumerate(given.data["rules"])
             if index not in bad
         ],
+        "presets": [
+            (given.where(("files", index)).line, log, log.get("program", plain), _time(log))
+            for index, log in logs.items()
+            if index not in _refused(problems, "files")
+        ],
         "problems": _plain(problems),
     }
 
 
-def _refused(problems: list[Refusal]) -> set[int]:
-    """The indices of the rules with a problem."""
-    return {int(found[1]) for each in problems if (found := _OF_RULE.match(each.why))}
+def _refused(problems: list[Refusal], kind: str = "rules") -> set[int]:
+    """The indices of the rules, or `files`, with a problem."""
+    found = (_OF_PART.match(each.why) for each in problems)
+    return {int(each[2]) for each in found if each and each[1] == kind}
+
+
+def _logs(given: Document, problems: list[Refusal], program: str | None) -> dict[int, Mapping[str, Any]]:
+    """The `files` that the schema takes, by index; `problems` gets what else is wrong with them. `program` is theirs
+    who name none."""
+    bad, whole = _refused(problems, "files"), any(each.why.startswith("files: ") for each in problems)
+    logs = {at: log for at, log in enumerate(given.data.get("files", ())) if at not in bad} if not whole else {}
+    for index, log in logs.items():
+        where, name = given.where(("files", index)), f"files[{index}]"
+        if "time" in log and log.get("format") != "json":
+            problems.append(Refusal(where, f"{name}.time: goes with format json alone"))
+        if "program" not in log and program is None:
+            problems.append(Refusal(where, f"{name}: needs program: the file's own are globs"))
+    return logs
+
+
+def _time(log: Mapping[str, Any]) -> str | None:
+    return log.get("time", "time") if log.get("format") == "json" else None
 
 
 def _without_regex(given: Document, bad: Collection[int]) -> Iterator[Refusal]:
@@ -126,7 +167,7 @@ def _several(names: str | Sequence[str]) -> tuple[str, ...]:
 
 def _of_part(problem: Refusal) -> bool:
     """Whether a problem leaves the rest of its file usable: one rule's, the policy's, or a key that is unknown."""
-    return problem.why.startswith(("rules[", "policy")) or ": unknown key" in problem.why
+    return problem.why.startswith(("rules[", "files", "policy")) or ": unknown key" in problem.why
 
 
 def _plain(problems: list[Refusal]) -> list[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""The attack rules as a page to read: Markdown, a section a file, with programs, policy, and each rule with a sample.
+"""The attack rules as a page to read: Markdown, a section a file, with programs, policy, logs, and each rule's sample.
 
 Owns: the wording and the order. Never: reads a rule file. What a sample holds is shown as code: it is not markup.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from .. import duration
-from ..model import AttackRule, Policy, Severity
+from ..model import AttackRule, Policy, Preset, Severity
 
 HEAD = """\
 # The attack rules
@@ -17,13 +17,14 @@ HEAD = """\
 Each file of `attack.d`: whose messages it knows, when it bans, and each of its rules with the first of its samples. An
 aggressive rule is in force only where the config asks for it (`rules: {aggressive: true}`); a violation is reported and
 never banned; an alert too, and mailed at once; a context is neither: other rules count after it, in the same session.
-Written by `make reference` from the files themselves: change those.
+A log file that is named here is read for its attacks alone where it is there, unless the config says otherwise
+(`sources: {presets: false}`). Written by `make reference` from the files themselves: change those.
 """
 
 
-def page(rules: Iterable[AttackRule]) -> str:
+def page(rules: Iterable[AttackRule], presets: Sequence[Preset] = ()) -> str:
     """The whole page. Rules of one file stand together in `rules`."""
-    sections = [_section(file, list(found)) for file, found in groupby(rules, key=lambda rule: rule.file)]
+    sections = [_section(file, list(found), presets) for file, found in groupby(rules, key=lambda rule: rule.file)]
     return "\n".join([HEAD, *sections])
 
 
@@ -43,9 +44,18 @@ def remarks(rule: AttackRule) -> str:
     return ", ".join([*kinds, *([f"score {rule.score}"] if rule.score != 1 else [])])
 
 
-def _section(file: str, rules: Sequence[AttackRule]) -> str:
+def log_text(preset: Preset) -> str:
+    """A log file, and what is not as usual with it."""
+    kinds = [preset.program] + [f"JSON, its time in {preset.time}"] * (preset.time is not None)
+    kinds += ["only where the journal is not read"] * preset.journal
+    return f"{preset.path} ({', '.join(kinds)})"
+
+
+def _section(file: str, rules: Sequence[AttackRule], presets: Sequence[Preset]) -> str:
     programs = ", ".join(f"`{name}`" for name in rules[0].programs)
-    return "\n".join([f"## {file}\n", f"Programs: {programs}. Bans: {policy_text(rules[0].policy)}.\n", *_lines(rules)])
+    logs = [f"Reads {log_text(each)}.\n".replace(each.path, f"`{each.path}`") for each in presets if each.file == file]
+    about = f"Programs: {programs}. Bans: {policy_text(rules[0].policy)}.\n"
+    return "\n".join([f"## {file}\n", about, *logs, *_lines(rules)])
 
 
 def _lines(rules: Sequence[AttackRule]) -> Iterator[str]:

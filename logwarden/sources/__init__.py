@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
-from ..model import Ahead, Batch, Lag, Notice
+from ..model import Ahead, Batch, Found, Lag, Notice
 
 Emit = Callable[[Batch | Ahead | Notice], None]
 """Takes one batch or notice from a source's thread. Blocks while the consumer's queue is full: the back-pressure.
@@ -32,6 +32,9 @@ class Source(Protocol):
 
     def lag(self) -> Mapping[str, Lag]:
         """How far it is behind, by `Batch.source`. May be asked from any thread, between `start` and `stop`."""
+
+    def found(self) -> Mapping[str, Found]:
+        """What came of each preset, by its path or glob. May be asked as `lag`."""
 
     def forget(self, sources: Collection[str]) -> None:
         """Keep no cursor of these (`Batch.source`): they are gone for good."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from typing import NamedTuple
 
-from ..model import BLOCK, Ahead, Batch
+from ..model import BLOCK, PLAIN, Ahead, Batch, Manner
 from .lines import Skip, cut
 from .logfile import LogFile, open_if_there
 from .place import TAIL
@@ -40,10 +40,10 @@ class _Mark(NamedTuple):
 
 
 class Scout:
-    """Looks at the end of the file at `path`. Lines that name no program are `program`'s, as for Tail."""
+    """Looks at the end of the file at `path`. `program` and `manner`: see Tail."""
 
-    def __init__(self, path: str, program: str | None = None) -> None:
-        self._path, self._program = path, program
+    def __init__(self, path: str, program: str | None = None, manner: Manner = PLAIN) -> None:
+        self._path, self._program, self._manner = path, program, manner
         self._mark: _Mark | None = None
         self._anew = True
         self.looked = -EVERY
@@ -76,4 +76,5 @@ class Scout:
         if not piece.count:
             return None
         anew, self._anew = self._anew, False
-        return Ahead(Batch(f"file:{self._path}", piece.block, piece.count, "", self._program), anew)
+        batch = Batch(f"file:{self._path}", piece.block, piece.count, "", self._program, manner=self._manner)
+        return Ahead(batch, anew)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from ..model import Ahead, Batch, Lag, Notice, NoticeKind
+from ..model import Ahead, Batch, Found, Lag, Notice, NoticeKind
 from . import Emit
 from .mounts import TABLE, matches, mounts, remote
 from .polling import SWEEP, FileSpec, Poller
@@ -125,6 +125,15 @@ class FileSource:
         """See Source."""
         for source in sources:
             self._cursors.pop(source, None)
+
+    def found(self) -> Mapping[str, Found]:
+        """See Source."""
+        found: dict[str, Found] = {}
+        for group in list(self._groups.values()):
+            for pattern, more in group.poller.found().items():
+                known = found.get(pattern, Found())
+                found[pattern] = Found((*known.read, *more.read), {**known.left, **more.left})
+        return found
 
     def _rouse(self) -> None:
         """Let the supervisor look."""

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from ..model import Batch, Lag
+from ..model import Batch, Found, Lag
 from . import Emit
 from .ahead import EVERY
 from .journal_ahead import JournalScout, is_far_behind
@@ -86,6 +86,10 @@ class JournalSource:
     def lag(self) -> Mapping[str, Lag]:
         """See Source. Seconds are between the last entry read and the newest."""
         return {journal.source: journal.lag() for journal in self._journals}
+
+    def found(self) -> Mapping[str, Found]:
+        """See Source: a journal is no preset."""
+        return {}
 
     def forget(self, sources: Collection[str]) -> None:
         """See Source. It keeps none."""

@@ -20,12 +20,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..model import Ahead, Batch, Lag, Notice, NoticeKind
+from ..model import Ahead, Batch, Found, Lag, Manner, Notice, NoticeKind
 from . import Emit
 from .ahead import BEHIND, EVERY, TURN, Scout
 from .directories import DirectoryWatch, directories
 from .mounts import matches, mounts, remote
 from .place import load
+from .presets import Presets, unreadable
 from .rotation import bases, is_packed, members, status
 from .tail import Tail
 
@@ -43,7 +44,9 @@ class FileSpec(NamedTuple):
     """One item of `sources.files`: a path or glob; the program of lines that name none; what continues a line.
 
     `from_start`: at a first start, read what is there already. `found_by`: the item of the config whose glob has found
-    this path, where that is a link to another mount.
+    this path, where that is a link to another mount. `manner` is what each batch says.
+
+    Or a preset, where `besides` has the items of the config: it need not be there, and what they mean is not its.
     """
 
     path: str
@@ -51,6 +54,13 @@ class FileSpec(NamedTuple):
     continues: str | None = None
     from_start: bool = False
     found_by: str | None = None
+    manner: Manner = Manner()
+    besides: tuple[str, ...] | None = None
+
+    @property
+    def item(self) -> str:
+        """The path or glob as somebody has written it."""
+        return self.found_by or self.path
 
 
 class Poller:
@@ -79,6 +89,8 @@ class Poller:
         self._sweep = sweep
         self._inotify = inotify
         self._tails: dict[str, Tail] = {}
+        self._presets = {spec.path: Presets(spec.path, spec.besides) for spec in files if spec.besides is not None}
+        self._of_preset: dict[str, FileSpec] = {}  # by the path of a tail
         self._scouts: dict[str, Scout] = {}  # of the tails whose lines are events, each of its own
         self._next_look = 0.0  # monotonic seconds
         self._changed = threading.Condition()
@@ -137,6 +149,21 @@ class Poller:
     def _lags(self) -> Mapping[str, Lag]:
         now = self._clock()
         return {tail.source: _lag(tail, now) for tail in list(self._tails.values())}
+
+    def found(self) -> Mapping[str, Found]:
+        """See Source."""
+        troubles = {path: tail.trouble for path, tail in list(self._tails.items())}
+        read: dict[str, list[str]] = {spec.item: [] for spec in self._files if spec.besides is not None}
+        left: dict[str, dict[str, str]] = {item: {} for item in read}
+        for spec in self._files:
+            if spec.path in self._presets:
+                left[spec.item].update(self._presets[spec.path].left)
+        for path, spec in list(self._of_preset.items()):
+            if (why := troubles.get(path)) is not None:
+                left[spec.item][path] = unreadable(why)
+            else:
+                read[spec.item].append(path)
+        return {item: Found(tuple(sorted(paths)), left[item]) for item, paths in read.items()}
 
     # --- the observer's thread ------------------------------------------------------------------------------
 
@@ -212,7 +239,8 @@ class Poller:
                 if self._stop.is_set():
                     return
                 if (item := next(items, None)) is not None:
-                    yield item
+                    if isinstance(item, Batch) or path not in self._of_preset:  # of such trouble, `found` tells
+                        yield item
                 else:
                     del polls[path]
                     self._note_due(path)
@@ -278,15 +306,18 @@ class Poller:
         for path in [path for path, tail in self._tails.items() if tail.gone and self._globbed(path)]:
             del self._tails[path]  # it gets a new one should it come back
             self._scouts.pop(path, None)
+            self._of_preset.pop(path, None)
         new = set()
         looked, self._looked = self._looked, self._clock()
         last = _last_life(cursors) if self._first else looked
         for spec in self._files:
-            watched = not self._first or (spec.found_by or spec.path) in known
-            beginning = watched or self._from_start or spec.from_start
-            for path in self._matches(spec, cursors):
+            watched = not self._first or spec.item in known
+            for path, is_new in self._admitted(spec, self._matches(spec, cursors), cursors, watched=watched).items():
+                beginning = is_new or self._from_start or spec.from_start
                 cursor = cursors.get(f"file:{path}")
-                sought = cursor is None and watched and not self._shares(path)
+                sought = cursor is None and is_new and not self._shares(path)
+                if spec.besides is not None:
+                    self._of_preset[path] = spec
                 self._tails[path] = Tail(
                     path,
                     program=spec.program,
@@ -294,12 +325,23 @@ class Poller:
                     cursor=cursor,
                     beginning=beginning,
                     since=last if sought else None,
+                    manner=spec.manner,
                 )
                 if spec.continues is None:
-                    self._scouts[path] = Scout(path, spec.program)
+                    self._scouts[path] = Scout(path, spec.program, spec.manner)
                 new.add(path)
         self._first = False
         return new | self._watch_files()
+
+    def _admitted(
+        self, spec: FileSpec, paths: Sequence[str], cursors: Mapping[str, str], *, watched: bool
+    ) -> Mapping[str, bool]:
+        """Those of `paths` that get a tail, and whether all of the file is news. A preset may leave some out."""
+        if spec.besides is None:
+            return dict.fromkeys(paths, watched)
+        stored = [path for path in paths if f"file:{path}" in cursors]
+        read = sum(each.path == spec.path for each in self._of_preset.values())
+        return self._presets[spec.path].admit(paths, stored, read)
 
     def _shares(self, path: str) -> bool:
         """Whether a rotated part of a log is read already, under its own name."""
@@ -307,12 +349,13 @@ class Poller:
         return any(tail.holds(*part) for part in parts for tail in self._tails.values())
 
     def _globbed(self, path: str) -> bool:
-        return not os.path.exists(path) and all(spec.path != path for spec in self._files)
+        named = (spec.path for spec in self._files if spec.besides is None)
+        return not os.path.exists(path) and path not in named
 
     def _matches(self, spec: FileSpec, cursors: Mapping[str, str]) -> list[str]:
         """Paths for `spec` that have no tail yet: its own, or what it matches and is no part of another log."""
         pattern = spec.path
-        if not glob.has_magic(spec.found_by or pattern):
+        if spec.besides is None and not glob.has_magic(spec.item):
             return [] if pattern in self._tails else [pattern]
         table = {} if self._apart else mounts()
         there, beyond = matches(pattern, table)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from ..model import Batch, Notice, NoticeKind
+from ..model import PLAIN, Batch, Manner, Notice, NoticeKind
 from .logfile import open_log
 from .patience import next_after, settles, sleepy, unchanged
 from .reading import Reading, continuation, line_start
@@ -44,17 +44,19 @@ class Tail:
         cursor: str | None = None,
         beginning: bool = True,
         since: float | None = None,
+        manner: Manner = PLAIN,
     ) -> None:
         """Read on after `cursor`; without one, from the beginning of the file, or from its present end.
 
         `since`: when the log was looked for and was not there, POSIX seconds. What was rotated later is read too.
 
-        `continues` is a regular expression: a line that starts with a match continues the line before it.
-        Raises ConfigError where it does not compile.
+        `continues` is a regular expression: a line that starts with a match continues the line before it. `manner` is
+        what each batch says. Raises ConfigError where it does not compile.
         """
         self.path = path
         self.source = f"file:{path}"
-        self._walk = Walk(path, self.source, program, None if continues is None else continuation(continues))
+        joined = None if continues is None else continuation(continues)
+        self._walk = Walk(path, self.source, program, joined, manner)
         self._cursor = cursor
         self._beginning = beginning
         self._since = since
@@ -62,7 +64,8 @@ class Tail:
         self._first = status(path) if cursor is None and not beginning else None  # what is written from now on is news
         self._dozing: dict[str, os.stat_result] = {}  # what was closed for being quiet, by its path
         self._polled = 0.0
-        self._trouble: str | None = None
+        self.trouble: str | None = None
+        """Why it cannot be read, while it cannot."""
         self.behind_since: float | None = None
         """Since when there was something unread, POSIX seconds; None: all was read when it was last polled."""
 
@@ -84,11 +87,11 @@ class Tail:
             if self._walk.here.at is not None:
                 self._walk.here.resume = self._walk.here.at.place()
             self._walk.here.release()
-            if (said := error.strerror or str(error)) != self._trouble:
-                self._trouble = said
+            if (said := error.strerror or str(error)) != self.trouble:
+                self.trouble = said
                 yield Notice(NoticeKind.SOURCE, self.source, f"cannot be read: {said}; trying again", now)
         else:
-            self._trouble = None
+            self.trouble = None
         finally:
             self._walk.chain.forget()
 

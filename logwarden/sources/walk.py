@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ..model import Batch, Notice, NoticeKind
+from ..model import Batch, Manner, Notice, NoticeKind
 from .chain import Chain
 from .lines import NOTHING, Cut, Skip
 from .logfile import LogFile, open_if_there, open_rotated, opened
@@ -31,12 +31,15 @@ Steps = Generator[Batch | Notice, None, bool]
 
 
 class Walk:
-    """Of the log at `path`. `program` and `continues`: see Tail."""
+    """Of the log at `path`. `program`, `continues` and `manner`: see Tail."""
 
-    def __init__(self, path: str, source: str, program: str | None, continues: Continues | None) -> None:
+    def __init__(
+        self, path: str, source: str, program: str | None, continues: Continues | None, manner: Manner
+    ) -> None:
         self._path, self._source = path, source
         self._program = program
         self._continues = continues
+        self._manner = manner
         self.chain = Chain(path)
         self.here = Standing()
         self.grace = Grace()
@@ -253,7 +256,8 @@ class Walk:
 
     def batch(self, piece: Cut = NOTHING) -> Batch:
         """Lines, and the cursor behind them."""
-        return Batch(self._source, piece.block, piece.count, self.here.cursor(self.chain.olddir), self._program)
+        cursor = self.here.cursor(self.chain.olddir)
+        return Batch(self._source, piece.block, piece.count, cursor, self._program, manner=self._manner)
 
     def gap(self, now: float, *texts: str, piece: Cut = NOTHING) -> Batch:
         """What is missing before `piece`, if anything, with the cursor that has passed it."""

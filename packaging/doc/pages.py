@@ -167,6 +167,16 @@ def rules() -> Iterator[Block]:
         "code",
         "  - id: sshd-user-broke-off\n    once: true\n    match: 'Connection (closed|reset) by authenticating user <USER> <ADDR> port <PORT>( \\[preauth\\])?'\n    samples:\n      - {line: 'Connection closed by authenticating user root 203.0.113.9 port 4242 [preauth]', address: 203.0.113.9}",
     )
+    yield Block("head", "LOGS THAT ARE NOT SYSLOG'S")
+    yield Block(
+        "text",
+        "An attack file may say where its program logs, if not to syslog or the journal. Each such file that exists is read as if sources.files named it with `for: attacks`: from its present end on (one that appears later from its beginning), and a line that no attack rule takes counts as ignored. What sources.files names is read as that says, and once. `logwarden rules files` lists all of them, `logwarden status` which are read and which may not be; sources.presets leaves out some or all. Of more than 128 files that one glob finds, those written to last are read.",
+    )
+    yield Block(
+        "code",
+        "program: [myapp]\nfiles:\n  - {path: /var/log/myapp/*.log}\n  - {path: /var/lib/myapp/audit.json, format: json, time: event.created}\n  - {path: /var/log/myapp/console, journal: true}\nrules: ...",
+    )
+    yield Block("head", "KEYS OF AN ATTACK FILE")
     yield from _properties(_schema("rules/attack.schema.json"))
     yield Block("head", "SEE ALSO")
     yield Block("text", "logwarden(8), logwarden.yaml(5), grep(1)")
