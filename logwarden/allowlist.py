@@ -1,6 +1,7 @@
 """Who is never banned, as far as it has to be looked up: DNS names, files, and this host's own addresses.
 
-Owns: reading an allowlist's entries, and threads that look everything up again every REFRESH seconds, or when told.
+Owns: reading an allowlist's entries, and threads that look everything up again every REFRESH seconds, or when told: an
+address of this host that comes or goes tells it.
 Never: has a ban, or what a file says, wait for a look-up: until a name is known for the first time it protects nobody;
 then what it covers is lifted. What cannot be looked up any more stays as it was: a name keeps its addresses, a file
 that is gone or cannot be read what it said last. One that is empty says nothing.
@@ -165,16 +166,19 @@ class Refresher:
         self._last: Protected | None = None
         self._lock = threading.Lock()
         self._told = {self.read: threading.Event(), self.resolve: threading.Event()}
+        self._listener = host.Listener(self._told[self.read].set)
         self._stopping = False
 
     def start(self) -> None:
         """Begin, with a look-up at once."""
+        self._listener.start()
         for round_ in self._told:
             threading.Thread(target=self._run, args=(round_,), name="allowlist", daemon=True).start()
 
     def stop(self) -> None:
         """End; a look-up that is under way is not waited for, and not told."""
         self._stopping = True
+        self._listener.stop()
         self.refresh()
 
     def refresh(self) -> None:

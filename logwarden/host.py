@@ -1,15 +1,19 @@
 """What this host must stay able to talk to: its own addresses, its gateways and its resolvers.
 
-Owns: reading them from the kernel, by ip(8)'s JSON, and from resolv.conf(5). Read at start, where another config of
-bans is adopted, and when the daemon finds it due: addresses come and go.
+Owns: reading them from the kernel, by ip(8)'s JSON, and from resolv.conf(5), and hearing when an address comes or goes.
+Read at start, where another config of bans is adopted, when one was heard of, and when the daemon finds it due.
 Never: protects the networks on its links, where attackers may live too.
 Fails: with CommandError where ip(8) does not answer. A resolver file that is missing names no resolver.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .address import Address, Prefix, host_prefix, parse
@@ -19,6 +23,49 @@ PATIENCE = 5.0
 """Seconds that ip(8) may take: the daemon waits for it where it adopts another config."""
 RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 """The second names the real resolvers where the first names systemd-resolved's stub (systemd-resolved.service(8))."""
+
+SETTLING = 0.5
+"""Seconds after an address has come or gone until it is told: its routes come after it, and often others."""
+_NETLINK_ROUTE = 0
+_ADDRESSES = 0x10 | 0x100  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR: linux/rtnetlink.h
+
+
+class Listener:
+    """Calls `heard`, in a thread, each time an address of this host has come or gone (rtnetlink(7)).
+
+    Where the kernel lends no such socket, or says that more came than it could hold, that is no fault: whoever is told
+    nothing finds out when he looks the next time.
+    """
+
+    def __init__(self, heard: Callable[[], object]) -> None:
+        self._heard = heard
+        self._end: socket.socket | None = None
+
+    def start(self) -> None:
+        """Begin to listen, in the network namespace of this thread."""
+        try:
+            kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE)
+            kernel.bind((0, _ADDRESSES))
+        except OSError:
+            return
+        kernel.setblocking(False)
+        self._end, ended = socket.socketpair()
+        threading.Thread(target=self._listen, args=(kernel, ended), name="addresses", daemon=True).start()
+
+    def stop(self) -> None:
+        """End."""
+        if self._end:
+            self._end.close()
+
+    def _listen(self, kernel: socket.socket, ended: socket.socket) -> None:
+        with kernel, ended:
+            while ended not in select.select([kernel, ended], [], [])[0]:
+                if select.select([ended], [], [], SETTLING)[0]:
+                    return
+                with contextlib.suppress(OSError):  # there is no more, or there was too much
+                    while kernel.recv(1 << 16):
+                        pass
+                self._heard()
 
 
 def protected(resolvers: Iterable[str] = RESOLVERS) -> dict[Prefix, str]:

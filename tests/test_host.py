@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from queue import SimpleQueue
+from typing import NoReturn
 
 import pytest
 from namespaces import namespaces, run
 
 from logwarden import host
 from logwarden.address import Guard, prefix
+
+PATIENCE = 10.0
 
 
 @pytest.mark.root
@@ -50,3 +55,33 @@ def test_own_addresses_gateways_and_resolvers_are_protected(tmp_path: Path) -> N
 
 def test_this_machine_has_a_loopback_address() -> None:
     assert prefix("127.0.0.1") in host.protected([])
+
+
+@pytest.mark.root
+def test_an_address_that_comes_or_goes_is_heard_of_and_nothing_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "SETTLING", 0.01)
+    heard: SimpleQueue[None] = SimpleQueue()
+    with namespaces(1) as (here,), here.inside():
+        listener = host.Listener(lambda: heard.put(None))
+        listener.start()
+        try:
+            for change in ("add 192.0.2.10", "del 192.0.2.10", "add 2001:db8::10", "del 2001:db8::10"):
+                run(f"ip address {change} dev lo")
+                heard.get(timeout=PATIENCE)
+        finally:
+            listener.stop()
+        for thread in threading.enumerate():
+            if thread.name == "addresses":
+                thread.join(PATIENCE)
+                assert not thread.is_alive()
+
+
+def test_where_there_is_no_such_socket_nothing_is_heard_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> NoReturn:
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr("socket.socket", refused)
+    listener = host.Listener(lambda: None)
+    listener.start()
+    listener.stop()
+    assert "addresses" not in {thread.name for thread in threading.enumerate()}

@@ -12,7 +12,7 @@ from namespaces import ip, namespaces
 from small import Small
 from test_firewall import KERNEL
 
-from logwarden import allowlist
+from logwarden import host
 from logwarden.address import prefix
 
 pytestmark = pytest.mark.slow  # a whole daemon
@@ -74,7 +74,7 @@ def test_a_change_of_an_allowlist_file_lifts_within_a_second_what_it_covers(
 def test_an_address_that_becomes_the_hosts_own_is_free_and_is_not_banned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, address: str, banned: str
 ) -> None:
-    monkeypatch.setattr(allowlist, "REFRESH", 0.1)
+    monkeypatch.setattr(host, "SETTLING", 0.01)
     small = Small(tmp_path, backend=f"{backend}, mode: enforce")
     with namespaces(1) as (here,), here.inside(), small.running() as daemon:
         small.attack(address, 3)
