@@ -11,7 +11,6 @@ Fails: into `Protected.troubles`, a sentence for each name or file that cannot b
 from __future__ import annotations
 
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +20,11 @@ from typing import NamedTuple
 from . import address, host
 from .address import Prefix
 from .errors import CommandError
+from .resolver import NAME, look_up
 
 REFRESH = 300.0
 LARGEST = 4_000_000
 """Characters of a file that are read; what comes then is said not to be."""
-_NAME = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 
 
 Entries = Mapping[str, tuple[str, ...]]
@@ -91,7 +90,7 @@ def _kind(entry: str) -> str:
     if entry.startswith("/"):
         return "file"
     numeric = ":" in entry or "/" in entry or not re.search("[A-Za-z]", entry)
-    if not numeric and not _NAME.fullmatch(entry):
+    if not numeric and not NAME.fullmatch(entry):
         raise ValueError(f"{entry!r} is no address, prefix, DNS name or absolute path")
     return "prefix" if numeric else "name"
 
@@ -136,12 +135,6 @@ class AtHand(NamedTuple):
         resolved = {address.prefix(text) for each in known.values() for text in each}
         allowed = frozenset({*self.whole.prefixes, *resolved})
         return Protected(allowed, self.own, known, self.files, (*self.troubles, *troubles))
-
-
-def look_up(name: str) -> tuple[str, ...]:
-    """The addresses of a DNS name, sorted. Raises OSError."""
-    found = {str(each[4][0]) for each in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
-    return tuple(sorted(map(address.normalised, found)))
 
 
 class Refresher:

@@ -36,6 +36,7 @@ from .outbox import Attempt, Courier
 from .pipeline import Pipeline
 from .protection import Protection
 from .reload import Rebuilt, Reloader, Reply
+from .resolver import Answer, Resolver
 from .routes import Routes
 from .rulewatch import RuleWatch
 from .silence import Roll
@@ -93,6 +94,7 @@ class Daemon:
         self.routes = Routes(self.state)
         self.roll = Roll(self.since)
         self.protection = Protection(settings, self.inbox.put)
+        self.resolver = Resolver(self.inbox.put)
         self.actions = self.make_actions(settings)
         self.flushed = False
         """Nothing of ours is in the kernel, for somebody said so, until the next ban."""
@@ -110,6 +112,7 @@ class Daemon:
         self._feed = Feed((), self.inbox)
         self._held: list[Batch] = []
         self._ahead: list[Ahead] = []
+        self._answers: list[Answer] = []
         self._reloader = Reloader(self.inbox.put)
         self._started = self._stopping = False
 
@@ -144,6 +147,7 @@ class Daemon:
         tracker.leap(leapt, now)
         self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall, self.roll, self.notices.owed)
         self.pipeline.logins, self.pipeline.actions = self.protection.logins, self.actions
+        self.pipeline.resolver = self.resolver
         upkeep.notice_refusals(self, now)
         for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
@@ -168,6 +172,7 @@ class Daemon:
         self._edits.stop()
         self._feed.stop()
         self.protection.stop()
+        self.resolver.stop()
         self.actions.stop()
         if self._started and self.watch.config.bans.on_stop == "remove":
             self.breaker.begin(STOP)
@@ -218,6 +223,8 @@ class Daemon:
                     self.notices.hear(notice)
             case Ahead():
                 self._ahead.append(item)
+            case Answer():
+                self._answers.append(item)
             case Notice():
                 self.note(item)
             case Protected():
@@ -245,16 +252,17 @@ class Daemon:
 
     def _flush(self) -> None:
         """Process the batches in hand. What the database does not take waits for the next time."""
-        if not self._held and not self._ahead and not self.pipeline.owes:
+        if not self._held and not self._ahead and not self._answers and not self.pipeline.owes:
             return
         batches, self._held = self._held, []
         ahead, self._ahead = self._ahead, []
+        named, self._answers = self._answers, []
         if not self.pipeline.waits(self.clock()):
             upkeep.settle_clock(self)  # else it waits: times from before the jump and after it must not meet
         now = self.clock()
         try:
-            if batches or ahead:
-                self.pipeline.process(batches, now, ahead)
+            if batches or ahead or named:
+                self.pipeline.process(batches, now, ahead, named)
             else:
                 self.pipeline.commit(now)
         except StateError as error:

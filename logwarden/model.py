@@ -234,6 +234,8 @@ class AttackRule(NamedTuple):
     Severity.CONTEXT until then."""
     once: bool = False
     """It does not count where another line of its session has counted already against the same address."""
+    resolve: bool = False
+    """Its daemon confirms a host's name before it logs it: where the name stands alone it is looked up (`resolver`)."""
     fields: tuple[tuple[str, str], ...] = ()
     """What `regex` was made of, where it is for a JSON object: paths, and patterns of values."""
 

@@ -13,6 +13,7 @@ that the cursor stays where it is. Once the database takes everything again, the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from . import header, manner, veto
@@ -25,6 +26,7 @@ from .logins import Logins
 from .matcher import Matcher
 from .model import Ahead, Ban, Batch, Classified, Location, Notice, NoticeKind, Outcome, Refusal, Verdict
 from .notices import Owed
+from .resolver import Answer, Resolver
 from .sighting import Sighting
 from .silence import Roll, found, speakers
 from .state import State, Transaction
@@ -34,6 +36,8 @@ HELD = 16_777_216
 """Bytes, as `Judged.weight` estimates them, that may wait for the database."""
 BANS = 100_000
 """Bans that are remembered while adrift. Of more, the oldest last until the kernel's set is next reconciled."""
+BY_NAME = 1_000
+"""Hits against whom a name led to that wait for the database. Of more, the oldest do not count after a restart."""
 TAKEN_BACK = 4_000
 """Hits that were taken back and wait for the database to say so. Of more, the oldest count again after a restart."""
 CLOSER = 0.05
@@ -101,12 +105,14 @@ class Pipeline:
         self.next_try = 0.0
         self.latest: dict[str, tuple[bytes, str | None, float]] = {}
         self.logins: Logins | None = None
+        self.resolver: Resolver | None = None
         self.actions: Actions | None = None
         self.suspended: list[Refusal] = []
         self._correlation = Correlation()
         self._looked = 0.0
         self._weight = 0
         self._bans: list[Ban] = []
+        self._by_name: list[tuple[Verdict, bool]] = []
         self._taken_back: list[Verdict] = []
 
     def adopt(self, matcher: Matcher, tracker: Tracker) -> None:
@@ -114,9 +120,13 @@ class Pipeline:
         self.matcher, self.tracker = matcher, tracker
         self.suspended.clear()
 
-    def process(self, batches: Sequence[Batch], now: float, ahead: Sequence[Ahead] = ()) -> None:
-        """Account for every line of `batches`, and ban whom they, or what was read `ahead`, convict."""
+    def process(
+        self, batches: Sequence[Batch], now: float, ahead: Sequence[Ahead] = (), answers: Sequence[Answer] = ()
+    ) -> None:
+        """Account for every line of `batches`, and ban whom they, or what was read `ahead`, or what the `answers` say
+        of names that lines had, convict."""
         foreseen = [ban for each in ahead for ban in self._foresee(each, now)]
+        foreseen += [ban for each in answers for ban in self._resolved(each, now)]
         self._bans[:] = [*self._bans, *foreseen][-BANS:]
         judged = [self._judge(batch, now) for batch in batches]
         kept = [] if self.adrift else judged
@@ -144,6 +154,7 @@ class Pipeline:
                 period = tx.open_period(now)
                 for judged in self.uncommitted:
                     _write(tx, period, judged, now)
+                tx.add_attacks(self._by_name, now)
                 for verdict in self._taken_back:
                     tx.take_back(verdict)
                 for ban in self._bans:
@@ -156,6 +167,7 @@ class Pipeline:
         self.stalled, self.next_try, self._weight = None, 0.0, 0
         self.uncommitted.clear()
         self._bans.clear()
+        self._by_name.clear()
         self._taken_back.clear()
         self.notices.clear()
 
@@ -170,7 +182,7 @@ class Pipeline:
     @property
     def owes(self) -> bool:
         """Whether something waits for the database, if only the news that it commits again."""
-        return bool(self.uncommitted or self._bans or self.notices or self.adrift or self.stalled)
+        return bool(self.uncommitted or self._bans or self._by_name or self.notices or self.adrift or self.stalled)
 
     def unwritten(self) -> list[Ban]:
         """The bans in force of which the database does not know yet."""
@@ -186,8 +198,7 @@ class Pipeline:
         taken_back = set(map(id, self._taken_back))
         return [
             Hit(now if event.time is None else min(event.time, now), rule.file, address, rule.score, event.host or "")
-            for judged in self.uncommitted
-            for verdict, counted in judged.hits
+            for verdict, counted in chain(self._by_name, *(judged.hits for judged in self.uncommitted))
             if counted and id(verdict) not in taken_back
             for event, rule, address in [(verdict.event, verdict.attack_by, verdict.address)]
             if rule and address
@@ -208,6 +219,8 @@ class Pipeline:
             tracker.note_ban(ban)
         self.tracker, self.adrift = tracker, False
         self._correlation.count_anew()
+        if self.resolver:
+            self.resolver.forget()
 
     def shift(self, by: float, now: float) -> None:
         """The clock has jumped by so many seconds, to `now`: what is remembered keeps its age, and a ban its length."""
@@ -215,6 +228,8 @@ class Pipeline:
         self.tracker.leap(by, now)
         self.roll.shift(by)
         self._correlation.shift(by)
+        if self.resolver:
+            self.resolver.shift(by)
         self.next_try = 0.0
         self.uncommitted[:] = [each._replace(bans=tuple(_moved(each.bans, by))) for each in self.uncommitted]
         self._bans[:] = _moved(self._bans, by)
@@ -238,7 +253,9 @@ class Pipeline:
         if self.echoes is not None:
             classified, sightings = self.echoes.sift(batch.source, classified)
         self._hear_logins(batch, now)
-        counted, bans, notices = self._decide(classified, now)
+        counted, bans, notices = self._decide(_attacks(classified), now)
+        if self.resolver:
+            self.resolver.hear(_attacks(classified), now)
         notices = (*batch.notices, *classified.notices, *notices)
         read = self._look_closer(batch, classified, now)
         if read:
@@ -259,7 +276,7 @@ class Pipeline:
             self._correlation.count_anew(source)
         classified = self._classify(ahead.batch, now, source)
         self._hear_logins(ahead.batch, now)
-        _, bans, notices = self._decide(classified, now, source)
+        _, bans, notices = self._decide(_attacks(classified), now, source)
         for notice in classified.notices + notices:
             self.notices.add(notice)
         return tuple(ban._replace(why=f"{ban.why}; read ahead of a backlog") for ban in bans)
@@ -283,12 +300,22 @@ class Pipeline:
         self.roll.hear(batch.source, heard, now)
         return batch.block.count(b"\n") if closely else batch.count
 
+    def _resolved(self, answer: Answer, now: float) -> tuple[Ban, ...]:
+        """Whom lines convict that waited for this answer. They are accounted for: what is new is who it was."""
+        verdicts = self.resolver.take(answer, now) if self.resolver else []
+        counted, bans, notices = self._decide(verdicts, now)
+        if not self.adrift:
+            self._by_name = [*self._by_name, *zip(verdicts, counted, strict=True)][-BY_NAME:]
+        for notice in notices:
+            self.notices.add(notice)
+        return tuple(ban._replace(why=f"{ban.why}; by its confirmed name {answer.name}") for ban in bans)
+
     def _decide(
-        self, classified: Classified, now: float, ahead: str | None = None
+        self, verdicts: Iterable[Verdict], now: float, ahead: str | None = None
     ) -> tuple[tuple[bool, ...], tuple[Ban, ...], tuple[Notice, ...]]:
-        """Of its attacks, which of them count, and what follows."""
+        """Of attacks, which of them count, and what follows."""
         weigh = self.tracker.weigh
-        attacks = [weigh(verdict, now, ahead) for verdict in _attacks(classified)]
+        attacks = [weigh(verdict, now, ahead) for verdict in verdicts]
         bans = tuple(each for _, each in attacks if isinstance(each, Ban))
         spared = (each for _, each in attacks if isinstance(each, Spared))
         notices = tuple(Notice(NoticeKind.FIREWALL, each.prefix, each.why, now) for each in spared)

@@ -161,6 +161,7 @@ def _as_json(rule: AttackRule) -> dict[str, Any]:
         "aggressive": rule.aggressive,
         "requires": list(rule.requires),
         "once": rule.once,
+        "resolve": rule.resolve,
         "samples": [sample._asdict() for sample in rule.samples],
         "near_misses": list(rule.near_misses),
     }

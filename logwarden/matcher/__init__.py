@@ -11,6 +11,6 @@ tags, prefix, trees, globs        what is known of a rule's tree, and done to it
 
 from .classifier import Matcher
 from .compilation import compile  # noqa: A004 - as in re.compile
-from .naming import session, users
+from .naming import host, session, users
 
-__all__ = ["Matcher", "compile", "session", "users"]
+__all__ = ["Matcher", "compile", "host", "session", "users"]

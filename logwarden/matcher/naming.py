@@ -1,5 +1,5 @@
-"""Whom an attack was on, and in which session: what the <USER> and <LOGIN> of an attack rule, or its <SESSION>, stand
-for in a line that it matches.
+"""Whom an attack was on, in which session, and from which host, where its name alone is said: what the <USER> and
+<LOGIN> of an attack rule, its <SESSION> or its <HOST> stand for in a line that it matches.
 
 Asked of a line where it matters, which is seldom: an address that somebody known has logged in from, a rule that takes
 two lines. A rule that names nobody, and one that takes too long, has no word for whatever else stands in the line.
@@ -30,6 +30,17 @@ def session(rule: AttackRule, message: str) -> str | None:
     return None if named is None else next(reversed(named), "")
 
 
+def host(rule: AttackRule, message: str) -> str | None:
+    """What stands where a message which `rule` matches names its source, be it an address or a name; None: nothing."""
+    capturing = _capturing(text_of(rule)) if rule.programs else None
+    try:
+        found = capturing.fullmatch(message.encode(), timeout=TIMEOUT, concurrent=False) if capturing else None
+    except TimeoutError:
+        return None
+    captured = found["addr"] if found else None
+    return captured.decode("ascii", "backslashreplace") if captured else None
+
+
 def _named(rule: AttackRule, dialect: Dialect, message: str) -> list[str] | None:
     """What stands where the rule has the names that the dialect is for; None where it has none, or takes too long."""
     naming = _naming(text_of(rule)._replace(dialect=dialect)) if rule.programs else None
@@ -48,3 +59,13 @@ def _naming(text: Text) -> regex.Pattern[bytes] | None:
     except RuleError:
         return None
     return naming if "name" in naming.groupindex else None
+
+
+@functools.lru_cache(maxsize=256)
+def _capturing(text: Text) -> regex.Pattern[bytes] | None:
+    """None where the rule has no source."""
+    try:
+        capturing = analysis(text).capturing()
+    except RuleError:
+        return None
+    return capturing if "addr" in capturing.groupindex else None

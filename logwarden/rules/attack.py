@@ -74,6 +74,7 @@ def _examine(content: bytes) -> dict[str, Any]:
         return {**nothing, "problems": _plain(problems)}
     problems += _without_regex(given, _refused(problems))
     problems += _unmet(given, _refused(problems))
+    problems += _unresolved(given, _refused(problems))
     programs, bad = _several(given.data["program"]), _refused(problems)
     plain = next((name for name in programs if not _GLOB.search(name)), None)
     logs = _logs(given, problems, plain)
@@ -161,6 +162,18 @@ def _why_unmet(rule: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) 
     return None
 
 
+def _unresolved(given: Document, bad: Collection[int]) -> Iterator[Refusal]:
+    """What is wrong with `resolve` in the rules that are not `bad`."""
+    for index, rule in enumerate(given.data["rules"]):
+        if index in bad or not rule.get("resolve"):
+            continue
+        if "<HOST>" not in rule["match"]:
+            yield Refusal(given.where(("rules", index)), f"rules[{index}].resolve: the rule has no <HOST>")
+        elif "requires" in rule or rule.get("severity", "attack") != "attack":
+            why = f"rules[{index}].resolve: only an attack by itself is looked up"
+            yield Refusal(given.where(("rules", index)), why)
+
+
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
 
@@ -203,5 +216,6 @@ def _rule(data: Mapping[str, Any], where: Location, programs: tuple[str, ...], p
         near_misses=tuple(data.get("near_misses", ())),
         requires=requires,
         once=data.get("once", False),
+        resolve=data.get("resolve", False),
         fields=tuple(data.get("fields", {}).items()),
     )

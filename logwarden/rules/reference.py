@@ -40,7 +40,7 @@ def remarks(rule: AttackRule) -> str:
     kinds = ["aggressive"] * rule.aggressive + [str(rule.severity)] * (rule.severity is not Severity.ATTACK)
     if rule.requires:
         kinds[-1] = f"after {' or '.join(rule.requires)}"
-    kinds += ["once a session"] * rule.once
+    kinds += ["once a session"] * rule.once + ["a name is looked up"] * rule.resolve
     return ", ".join([*kinds, *([f"score {rule.score}"] if rule.score != 1 else [])])
 
 

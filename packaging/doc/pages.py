@@ -167,6 +167,23 @@ def rules() -> Iterator[Block]:
         "code",
         "  - id: sshd-user-broke-off\n    once: true\n    match: 'Connection (closed|reset) by authenticating user <USER> <ADDR> port <PORT>( \\[preauth\\])?'\n    samples:\n      - {line: 'Connection closed by authenticating user root 203.0.113.9 port 4242 [preauth]', address: 203.0.113.9}",
     )
+    yield Block("head", "RESOLVE")
+    yield Block(
+        "text",
+        "A line may have a host's name where its source should stand, at <HOST>. It is an attack all the same, and bans nobody: the name is what the reverse lookup of the attacker's address says, and the owner of an address lets it say what he likes, mail.victim.example for one. Whoever looked that name up would ban the victim, and not even a second reverse lookup would help: the victim's address has that name, rightly.",
+    )
+    yield Block(
+        "text",
+        "With resolve: true the name is looked up all the same. That is safe only where the daemon did so itself before it logged the name, and took it only where the attacker's own address was among the answers; else it logs the address. So does sshd (UseDNS, since OpenSSH 3.7), whose name PAM has as rhost too, and so do MySQL and MariaDB (unless skip_name_resolve is set). Set it for no other daemon unless you know that of it: telnetd, login, Webmin and most of what calls PAM log a reverse name as it came.",
+    )
+    yield Block(
+        "text",
+        "The look-up runs in the background and delays no line. The line counts, at the time at which it was written, against each address of the name whose reverse lookup has that name in turn: so whoever owns a name and adds the address of somebody else to it bans nobody. A name of more than four addresses, of one label, or of sixty letters and more (the daemon may have cut it) counts against none, nor does one whose answer takes a minute, fails, or is garbage. What is never banned is not banned by a name either, and what a ban is for says by which name it was found. At most 256 names wait, answers are kept for five minutes, and a restart forgets the lines that wait; those that are read ahead of a backlog wait for their turn. scan looks up nothing.",
+    )
+    yield Block(
+        "code",
+        "  - id: sshd-pam-failure\n    resolve: true\n    match: 'error: PAM: [[:alpha:] ,]+ for (illegal user |invalid user )?<USER> from <HOST>'\n    samples:\n      - {line: 'error: PAM: Authentication failure for root from host.example.org'}",
+    )
     yield Block("head", "LOGS THAT ARE NOT SYSLOG'S")
     yield Block(
         "text",
