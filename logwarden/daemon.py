@@ -65,13 +65,18 @@ def _boot() -> str:
 
 
 class Daemon:
-    """One running logwarden. `clock` gives POSIX seconds; `since_boot` seconds on a clock that nobody can set."""
+    """One running logwarden. `clock` gives POSIX seconds; `since_boot` seconds on a clock that nobody can set.
+
+    `lean`: see `watch.build`.
+    """
 
     def __init__(
         self,
         settings: Config,
         clock: Callable[[], float] = time.time,
         since_boot: Callable[[], float] = _since_boot,
+        *,
+        lean: bool = False,
     ) -> None:
         self.clock = clock
         self.watched = Clock(clock, since_boot, _boot())
@@ -80,7 +85,7 @@ class Daemon:
         self.since = clock()
         self.state = State(settings.state)
         self._edits = self._listen(settings)
-        self.watch = watch.build(settings)
+        self.watch = watch.build(settings, lean=lean)
         self.breaker = Breaker(time.monotonic, START)
         self.firewall = watch.firewall(settings, self.breaker)
         self.traces = Traces(settings.state, self.breaker)

@@ -32,6 +32,11 @@ class Memory:
         self._known = _read(path) if path else {}
         self._asked: dict[str, Any] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known from before."""
+        return not self._known
+
     def recall(self, kind: str, content: object, work: Callable[[], Result]) -> Result:
         """The result of `work`, which depends on nothing but `content`. Both are plain data, as JSON has it."""
         key = blake2b(f"{kind} {content!r}".encode(), digest_size=16).hexdigest()

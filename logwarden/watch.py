@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-from collections.abc import Iterable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +21,7 @@ from .address import Guard
 from .allowlist import Protected
 from .config import Config, JournalConfig
 from .echo import Echoes
-from .errors import EdgeError
+from .errors import CommandError, EdgeError
 from .firewall import BACKENDS, Firewall, Run
 from .matcher import Matcher
 from .model import Ban, Policy, Preset, Refusal, RuleSet
@@ -31,6 +35,9 @@ from .tracker import Hit, Known, Tracker
 
 REMEMBERED = 7 * 86400.0
 """Seconds of past bans that a new tracker hears of at least, so that bans go on growing over a restart."""
+
+FIRST = 240.0
+"""Seconds that a child may take for what a first start needs; it takes thirty. systemd waits five minutes for us."""
 
 SYSLOG_FILES = tuple(
     f"/var/log/{name}" for name in ("syslog", "messages", "auth.log", "secure", "mail.log", "maillog", "kern.log")
@@ -52,18 +59,29 @@ class Watch(NamedTuple):
         return (*self.rules.refused, *self.matcher.refused)
 
 
-def build(config: Config) -> Watch:
+def build(config: Config, *, lean: bool = False) -> Watch:
     """Load and compile everything that `config` names. Takes seconds where the rules are new and many.
 
+    `lean`: what a first start needs more than another one, 40 MB which a process keeps, is a child's affair.
     Its guard knows what the config says; what was looked up is `protection`'s to add before anybody is judged.
     """
-    ruleset = load_rules(config)
+    ruleset = load_rules(config, partial(_check, config) if lean else None)
     compiled = matcher.compile(ruleset, Path(config.state) / "cache", run=process.run)
     return Watch(config, ruleset, compiled, guard(config, Protected()))
 
 
-def load_rules(config: Config) -> RuleSet:
-    """The rules of all directories that `config` names."""
+def _check(config: Config) -> None:
+    """Have `logwarden check` judge and compile all rules, and keep what it finds where a start looks for it."""
+    cache = Path(config.state) / "cache"
+    if os.access(cache if cache.exists() else config.state, os.W_OK):
+        argv = [sys.executable, "-P", "-m", __package__, "check"]
+        argv += ["--config", config.file] if config.file else []
+        with suppress(CommandError):  # whatever it has to say, we shall say as well
+            process.run(argv, timeout=FIRST, heard=False)
+
+
+def load_rules(config: Config, fill: Callable[[], object] | None = None) -> RuleSet:
+    """The rules of all directories that `config` names. `fill`: see `rules.load`."""
     given = config.rules
     return rules.load(
         ignore=given.ignore,
@@ -73,6 +91,7 @@ def load_rules(config: Config) -> RuleSet:
         logcheck=config.logcheck.path if config.logcheck.rules else None,
         logcheck_level=config.logcheck.level,
         cache=str(Path(config.state) / "cache" / "judged.json"),
+        fill=fill,
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden import rules
+from logwarden import config, process, rules, watch
 from logwarden.model import AttackRule, IgnoreRule, Location, Policy, RuleSet, Severity
 from logwarden.rules import attack, audit, directory, ignore
 from logwarden.rules.reference import remarks
@@ -624,3 +625,38 @@ def test_of_rules_that_are_replaced_nothing_stays(cached: Callable[[], RuleSet])
 
 def attack_rules() -> int:
     return sum(isinstance(each, AttackRule) for each in gc.get_objects())
+
+
+@pytest.mark.slow
+def test_a_lean_start_has_a_child_judge_and_compile_the_rules_and_the_next_one_needs_none(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, state = tmp_path / "logwarden.yaml", tmp_path / "state"
+    state.mkdir()
+    ignore, attack = tree({"local.rules": "cron: a\nsshd: (b\n"}), tree({"sshd.yaml": ATTACK})
+    file.write_text(f"state: {state}\nrules: {{ignore: [{ignore}], attack: [{attack}]}}\n")
+    settings = config.load(str(file))
+    asked: list[Sequence[str]] = []
+    real = process.run
+
+    def run(argv: Sequence[str], **more: Any) -> bytes:
+        asked.append(argv)
+        return real(argv, **more)
+
+    monkeypatch.setattr(process, "run", run)
+    with monkeypatch.context() as patched:
+        patched.setattr("logwarden.rules.soundness.ere.parse", None)  # nothing is judged here
+        first = watch.build(settings, lean=True)
+    assert [argv[-3:] for argv in asked] == [["check", "--config", str(file)]], "nor compiled, but by that child"
+    assert watch.build(settings, lean=True).rules == first.rules == watch.load_rules(settings)
+    assert len(first.rules.refused) == 1
+    assert len(asked) == 1
+
+
+def test_where_nothing_can_be_kept_no_child_is_asked_for_it(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "logwarden.yaml"
+    file.write_text(f"state: {tmp_path}/missing\nrules: {{ignore: [{tree({'a.rules': 'cron: a'})}], attack: []}}\n")
+    monkeypatch.setattr(process, "run", None)
+    watch._check(config.load(str(file)))

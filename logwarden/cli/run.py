@@ -24,7 +24,7 @@ def run(config_file: str, *, verbose: bool) -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO if verbose else logging.WARNING)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be answered: rules may take seconds to compile
     heap.give_back()
-    daemon = Daemon(config.load(config_file, remember=True))
+    daemon = Daemon(config.load(config_file, remember=True), lean=True)
     _collect_cycles()
     daemon.run()
 

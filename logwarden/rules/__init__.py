@@ -6,7 +6,7 @@ Never: raises for what a file holds. Whatever is wrong is a Refusal, and everyth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..memory import Memory
 from ..model import AttackRule, IgnoreRule, Preset, Refusal, RuleSet
@@ -28,6 +28,7 @@ def load(
     logcheck: str | None = None,
     logcheck_level: str = "server",
     cache: str | None = None,
+    fill: Callable[[], object] | None = None,
 ) -> RuleSet:
     """All rules of these directories.
 
@@ -35,10 +36,14 @@ def load(
     empty one disables it. Of ignore directories count the files in the directory itself, those in `level`/ and
     those in the levels below it; of attack directories the files in the directory itself. Attack rules marked
     aggressive are left out unless `aggressive`. A directory that does not exist is refused, but for the default ones.
-    `cache` names a file that makes the next load of much the same rules quick.
+    `cache` names a file that makes the next load of much the same rules quick. Where it is not there, or of another
+    version, `fill` may see to it, before anything is loaded.
     `logcheck` names logcheck's own directory of rules, /etc/logcheck, to be read in place at `logcheck_level`.
     """
     memory = Memory(cache)
+    if memory.is_empty and fill is not None:
+        fill()
+        memory = Memory(cache)
     attack_rules, presets, refused = _attack_rules(attack, memory)
     ignore_rules, refused_ignore = _ignore_rules(ignore, level)
     if logcheck is not None:
