@@ -56,6 +56,8 @@ def load(
     )
     kept_ignore, bad_ignore = audit.ignores(ignore_rules, kept_attack, memory)
     memory.save()
+    at_work = {rule.file for rule in kept_attack}
+    presets = [preset for preset in presets if preset.file in at_work]
     problems = (*refused, *refused_ignore, *bad_attack, *bad_ignore)
     return RuleSet(tuple(kept_ignore), tuple(kept_attack), tuple(sorted(problems, key=_place)), tuple(presets))
 

@@ -310,9 +310,12 @@ class Poller:
         new = set()
         looked, self._looked = self._looked, self._clock()
         last = _last_life(cursors) if self._first else looked
+        table = {} if self._apart else mounts()
         for spec in self._files:
             watched = not self._first or spec.item in known
-            for path, is_new in self._admitted(spec, self._matches(spec, cursors), cursors, watched=watched).items():
+            for path, is_new in self._admitted(
+                spec, self._matches(spec, cursors, table), cursors, watched=watched
+            ).items():
                 beginning = is_new or self._from_start or spec.from_start
                 cursor = cursors.get(f"file:{path}")
                 sought = cursor is None and is_new and not self._shares(path)
@@ -352,12 +355,11 @@ class Poller:
         named = (spec.path for spec in self._files if spec.besides is None)
         return not os.path.exists(path) and path not in named
 
-    def _matches(self, spec: FileSpec, cursors: Mapping[str, str]) -> list[str]:
+    def _matches(self, spec: FileSpec, cursors: Mapping[str, str], table: Mapping[str, str]) -> list[str]:
         """Paths for `spec` that have no tail yet: its own, or what it matches and is no part of another log."""
         pattern = spec.path
         if spec.besides is None and not glob.has_magic(spec.item):
             return [] if pattern in self._tails else [pattern]
-        table = {} if self._apart else mounts()
         there, beyond = matches(pattern, table)
         if beyond != self._beyond.get(pattern, {}):
             self._beyond[pattern] = beyond
