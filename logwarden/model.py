@@ -246,7 +246,7 @@ class AttackRule(NamedTuple):
 class Preset(NamedTuple):
     """A log file, or a glob of some, that an attack file knows: read for its attacks alone, where it is there.
 
-    `program` wrote it; `time` as in Manner. `journal`: what it says stands in the journal too."""
+    `program` wrote it; `time` as in Manner. `journal`: what it says stands in the journal, or syslog, too."""
 
     where: Location
     file: str

@@ -16,6 +16,8 @@ from .model import Found, Manner, Preset
 from .sources.file import FileSpec
 from .sources.presets import covered
 
+SYSLOG = ("/var/log/syslog", "/var/log/messages")
+"""Files with the messages of all daemons."""
 STDOUT = 6
 """syslog(3)'s LOG_INFO: what systemd makes of a line that a daemon prints."""
 
@@ -81,11 +83,20 @@ def _why_not(sources: SourcesConfig, preset: Preset) -> str | None:
     if covered(preset.path, (file.path for file in sources.files)):
         return "sources.files names it"
     if preset.journal and _hears_all(sources):
-        return "the journal has it"
+        return "the journal or syslog has it"
     return None
 
 
 def _hears_all(sources: SourcesConfig) -> bool:
-    """Whether whatever a daemon prints comes through this host's own journal."""
-    journal = sources.journal
+    """Whether whatever a daemon prints comes through this host's own journal, or a file that syslogd writes of it."""
+    journal, own = sources.journal, [file.path for file in sources.files]
+    if any(covered(path, own) for path in SYSLOG):
+        return True
     return journal is not None and not journal.units and not journal.directories and journal.priority >= STDOUT
+
+
+def unknown(config: Config, presets: Sequence[Preset]) -> list[str]:
+    """What `sources.presets` names and no attack file knows."""
+    wanted, unwanted = config.sources.presets
+    names = {name for preset in presets for name in (preset.program, preset.path)}
+    return [name for name in (*(wanted or ()), *unwanted) if name not in names]

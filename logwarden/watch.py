@@ -201,6 +201,8 @@ def missing(watch: Watch) -> list[str]:
     kinds = {"ignore": watch.rules.ignore, "attack": watch.rules.attack}
     lacks = [f"no {kind} rule is in force" for kind, found in kinds.items() if not found]
     lacks += [f"bans.policies: no attack file is called {name}" for name in config.bans.policies if name not in files]
+    unknown = presets.unknown(config, watch.rules.presets)
+    lacks += [f"sources.presets: no attack file in force knows a log of {name}" for name in unknown]
     if config.digest.templates and not Path(config.digest.templates).is_dir():
         lacks.append(f"digest.templates: {config.digest.templates} is no directory")
     if watch.matcher.unkept:

@@ -13,12 +13,13 @@ from click.testing import CliRunner
 from sink import Sink
 from small import Small
 
-from logwarden import config, diagnosis, presets
+from logwarden import config, diagnosis, presets, watch
 from logwarden.cli.rules import rules as rules_command
 from logwarden.config import PresetsConfig, SourcesConfig
 from logwarden.model import Batch, Found, Location, Manner, Preset
 from logwarden.rules import attack
 from logwarden.sources import presets as of_sources
+from logwarden.sources.ahead import Scout
 from logwarden.sources.file import FileSource, FileSpec
 
 ATTACKS = """
@@ -119,7 +120,7 @@ def read(tmp_path: Path, sources: str) -> SourcesConfig:
     return config.load(str(tmp_path / "c.yaml")).sources
 
 
-OFF, NAMED = "sources.presets leaves it out", "sources.files names it"
+OFF, NAMED, HAS = "sources.presets leaves it out", "sources.files names it", "the journal or syslog has it"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,9 @@ OFF, NAMED = "sources.presets leaves it out", "sources.files names it"
         ("{files: [], presets: [/var/log/till/*.log]}", OFF, None),
         ("{files: [], presets: {except: [till]}}", None, OFF),
         ("{files: [], presets: {except: [/var/log/shop/shop.log]}}", OFF, None),
-        ("{journal: true}", None, "the journal has it"),
+        ("{journal: true}", None, HAS),
+        ("{files: [{path: /var/log/syslog}]}", None, HAS),
+        ("{files: [{path: /var/log/auth.log}]}", None, None),
         ("{journal: {units: [ssh.service]}}", None, None),
         ("{journal: {priority: 4}}", None, None),
         ("{journal: {directories: [/srv/journal]}}", None, None),
@@ -501,6 +504,20 @@ def test_the_config_may_turn_presets_off(tmp_path: Path) -> None:
         assert host.daemon.found() == {}
 
 
+def test_a_name_in_the_config_that_no_attack_file_knows_is_said(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.config.write_text(host.config.read_text().replace("{files: []}", "{files: [], presets: {except: [shpo]}}"))
+    with host.running() as daemon:
+        assert watch.missing(daemon.watch)[-1:] == ["sources.presets: no attack file in force knows a log of shpo"]
+
+
+def test_a_log_that_is_far_behind_shows_its_newest_lines_in_the_same_manner(tmp_path: Path) -> None:
+    append(log := tmp_path / "shop.log", "one")
+    shown = Scout(str(log), "shop", Manner(alone=True)).look()
+    assert shown is not None
+    assert shown.batch.manner == Manner(alone=True)
+
+
 def test_a_log_that_may_not_be_read_is_a_note_of_status_and_doctor_and_no_problem(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -537,6 +554,7 @@ def test_a_rule_is_shown_with_the_logs_of_its_file(host: Host) -> None:
     host.know(f"[{{path: {host.log}, format: json, time: t.at, journal: true}}]")
     arguments = ["show", "shop-login", "--config", str(host.config)]
     said = CliRunner().invoke(rules_command, arguments, catch_exceptions=False).output
-    assert f"log          {host.log} (shop, JSON, its time in t.at, only where the journal is not read)\n" in said
+    remarks = "shop, JSON, its time in t.at, only where neither the journal nor syslog is read"
+    assert f"log          {host.log} ({remarks})\n" in said
     said = CliRunner().invoke(rules_command, [*arguments, "--json"], catch_exceptions=False).output
     assert json.loads(said)["files"] == [str(host.log)]

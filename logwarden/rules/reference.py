@@ -47,7 +47,7 @@ def remarks(rule: AttackRule) -> str:
 def log_text(preset: Preset) -> str:
     """A log file, and what is not as usual with it."""
     kinds = [preset.program] + [f"JSON, its time in {preset.time}"] * (preset.time is not None)
-    kinds += ["only where the journal is not read"] * preset.journal
+    kinds += ["only where neither the journal nor syslog is read"] * preset.journal
     return f"{preset.path} ({', '.join(kinds)})"
 
 
