@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__, byhand, maintenance, past, presets, undeliverable
 from .control import Request
-from .errors import LogwardenError
+from .errors import LogwardenError, StateError
 from .model import Outcome
+from .press import Result
+from .reload import Reply
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -22,17 +24,17 @@ Arguments = Mapping[str, Any]
 
 
 def answer(daemon: Daemon, request: Request) -> None:
-    """Set the request's reply; a reload's is set when it is done."""
-    if request.command == "reload":
-        daemon.reload(request.reply)
-        return
+    """Set the request's reply; that of a command in LATER is set when it is done."""
     try:
+        if later := LATER.get(request.command):
+            later(daemon, request.arguments, request.reply)
+            return
         reply = {"ok": True, **TABLE[request.command](daemon, request.arguments)}
     except KeyError as error:
         known = request.command in TABLE
         reply = {"ok": False, "error": f"{request.command} needs {error}" if known else f"no command {request.command}"}
     except (LogwardenError, ValueError, TypeError) as error:
-        reply = {"ok": False, "error": str(error)}
+        reply = _refusal(error)
     request.reply.set_result(reply)
 
 
@@ -118,22 +120,32 @@ def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
     }
 
 
-def preview(daemon: Daemon, arguments: Arguments) -> dict[str, Any]:
+def preview(daemon: Daemon, arguments: Arguments, reply: Reply) -> None:
     """The digest as it would be now, or of all periods that ended after a time."""
     since = arguments.get("since")
-    since = None if since is None else float(since)
-    rendered = daemon.mailing.preview(daemon.watch.config, daemon.refused(), daemon.clock(), since)
-    if rendered is None:
-        return {"subject": None, "text": "Nothing to report."}
-    return {"subject": rendered.subject, "text": rendered.text, "html": rendered.html}
+
+    def shown(result: Result, _: float) -> None:
+        try:
+            rendered = result()
+        except LogwardenError as error:
+            reply.set_result(_refusal(error))
+            raise
+        daemon.mailing.complaining(rendered)
+        nothing = {"subject": None, "text": "Nothing to report."}
+        said = {"subject": rendered.subject, "text": rendered.text, "html": rendered.html} if rendered else nothing
+        reply.set_result({"ok": True, **said})
+
+    back = None if since is None else float(since)
+    daemon.mailing.preview(daemon.watch.config, daemon.refused(), daemon.clock(), back, shown)
 
 
-def digest(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+def digest(daemon: Daemon, _: Arguments, reply: Reply) -> None:
     """Close the period and send its digest."""
-    now = daemon.clock()
-    subject = daemon.close_period(now)
-    daemon.mailing.dispatch(daemon.watch.config, now)
-    return {"subject": subject}
+
+    def told(what: str | StateError | None) -> None:
+        reply.set_result(_refusal(what) if isinstance(what, StateError) else {"ok": True, "subject": what})
+
+    daemon.close_period(daemon.clock(), told)
 
 
 TABLE: dict[str, Callable[[Daemon, Arguments], dict[str, Any]]] = {
@@ -147,6 +159,15 @@ TABLE: dict[str, Callable[[Daemon, Arguments], dict[str, Any]]] = {
     "flush": byhand.flush,
     "maintenance": maintenance.begin,
     "windows": maintenance.windows,
+}
+
+LATER: dict[str, Callable[[Daemon, Arguments, Reply], None]] = {
+    "reload": lambda daemon, _, reply: daemon.reload(reply),
     "preview": preview,
     "digest": digest,
 }
+"""Commands that take a while: others go on meanwhile."""
+
+
+def _refusal(error: Exception) -> dict[str, Any]:
+    return {"ok": False, "error": str(error)}

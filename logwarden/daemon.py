@@ -1,8 +1,8 @@
 """The daemon: start, run, reload, stop; the one clock and the one queue.
 
 Owns: the consumer loop, in which everything that changes state happens, one thing after the other: batches from the
-sources, requests from the control socket, results of deliveries and of reloads, timers.
-Never: reads a line, matches, mails or compiles in that loop: threads do, and report to the inbox.
+sources, requests from the control socket, results of deliveries and of reloads, digests that are made, timers.
+Never: reads a line, makes a digest, mails or compiles in that loop: threads do, and report to the inbox.
 Fails: a bad config or an unusable database at the start ends it; afterwards trouble at an edge becomes a notice in
 the digest, the state is kept, and the minute's round tries again. A bug ends it, and systemd starts it anew.
 """
@@ -29,11 +29,12 @@ from .feed import Feed
 from .firewall import Breaker
 from .immediate import Immediate
 from .inbox import Crashed, Edited, Inbox, Signalled
-from .mailing import Mailing, next_digest
+from .mailing import Mailing, Told, next_digest
 from .model import Ahead, Ban, Batch, Found, Lag, Notice, NoticeKind, Refusal
 from .notices import Notices
 from .outbox import Attempt, Courier
 from .pipeline import Pipeline
+from .press import Made, Press
 from .protection import Protection
 from .reload import Rebuilt, Reloader, Reply
 from .resolver import Answer, Resolver
@@ -93,10 +94,11 @@ class Daemon:
         self.inbox = Inbox()
         self.courier = Courier(self.inbox.put)
         self.notices = Notices(self.state)
-        self.mailing = Mailing(self.state, self.courier, lambda text: self.notices.of_mail(text, self.clock()))
+        self.press = Press(self.state, settings.state, self.inbox.put)
+        self.immediate = Immediate(self.state, self.press)
+        self.mailing = Mailing(self.state, self.press, self.courier, self.immediate, self._of_mail)
         self.mailing.dropped = self.dropped
-        self.immediate = Immediate(self.state)
-        self.routes = Routes(self.state)
+        self.routes = Routes(self.state, self.press)
         self.roll = Roll(self.since)
         self.protection = Protection(settings, self.inbox.put)
         self.resolver = Resolver(self.inbox.put)
@@ -158,6 +160,7 @@ class Daemon:
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
         self.edge(NoticeKind.STATE, lambda: self.immediate.look(self.watch.config, now))
         self.edge(NoticeKind.STATE, lambda: self.routes.plan(self.watch.config, now))
+        self.edge(NoticeKind.STATE, lambda: upkeep.tell_what_is_owed(self, now))
         self._start_sources()
         self._started = True
         systemd.notify(READY=1, STATUS=self.summary())
@@ -208,7 +211,7 @@ class Daemon:
 
     def _patience(self) -> float:
         """Seconds until something is due."""
-        if self.untidy:
+        if self.untidy and not self.mailing.making:
             return 0.0
         now = self.clock()
         due = [self.next_digest, self._next_round, self.immediate.due, self.routes.due]
@@ -240,6 +243,8 @@ class Daemon:
             case Attempt():
                 self.mailing.returned(item)
                 upkeep.mail(self)
+            case Made():
+                self.edge(NoticeKind.STATE, lambda: self._printed(item))
             case Rebuilt():
                 self._swap(item)
             case Crashed():
@@ -372,17 +377,17 @@ class Daemon:
             closed = self.edge(NoticeKind.STATE, lambda: self.close_period(now))
             self.next_digest = next_digest(config, now) if closed else now + ROUND
         if now >= self.immediate.due:
-            sent = self.edge(NoticeKind.STATE, lambda: self.mailing.complaining(self.immediate.send(config, now)))
+            sent = self.edge(NoticeKind.STATE, lambda: self.immediate.send(config, now, self.mailing.complaining))
             self.immediate.due = self.immediate.due if sent else now + ROUND
         if now >= self.routes.due:
-            self.edge(NoticeKind.STATE, lambda: [*map(self.mailing.complaining, self.routes.send(config, now))])
+            self.edge(NoticeKind.STATE, lambda: self.routes.send(config, now, self.mailing.complaining))
         if now >= self._next_round:
             self._next_round = now + ROUND
             self._flush()
             self.breaker.retry()
             upkeep.round_(self, now)
             systemd.notify(STATUS=self.summary())
-        if self.untidy:
+        if self.untidy and not self.mailing.making:
             self.edge(NoticeKind.STATE, lambda: upkeep.tidy(self, now))
         upkeep.mail(self)
 
@@ -394,9 +399,24 @@ class Daemon:
         self._next_round = self._next_heartbeat = now
         self.next_hour = now + upkeep.HOUR
 
-    def close_period(self, now: float) -> str | None:
-        """Close the open period and put its digest into the outbox; returns its subject, None: nothing to say."""
-        return self.mailing.close_period(self.watch.config, self.refused(), now)
+    def close_period(self, now: float, told: Told | None = None) -> None:
+        """End the open period and have its digest made and put into the outbox; `told` hears of it."""
+        self.mailing.close_period(self.watch.config, self.refused(), now, told)
+
+    def _printed(self, made: Made) -> None:
+        """A digest is made: let who asked for it have it, and what is due now be looked for."""
+        try:
+            self.press.finished(made, self.clock())
+        except StateError as error:
+            self.state.suspect(error)
+            raise
+        heap.trim()
+        if not self.pipeline.stalled:
+            self.immediate.look(self.watch.config, self.clock())
+        upkeep.mail(self)
+
+    def _of_mail(self, text: str) -> None:
+        self.notices.of_mail(text, self.clock())
 
     # --- reload ---------------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """The digest's way out: put into the outbox as its period closes (`period`), carried, and crossed off.
 
-Owns: when a digest is due, and that it leaves the outbox only when the mail server took it, or when it has been tried
-for `mail.lifetime`: it is then undeliverable, kept as a file, and named in the next digest and in `status`.
-Never: sends (the courier's thread does).
+Owns: when a digest is due; that its period is closed as it is put into the outbox; and that it leaves the outbox only
+when the mail server took it, or when it has been tried for `mail.lifetime`: it is then undeliverable, kept as a file,
+and named in the next digest and in `status`.
+Never: makes a digest (the press's thread does), or sends one (the courier's).
 Fails: with StateError, and then the period is still open and the next try makes its digest.
 """
 
@@ -15,14 +16,21 @@ from typing import TYPE_CHECKING
 
 from . import doors, duration, undeliverable
 from .config import Config
+from .errors import StateError
+from .immediate import MARK, Immediate
 from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
 from .model import Message, Notice, NoticeKind, Refusal
 from .outbox import Attempt, Courier, backoff
+from .press import Done, Press, Result
 from .schedule import jitter
-from .state import State
+from .state import Owed, Questions, State
 
 if TYPE_CHECKING:
     from .digest import Rendered
+    from .period import Draft
+
+Told = Callable[["str | StateError | None"], None]
+"""Hears the subject of a digest, None where there is nothing to say, or why there is none."""
 
 RETRY = 5.0
 """Seconds until the next try to write down what became of attempts, after the database did not take it."""
@@ -48,8 +56,15 @@ def next_digest(config: Config, now: float) -> float:
 class Mailing:
     """The outbox's two ends. `trouble` hears of what is wrong with the mail itself."""
 
-    def __init__(self, state: State, courier: Courier, trouble: Callable[[str], None]) -> None:
+    def __init__(
+        self, state: State, press: Press, courier: Courier, immediate: Immediate, trouble: Callable[[str], None]
+    ) -> None:
         self._state = state
+        self._press = press
+        self._immediate = immediate
+        self.making = False
+        """Whether the digest of a period that is over is being made."""
+        self._told: list[Told] = []
         self._courier = courier
         self._trouble = trouble
         self._unsettled: Attempt | None = None
@@ -58,22 +73,83 @@ class Mailing:
         """Says which packets the firewall in force has dropped, by prefix, as far as it tells."""
 
     def preview(
-        self, config: Config, refused: Sequence[Refusal], now: float, back: float | None = None
-    ) -> Rendered | None:
-        """The digest of the open period as it would be now, or of all that ended in the last `back` seconds.
+        self,
+        config: Config,
+        refused: Sequence[Refusal],
+        now: float,
+        back: float | None,
+        done: Done,
+    ) -> None:
+        """The digest of the open period as it would be now, or of all that ended in the last `back` seconds: a
+        Rendered for `done`, or None where there is nothing to say."""
+        dropped = self.dropped()
 
-        None where there is nothing to say.
+        def make(state: Questions) -> Rendered | None:
+            from . import period  # a start makes no digest
+
+            return period.preview(state, config, refused, dropped, now, back)
+
+        self._press.ask(make, done)
+
+    def close_period(self, config: Config, refused: Sequence[Refusal], now: float, told: Told | None = None) -> None:
+        """End the open period, and have its digest made; as it is put into the outbox, the period is closed.
+
+        `told` hears the subject, None where there is nothing to say. Where the digest of the period before is still to
+        be made, that comes first. Raises StateError.
         """
-        from . import period  # a start makes no digest
+        owed = self._state.owed() or self._ended(config, now)
+        self._told += [told] if told else []
+        if owed is None:
+            self._tell(None)
+        elif not self.making:
+            self.making = True
+            self._immediate.hold()
+            dropped = self.dropped()
 
-        return self.complaining(period.preview(self._state, config, refused, self.dropped, now, back))
+            def make(state: Questions) -> Draft:
+                from . import period  # as above
 
-    def close_period(self, config: Config, refused: Sequence[Refusal], now: float) -> str | None:
-        """Close the open period and post its digest, in one transaction. Returns its subject; None: nothing to say."""
+                return period.draft(state, config, refused, dropped, owed)
+
+            self._press.ask(make, partial(self._close, owed))
+
+    def _ended(self, config: Config, now: float) -> Owed | None:
+        """End the open period. None where none was ever opened, and nobody waits for a sign of life."""
+        if self._state.period() is None:
+            from . import period  # as above
+
+            if not period.silent(self._state, config, now):
+                return None
+        with self._state.transaction() as tx:
+            tx.open_period(now)
+            tx.end_period(now)
+        return self._state.owed()
+
+    def _close(self, owed: Owed, result: Result, now: float) -> None:
+        """The digest of a period is made: put it into the outbox. Raises what stood in the way; the next round asks
+        for it again."""
         from . import period  # as above
 
-        rendered = self.complaining(period.close(self._state, config, refused, self.dropped, now))
-        return rendered.subject if rendered else None
+        self.making = False
+        try:
+            owed = self._state.owed() or owed  # the clock may have jumped meanwhile
+            drafted: Draft = result()
+            mark = self._immediate.told(owed.period)
+            with self._state.transaction() as tx:
+                period.close(tx, owed, drafted, now)
+                tx.remember(MARK, mark)
+        except StateError as error:
+            self._immediate.release()
+            self._tell(error)
+            raise
+        self._immediate.release(mark)
+        self.complaining(drafted.rendered)
+        self._tell(drafted.rendered.subject if drafted.rendered else None)
+
+    def _tell(self, what: str | StateError | None) -> None:
+        told, self._told = self._told, []
+        for each in told:
+            each(what)
 
     def complaining(self, rendered: Rendered | None) -> Rendered | None:
         """`rendered`, after what is wrong with its templates was said."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .config import Config
 from .errors import EdgeError
 from .model import Notice, NoticeKind, Window
-from .state import State
+from .state import Questions, State
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -27,7 +27,7 @@ BOOT = 180.0
 """Seconds from a boot on in which this host says what it says at each."""
 
 
-def between(state: State, config: Config, since: float, until: float) -> list[Window]:
+def between(state: Questions, config: Config, since: float, until: float) -> list[Window]:
     """The windows that a digest of this time has to do with, those that began first first."""
     found = [*islice(_declared(config, since, until), MOST), *_kept(state)[-MOST:]]
     return sorted(each for each in found if each.until > since and each.since < until)
@@ -41,7 +41,7 @@ def _declared(config: Config, since: float, until: float) -> Iterator[Window]:
             start = each.at.next(start)
 
 
-def _kept(state: State) -> list[Window]:
+def _kept(state: Questions) -> list[Window]:
     return [Window(*each) for each in state.recall(BY_HAND) or ()]
 
 

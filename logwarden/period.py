@@ -1,4 +1,4 @@
-"""A period's digest, of all that state holds: as it would be now, or posted as the period closes.
+"""A period's digest, of all that state holds: as it would be now, or as the period closes.
 
 Owns: which facts stand in it, and the shapes of lines, which state remembers from one digest to the next.
 Never: carries it (`mailing` does). Loaded when a digest is asked for: what makes one is a tenth of a start.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from . import address, digest, doors, maintenance
 from .config import Config, DigestConfig, RouteConfig
@@ -21,7 +21,7 @@ from .digest.message import identity
 from .digest.render import render
 from .digest.tally import BanIndex, Source
 from .model import Ban, Entry, Message, Outcome, Refusal, Severity
-from .state import State
+from .state import Owed, Questions, Transaction
 
 WEEK = 7 * 86_400.0
 AT_ONCE = "Sent at once. The next digest tells of it again, in its place."
@@ -34,12 +34,21 @@ NEARLY = 0.99
 SHAPES = "shapes"
 """Where state remembers the shapes of lines that digests have shown."""
 
-Dropped = Callable[[], Mapping[str, int]]
-"""Says which packets the firewall in force has dropped, by prefix."""
+Dropped = Mapping[str, int]
+"""Packets that the firewall in force has dropped, by prefix."""
+
+
+class Draft(NamedTuple):
+    """The digest of a period that is over: as it is shown, the mail, and the shapes known by then. None: there is
+    nothing to say."""
+
+    rendered: Rendered | None
+    message: Message | None = None
+    shapes: Any = None
 
 
 def preview(
-    state: State, config: Config, refused: Sequence[Refusal], dropped: Dropped, now: float, back: float | None
+    state: Questions, config: Config, refused: Sequence[Refusal], dropped: Dropped, now: float, back: float | None
 ) -> Rendered | None:
     """The digest of the open period as it would be now, or of all that ended in the last `back` seconds.
 
@@ -56,29 +65,31 @@ def preview(
     return _render(state, config, refused, dropped, periods, since, now, known_shapes(state))
 
 
-def close(state: State, config: Config, refused: Sequence[Refusal], dropped: Dropped, now: float) -> Rendered | None:
-    """Close the open period and post its digest, in one transaction. None where there is nothing to say."""
-    silent = _silent(state, config, now)
-    opened = state.period()
-    if opened is None:
-        if not silent:
-            return None
-        with state.transaction() as tx:
-            opened = tx.open_period(now), now
-    period, since = opened
+def draft(state: Questions, config: Config, refused: Sequence[Refusal], dropped: Dropped, owed: Owed) -> Draft:
+    """The digest of a period that is over."""
+    period, since, until = owed
     shapes = known_shapes(state)
     attached = Attached() if config.digest.attach else None
-    rendered = _render(state, config, refused, dropped, (period,), since, now, shapes, attached, even_empty=silent)
-    with state.transaction() as tx:
-        tx.close_period(period, now)
-        if rendered:
-            tx.remember(SHAPES, shapes.dump())
-            tx.remember(MAILED, now)
-            tx.post(message(config, rendered, f"{period}.{int(since)}", now, attached=attached), now)
-    return rendered
+    even_empty = silent(state, config, until)
+    rendered = _render(
+        state, config, refused, dropped, (period,), since, until, shapes, attached, even_empty=even_empty
+    )
+    if rendered is None:
+        return Draft(None)
+    mail = message(config, rendered, f"{period}.{int(since)}", until, attached=attached)
+    return Draft(rendered, mail, shapes.dump())
 
 
-def _silent(state: State, config: Config, now: float) -> bool:
+def close(tx: Transaction, owed: Owed, drafted: Draft, now: float) -> None:
+    """Close the period, and put its digest into the outbox."""
+    tx.close_period(owed.period, owed.until)
+    if drafted.message:
+        tx.remember(SHAPES, drafted.shapes)
+        tx.remember(MAILED, owed.until)
+        tx.post(drafted.message, now)
+
+
+def silent(state: Questions, config: Config, now: float) -> bool:
     """Whether the last digest is so long ago that one is due also with nothing to say."""
     every = config.digest.heartbeat
     if every is None:
@@ -87,13 +98,13 @@ def _silent(state: State, config: Config, now: float) -> bool:
     return mailed is None or not 0 <= now - mailed < every * NEARLY
 
 
-def known_shapes(state: State) -> Shapes:
+def known_shapes(state: Questions) -> Shapes:
     """The shapes of lines that digests have shown."""
     return Shapes.load(state.recall(SHAPES) or [])
 
 
 def _render(
-    state: State,
+    state: Questions,
     config: Config,
     refused: Sequence[Refusal],
     dropped: Dropped,
@@ -114,7 +125,7 @@ def _render(
         shapes=shapes,
         refused=refused,
         rhythm=state.rhythm(now - WEEK),
-        dropped=dropped(),
+        dropped=dropped,
         windows=maintenance.between(state, config, since, now),
         **_facts(state, periods),
     )
@@ -123,11 +134,11 @@ def _render(
     return render(built, templates=config.digest.templates, subject=config.digest.subject)
 
 
-def _facts(state: State, periods: Sequence[int]) -> dict[str, Any]:
+def _facts(state: Questions, periods: Sequence[int]) -> dict[str, Any]:
     """What was counted, done and said in these periods, together."""
     of = partial(_each, periods)
     bans = list(chain.from_iterable(of(state.bans_made)))
-    ever, now = state.times_by_prefix(), Counter(ban.prefix for ban in bans)
+    ever, now = state.times_by_prefix(periods[-1]), Counter(ban.prefix for ban in bans)
     return {
         "bans": bans,
         "before": {prefix: ever.get(prefix, 0) - times for prefix, times in now.items()},
@@ -155,7 +166,7 @@ def _added(tallies: Sequence[Mapping[str, Mapping[Outcome, int]]]) -> dict[str, 
     return total
 
 
-def at_once(state: State, config: Config, bans: Sequence[Ban], lines: Sequence[Entry], now: float) -> Rendered:
+def at_once(state: Questions, config: Config, bans: Sequence[Ban], lines: Sequence[Entry], now: float) -> Rendered:
     """A mail about these bans and lines alone, which the digest will tell again."""
     behind = chain.from_iterable(_behind(state, ban) for ban in bans[: digest.MOST])
     built = digest.build(
@@ -169,7 +180,7 @@ def at_once(state: State, config: Config, bans: Sequence[Ban], lines: Sequence[E
     return render(built, templates=config.digest.templates, subject=config.digest.subject)
 
 
-def _behind(state: State, ban: Ban) -> Iterator[Entry]:
+def _behind(state: Questions, ban: Ban) -> Iterator[Entry]:
     """The latest lines that led to a ban."""
     for row in state.attacks_from(address.prefix(ban.prefix), BEHIND):
         if row["file"] == ban.attack:
@@ -178,7 +189,7 @@ def _behind(state: State, ban: Ban) -> Iterator[Entry]:
 
 
 def of_route(
-    state: State,
+    state: Questions,
     config: Config,
     route: RouteConfig,
     mark: tuple[int, int, float],

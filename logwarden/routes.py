@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .config import Config, RouteConfig
+from .model import Message
+from .press import Press, Result
 from .schedule import jitter
-from .state import State
+from .state import Questions, State
 
 if TYPE_CHECKING:
     from .digest import Rendered
@@ -26,8 +29,10 @@ MARKS = "routes"
 class Routes:
     """The routes in force. `due` is when the next of them is: POSIX seconds, math.inf where there is none."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, press: Press) -> None:
         self._state = state
+        self._press = press
+        self._making: set[RouteConfig] = set()
         self._next: dict[RouteConfig, float] = {}
 
     @property
@@ -42,35 +47,48 @@ class Routes:
         """
         self._next = {route: _next(config, route, now) for route in config.digest.routes}
         known = self._state.recall(MARKS) or {}
-        entry, ban = self._latest()
+        entry, ban = _latest(self._state)
         marks = {key: known.get(key, [entry, ban, now]) for key in map(_key, config.digest.routes)}
         if marks != known:
             with self._state.transaction() as tx:
                 tx.remember(MARKS, marks)
 
-    def send(self, config: Config, now: float) -> list[Rendered]:
-        """Post the digests of the routes that are due. Raises StateError."""
-        from . import digest, period  # a start makes no digest
-
-        sent = []
+    def send(self, config: Config, now: float, complain: Callable[[Rendered], object]) -> None:
+        """Have the digests of the routes made that are due, and post them. Raises StateError."""
         for route in [route for route, due in self._next.items() if now >= due]:
             self._next[route] = _next(config, route, now)
-            marks = self._state.recall(MARKS) or {}
-            latest = [*self._latest(), now]
-            mark = marks.get(_key(route), latest)
-            attached = digest.Attached() if route.attach else None
-            rendered = period.of_route(self._state, config, route, tuple(mark), now, attached)
-            with self._state.transaction() as tx:
-                tx.remember(MARKS, {**marks, _key(route): latest})
-                if rendered:
-                    name = f"route.{latest[0]}.{latest[1]}.{int(now)}.{config.digest.routes.index(route)}"
-                    tx.post(period.message(config, rendered, name, now, route, attached), now)
-            sent += [rendered] if rendered else []
-        return sent
+            if route not in self._making:
+                self._making.add(route)
+                self._send(config, route, now, complain)
 
-    def _latest(self) -> tuple[int, int]:
-        ban, entry = self._state.latest()
-        return entry, ban
+    def _send(self, config: Config, route: RouteConfig, now: float, complain: Callable[[Rendered], object]) -> None:
+        def make(state: Questions) -> tuple[list[Any], Rendered | None, Message | None]:
+            from . import digest, period  # a start makes no digest
+
+            latest = [*_latest(state), now]
+            mark = (state.recall(MARKS) or {}).get(_key(route), latest)
+            attached = digest.Attached() if route.attach else None
+            rendered = period.of_route(state, config, route, tuple(mark), now, attached)
+            name = f"route.{latest[0]}.{latest[1]}.{int(now)}.{config.digest.routes.index(route)}"
+            message = period.message(config, rendered, name, now, route, attached) if rendered else None
+            return latest, rendered, message
+
+        def done(result: Result, now: float) -> None:
+            self._making.discard(route)
+            latest, rendered, message = result()
+            with self._state.transaction() as tx:
+                tx.remember(MARKS, {**(self._state.recall(MARKS) or {}), _key(route): latest})
+                if message:
+                    tx.post(message, now)
+            if rendered:
+                complain(rendered)
+
+        self._press.ask(make, done)
+
+
+def _latest(state: Questions) -> tuple[int, int]:
+    ban, entry = state.latest()
+    return entry, ban
 
 
 def _next(config: Config, route: RouteConfig, now: float) -> float:

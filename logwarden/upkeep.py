@@ -130,6 +130,13 @@ def round_(daemon: Daemon, now: float) -> None:
         for notice in daemon.roll.call(now):
             daemon.note(notice)
     daemon.edge(NoticeKind.STATE, lambda: _keep(daemon, now, current))
+    daemon.edge(NoticeKind.STATE, lambda: tell_what_is_owed(daemon, now))
+
+
+def tell_what_is_owed(daemon: Daemon, now: float) -> None:
+    """Make the digest of a period that is over and untold, for that failed or we were killed. Raises StateError."""
+    if not daemon.mailing.making and daemon.state.owed():
+        daemon.close_period(now)
 
 
 def tell_of_ends(daemon: Daemon, now: float) -> None:
@@ -158,7 +165,7 @@ def _keep(daemon: Daemon, now: float, current: bool) -> None:
         daemon.mailing.forget(daemon.watch.config, now)
     used, _ = daemon.state.size()
     daemon.untidy = daemon.untidy or hour or used > daemon.watch.config.retention.size
-    if daemon.state.spare() > LOOSE:
+    if daemon.state.spare() > LOOSE and not daemon.press.busy:  # it would wait for who reads beside us
         daemon.state.shrink()
         daemon.shrunk = now
 

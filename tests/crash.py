@@ -110,6 +110,16 @@ class Stage:
         if due is not None and due > self.hands.wall and self.daemon.courier.free:
             self.set(due - self.hands.wall, due - self.hands.wall)
 
+    def close_period(self) -> None:
+        """End the period, and wait for its digest to be made."""
+        self.daemon.close_period(self.daemon.clock())
+        self.rest()
+
+    def rest(self) -> None:
+        """Wait for a digest that is being made."""
+        while self.daemon.press.busy:
+            self.daemon.step()
+
     def read(self, chunks: int) -> None:
         """Let so many chunks be written, and read."""
         written = self.log.read_bytes().count(b"\n") // LINES
@@ -137,7 +147,8 @@ def live(stage: Stage) -> None:
         stage.read(chunks)
         period = daemon.state.period()
         if period and chunks >= CLOSED_AFTER[min(period[0], 2) - 1] and period[0] <= 2:
-            daemon.close_period(daemon.clock())
+            stage.close_period()
+        stage.rest()
         while daemon.state.next_delivery() is not None:
             stage.pass_by_until_due()
             daemon.step()
@@ -148,7 +159,8 @@ def give_up(stage: Stage) -> None:
     daemon = stage.daemon
     stage.read(1)
     if not daemon.state.undelivered():
-        daemon.close_period(daemon.clock())
+        stage.close_period()
+    stage.rest()
     while daemon.state.next_delivery() is not None:
         stage.pass_by_until_due()
         daemon.step()
@@ -159,7 +171,7 @@ def jump(stage: Stage, by: float) -> None:
     daemon = stage.daemon
     stage.read(3)
     if not daemon.state.undelivered():
-        daemon.close_period(daemon.clock())
+        stage.close_period()
         stage.set(61, 61)
         daemon.step()  # the minute's round: how the clocks stand is written down
     if abs(stage.hands.wall - NOW) < YEAR / 2:

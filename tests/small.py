@@ -115,7 +115,22 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 2s, lifetime: 7d}}
         return known
 
     def preview(self) -> str:
-        rendered: Rendered | None = self.daemon.mailing.preview(
-            self.daemon.watch.config, self.daemon.refused(), self.hands.wall
+        made: list[Rendered | None] = []
+        self.daemon.mailing.preview(
+            self.daemon.watch.config,
+            self.daemon.refused(),
+            self.hands.wall,
+            None,
+            lambda result, _: made.append(result()),
         )
-        return rendered.text if rendered else ""
+        self.step_until(lambda: made)
+        return made[0].text if made[0] else ""
+
+    def close_period(self) -> None:
+        """Let the daemon end the period, and make its digest."""
+        self.daemon.close_period(self.hands.wall)
+        self.rest()
+
+    def rest(self) -> None:
+        """Let the daemon work until no digest is being made."""
+        self.step_until(lambda: not self.daemon.press.busy)

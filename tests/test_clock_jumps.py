@@ -84,7 +84,7 @@ def test_the_digest_is_neither_late_by_a_year_nor_are_lines_forgotten(host: Smal
 @BOTH
 def test_mail_that_waits_is_tried_when_it_was_due(host: Small, by: float) -> None:
     host.write("never seen before")
-    host.daemon.close_period(host.hands.wall)
+    host.close_period()
     due = host.daemon.state.next_delivery()
     assert due == NOW
     jump(host, by)

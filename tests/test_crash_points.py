@@ -190,13 +190,11 @@ def test_a_clock_that_was_set_moves_everything_once_though_the_daemon_was_killed
     now, _ = json.loads((scene.place / "clocks").read_text())
     assert abs(now - NOW) > crash.YEAR / 2
     ((since, until),) = scene.query("SELECT since, until FROM ban")
-    (digest, created, due), *at_once = scene.query("SELECT subject, created, next FROM outbox ORDER BY id")
+    ((digest, created, due),) = scene.query("SELECT subject, created, next FROM outbox ORDER BY id")
     assert "lines" in digest
-    assert len(at_once) == 1, "the ban was mailed at once besides"
     assert (now - since, until - now) == (pytest.approx(122, abs=1), pytest.approx(3_600 - 122, abs=1))
     assert now - created == pytest.approx(122, abs=1)
     assert abs(due - now) < 3_600, "some attempts were made, or none has come back"
-    assert all(0 <= now - created <= 123 and abs(due - now) < 3_600 for _, created, due in at_once)
 
 
 @pytest.mark.root

@@ -57,7 +57,7 @@ def host_with(place: Path, post: Post, extra: str = "lifetime: 7d") -> Iterator[
 def send(host: Small, message: str = "never seen before") -> None:
     """Close the period, and wait for what becomes of the first attempt."""
     host.write(message)
-    host.daemon.close_period(host.hands.wall)
+    host.close_period()
     host.daemon.step()
     host.carry_mail()
 
@@ -197,7 +197,7 @@ def test_no_line_and_no_ban_waits_for_a_server_that_hangs(tmp_path: Path) -> Non
         host.config.write_text(host.config.read_text().replace("timeout: 2s", "timeout: 1s"))
         with host.running():
             host.write("never seen before")
-            host.daemon.close_period(host.hands.wall)
+            host.close_period()
             host.attack("203.0.113.9", 3)  # the courier is on its way by now
             assert list(host.bans()) == ["203.0.113.9/32"]
             host.step_until(lambda: host.daemon.state.undelivered()[0]["error"])
@@ -239,7 +239,7 @@ def test_what_is_due_is_carried_one_after_the_other_and_first_what_was_due_first
 def test_a_message_that_the_server_has_is_not_sent_again_because_the_disk_is_full(tmp_path: Path, post: Post) -> None:
     with host_with(tmp_path, post) as host:
         host.write("never seen before")
-        host.daemon.close_period(host.hands.wall)
+        host.close_period()
         host.daemon.state._db.execute("PRAGMA query_only=1")  # takes nothing at all
         host.step_until(lambda: post.taken)
         assert len(post.taken) == 1
@@ -258,7 +258,7 @@ def test_a_result_that_the_database_does_not_take_fills_no_log(
 ) -> None:
     with host_with(tmp_path, post) as host:
         host.write("never seen before")
-        host.daemon.close_period(host.hands.wall)
+        host.close_period()
         host.daemon.state._db.execute("PRAGMA query_only=1")
         host.step_until(lambda: post.taken)
         assert len(post.taken) == 1
@@ -274,14 +274,13 @@ def test_a_result_that_the_database_does_not_take_fills_no_log(
 def test_an_attempt_under_way_when_the_clock_jumps_is_not_the_last(tmp_path: Path, post: Post, full: bool) -> None:
     with host_with(tmp_path, post) as host:
         post.answers = {"DATA": "452 full"}
+        host.daemon.courier.carry = lambda *_: None  # type: ignore[method-assign]  # this one takes its time
         host.write("never seen before")
-        host.daemon.close_period(host.hands.wall)
+        host.close_period()
         state = host.daemon.state
         message = state.due(host.hands.wall)
         assert message is not None
         attempt = Attempt(message, "timed out")
-        host.daemon.courier.done()
-        host.daemon.courier.carry = lambda *_: None  # type: ignore[method-assign]  # this one takes its time
         host.hands.wall += 366 * DAY
         state._db.execute(f"PRAGMA query_only={int(full)}")
         host.daemon.inbox.put(attempt)

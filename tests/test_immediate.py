@@ -13,7 +13,7 @@ import pytest
 from small import Small
 
 from logwarden import byhand
-from logwarden.immediate import MOST, SETTLE, Immediate
+from logwarden.immediate import MOST, SETTLE
 from logwarden.model import Ban
 from logwarden.state import Search
 
@@ -50,6 +50,7 @@ def host(place: Path, immediate: str = "") -> Iterator[Small]:
 def later(small: Small, seconds: float) -> None:
     small.hands.pass_by(seconds)
     small.daemon.step()
+    small.rest()
 
 
 def mails(small: Small) -> list[str]:
@@ -117,6 +118,22 @@ def test_a_config_may_have_no_alert_mailed_at_once(tmp_path: Path) -> None:
         assert mails(small) == []
 
 
+def test_what_a_digest_has_told_is_not_mailed_at_once_besides(tmp_path: Path) -> None:
+    with host(tmp_path) as small:
+        small.attack("203.0.113.9", 3)
+        small.write("key of eve from elsewhere", tag="su[7]")
+        small.close_period()
+        later(small, EVERY)
+        (mail,) = mails(small)
+        assert "Sent at once" not in mail
+    with small.running():
+        later(small, EVERY)
+        assert len(mails(small)) == 1
+        small.write("key of mallory from elsewhere", tag="su[7]")
+        later(small, SETTLE)
+        assert "mallory" in mails(small)[1]
+
+
 def test_what_waits_to_be_told_survives_a_restart_and_what_was_told_is_not_told_again(tmp_path: Path) -> None:
     with host(tmp_path) as small:
         small.attack("203.0.113.9", 3)
@@ -148,14 +165,14 @@ def test_a_ban_by_hand_is_no_news_to_who_made_it(tmp_path: Path) -> None:
 def test_a_flood_of_bans_holds_up_neither_the_look_nor_the_mail(tmp_path: Path) -> None:
     with host(tmp_path) as small:
         state, settings, now = small.daemon.state, small.daemon.watch.config, small.hands.wall
-        looking = Immediate(state)
+        looking = small.daemon.immediate
         looking.look(settings, now)
         with state.transaction() as tx:
             period = tx.open_period(now)
             for number in range(5_000):
                 tx.add_ban(period, Ban(f"10.0.{number >> 8}.{number & 255}/32", now, now + 60, "sshd.yaml", "many"))
         looking.look(settings, now)
-        mail = looking.send(settings, now)
-        assert mail is not None
-        assert f"{MOST:,} bans" in mail.subject
+        later(small, SETTLE)
+        (mail,) = mails(small)
+        assert f"{MOST:,} bans" in mail
         assert looking.due == math.inf

@@ -47,6 +47,7 @@ def text(mail: EmailMessage) -> str:
 def later(small: Small, seconds: float) -> None:
     small.hands.pass_by(seconds)
     small.daemon.step()
+    small.rest()
 
 
 @pytest.mark.slow
@@ -62,7 +63,7 @@ def test_a_route_gets_its_programs_lines_on_its_own_schedule_and_each_once(tmp_p
         assert "Of programs postgres* alone." in text(mail)
         later(small, HOUR)
         assert len(mails(small)) == 1
-        small.daemon.close_period(small.hands.wall)
+        small.close_period()
         assert "a table is gone" in text(mails(small)[1])
         assert "pump" in text(mails(small)[1])
 
@@ -117,7 +118,7 @@ def test_a_route_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
 def test_a_digest_may_be_text_alone_with_its_raw_lines_attached(tmp_path: Path) -> None:
     with host(tmp_path, "format: text, attach: true") as small:
         small.write("the pump is off")
-        small.daemon.close_period(small.hands.wall)
+        small.close_period()
         (mail,) = mails(small)
         assert mail.get_body(("html",)) is None
         (attachment,) = mail.iter_attachments()
@@ -130,7 +131,7 @@ def test_a_digest_may_be_text_alone_with_its_raw_lines_attached(tmp_path: Path) 
 def test_a_heartbeat_comes_once_a_day_where_there_is_nothing_to_say(tmp_path: Path, heartbeat: str, count: int) -> None:
     with host(tmp_path, heartbeat) as small:
         for _ in range(30):
-            small.daemon.close_period(small.hands.wall)
+            small.close_period()
             small.hands.pass_by(HOUR)
         found = mails(small)
         assert len(found) == count

@@ -7,15 +7,13 @@ Never: holds all rows in memory. Fails: with StateError, also where there is no 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import StateError
 from ..model import Ban, Entry, Message
-from .database import FILE, _ban, _entry, _message
+from .questions import _ban, _entry, _message, beside
 
 
 class Posted(NamedTuple):
@@ -33,15 +31,7 @@ class Search:
     """The database in the directory `path`, to be read alone."""
 
     def __init__(self, path: str) -> None:
-        file = os.path.join(path, FILE)
-        if not os.path.exists(file):
-            raise StateError(f"{file}: there is no database yet")
-        try:
-            self._db = sqlite3.connect(f"{Path(file).as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
-            self._db.execute("PRAGMA query_only=1")
-        except sqlite3.Error as error:
-            raise StateError(f"{file}: the database cannot be read: {error}") from error
-        self._db.row_factory = sqlite3.Row
+        self._db = beside(path)
 
     def close(self) -> None:
         """Let go of it."""

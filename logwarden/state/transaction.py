@@ -48,10 +48,15 @@ class Transaction:
             return int(row["id"])
         return int(self._db.execute("INSERT INTO period (opened) VALUES (?)", (now,)).lastrowid or 0)
 
-    def close_period(self, period: int, now: float) -> None:
-        """End a period: what comes next belongs to a new one, which is opened at `now`."""
-        self._db.execute("UPDATE period SET closed=? WHERE id=?", (now, period))
+    def end_period(self, now: float) -> None:
+        """What comes next belongs to a new period, opened at `now`; the one before it stays open until it is told."""
         self._db.execute("INSERT INTO period (opened) VALUES (?)", (now,))
+
+    def close_period(self, period: int, now: float) -> None:
+        """Close a period that has ended, or the last one: then what comes next belongs to a new one."""
+        self._db.execute("UPDATE period SET closed=? WHERE id=?", (now, period))
+        if not self._db.execute("SELECT 1 FROM period WHERE id>? LIMIT 1", (period,)).fetchone():
+            self.end_period(now)
 
     def count(self, period: int, source: str, read: int, classified: Classified, now: float) -> None:
         """Add a batch's lines to the tally, its rules' hits to theirs, and the `read` lines apart from both."""
