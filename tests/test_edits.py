@@ -81,10 +81,10 @@ def test_lines_are_judged_by_the_old_rules_while_new_ones_are_compiled(
 
 
 def test_a_rule_saved_while_the_daemon_starts_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build: Callable[[Config], Watch] = watch.build
+    build = watch.build
 
-    def edited_meanwhile(settings: Config) -> Watch:
-        built = build(settings)
+    def edited_meanwhile(settings: Config, *, lean: bool) -> Watch:
+        built = build(settings, lean=lean)
         (tmp_path / "ignore.d" / "local.rules").write_text("app: odd <NUM>\n")
         return built
 
