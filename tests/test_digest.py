@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from html.parser import HTMLParser
@@ -484,6 +485,61 @@ def test_a_ban_says_how_often_there_was_one_before_and_what_it_kept_out() -> Non
     rendered = shown(bans=made, before={"192.0.2.1/32": 2}, dropped={"192.0.2.1/32": 1234})
     for body in (rendered.text, rendered.html):
         assert body.count("banned 2 times before, 1,234 packets dropped since") == 1
+
+
+def test_a_consolidated_logs_kinds_stand_by_host_and_those_of_several_together() -> None:
+    lines = [
+        entry("disk is full", host="db1"),
+        entry("fan is loud", host="web2"),
+        *[entry("link is down", host=host) for host in ("db1", "web2", "web3")],
+        entry("lid is open", host="db1"),
+    ]
+    found = digest(*lines, host="log1")
+    text, html = render(found).text, render(found).html
+    order = ["On db1", "disk is full", "lid is open", "On web2", "fan is loud", "On several hosts", "link is down"]
+    for body in (text, html):
+        assert sorted(order, key=body.index) == order
+    assert re.search(r"^ On db1 +2 kinds$", text, re.MULTILINE)
+    assert "on db1, web2, web3" in text
+    assert " On web1" not in shown(entry("one is down"), entry("two is down")).text
+
+
+def test_a_ban_and_a_violation_say_on_which_host() -> None:
+    other = replace(attack("192.0.2.9"), host="db1")
+    rendered = shown(other, replace(violation(), host="db2"), bans=[ban("192.0.2.9/32")])
+    assert "192.0.2.9  on db1" in rendered.text
+    assert "sudo  on db2" in rendered.text
+    assert "  on web1" not in shown(attack("192.0.2.9"), violation(), bans=[ban("192.0.2.9/32")]).text
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("lost connection after AUTH from mail7.example.net[192.0.2.9]", "mail7.example.net"),
+        ("reverse mapping of mail7.example.net [192.0.2.9] failed", "mail7.example.net"),
+        ("login from unknown[192.0.2.9]", ""),
+        ("relay.example.org[198.51.100.1] rejects 192.0.2.9", ""),
+        ("x.example.org[999.1.1.1] and 192.0.2.9", ""),
+    ],
+)
+def test_a_ban_has_the_name_that_the_line_has_and_nobody_is_asked(said: str, name: str) -> None:
+    line = replace(attack("192.0.2.9"), message=said, raw=said)
+    found = digest(line, bans=[ban("192.0.2.9/32")])
+    assert found.bans[0].name == name
+    assert f"192.0.2.9  {name}".rstrip() in render(found).text
+
+
+def test_gaps_are_counted_by_source() -> None:
+    lost = [Notice(NoticeKind.GAP, "file:/b", f"lines {n} may be missing", UNTIL) for n in range(2)]
+    counts = {name: {Outcome.IGNORED: 5} for name in ("file:/a", "file:/b")}
+    found = digest(notices=lost, counts=counts)
+    assert [(each.source, each.gaps) for each in (*found.sources, found.total)] == [
+        ("file:/a", 0),
+        ("file:/b", 2),
+        ("total", 2),
+    ]
+    assert render(found).text.count("2 gaps: lines may be missing") == 2
+    assert "no gaps" in render(digest(entry("odd"), counts=counts)).text
 
 
 def test_a_week_is_a_row_of_bars_in_80_columns() -> None:

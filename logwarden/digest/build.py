@@ -9,13 +9,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import groupby
 from operator import itemgetter
 
+from .. import address
 from ..manner import ALONE
-from ..model import Ban, Entry, Location, Notice, Outcome, Refusal, Severity, Window
+from ..model import Ban, Entry, Location, Notice, NoticeKind, Outcome, Refusal, Severity, Window
 from .cluster import Shape
 from .escape import visible
 from .model import (
@@ -43,6 +45,10 @@ NAME = 120
 HOSTS, ADDRESSES, BUSIEST = 4, 6, 5
 """Most hosts of a group, addresses of an attack rule, and ignore rules that are listed."""
 
+_NAMED = re.compile(
+    r"(?<![\w.-])(?P<name>(?:[\w-]{1,63}\.){1,9}[a-z][\w-]{0,62}) ?[\[(](?P<address>[0-9a-f:.]{3,45})[\])]",
+    re.ASCII | re.I,
+)
 _IGNORE_RULE = re.compile(r":\d+\Z")  # `file:line`; an attack rule is `file#id`
 
 
@@ -84,7 +90,9 @@ def build(
         tallies.add(entry)
     behind, rest = tallies.split(bans)
     names = sorted({*(counts or {}), *(read or {})})
-    sources = [_source_count(name, (counts or {}).get(name, {}), read) for name in names]
+    notices = list(notices)
+    gaps = Counter(each.about for each in notices if each.kind is NoticeKind.GAP)
+    sources = [_source_count(name, (counts or {}).get(name, {}), read, gaps[name]) for name in names]
     faults = (
         [] if read is None else [*_missing(sources), *_not_kept(tallies, counts or {}), *_no_rule(sources, hits or {})]
     )
@@ -158,6 +166,11 @@ def _sample(tally: Tally, limit: int = SAMPLE) -> str:
     return visible(sample.strip()) + _cut(tally.length - len(sample))
 
 
+def _hosts(hosts: Counter[str]) -> tuple[str, ...]:
+    """The busiest of them."""
+    return tuple(visible(host, NAME) for host, _ in hosts.most_common(HOSTS) if host)
+
+
 def _cut(rest: int) -> str:
     return f" [{rest:,} more characters]" if rest else ""
 
@@ -192,6 +205,8 @@ def _need(title: str, about: str, tally: Tally, address: str = "", limit: int = 
         address=visible(address, NAME),
         raw=True,
         others=tuple(visible(text.strip(), SAMPLE) for text in tally.others),
+        hosts=_hosts(tally.hosts),
+        more_hosts=max(0, len(tally.hosts) - HOSTS),
     )
 
 
@@ -243,6 +258,7 @@ def _watch(notices: Iterable[Notice]) -> list[Need]:
 
 def _banned(ban: Ban, behind: Sequence[Tally], before: Mapping[str, int], dropped: Mapping[str, int]) -> Banned:
     most = max(behind, key=lambda tally: tally.count, default=None)
+    hosts = sum((tally.hosts for tally in behind), Counter[str]())
     single = "/128" if ":" in ban.prefix else "/32"
     shown = ban._replace(
         prefix=visible(ban.prefix.removesuffix(single)),
@@ -256,7 +272,19 @@ def _banned(ban: Ban, behind: Sequence[Tally], before: Mapping[str, int], droppe
         sample=_sample(most) if most else "",
         before=before.get(ban.prefix, 0),
         dropped=dropped.get(ban.prefix),
+        name=_name(most.sample, ban.prefix) if most else "",
+        hosts=_hosts(hosts),
+        more_hosts=max(0, len(hosts) - HOSTS),
     )
+
+
+def _name(sample: str, prefix: str) -> str:
+    """The name that daemons write before an address in brackets: `mail.example.net[192.0.2.1]`."""
+    for found in _NAMED.finditer(sample):
+        with suppress(ValueError):
+            if address.parse(found["address"]) in address.prefix(prefix):
+                return found["name"]
+    return ""
 
 
 def _weight(banned: Banned) -> tuple[int, int, float, str]:
@@ -309,8 +337,8 @@ def _group(shape: Shape, tally: Tally, newest: float) -> Group:
         count=tally.count,
         first=tally.first,
         last=tally.last,
-        hosts=tuple(visible(host, NAME) for host, _ in tally.hosts.most_common(HOSTS)),
-        more_hosts=len(tally.hosts) - min(len(tally.hosts), HOSTS),
+        hosts=_hosts(tally.hosts),
+        more_hosts=max(0, len(tally.hosts) - HOSTS),
         sample=tuple(marked),
         novel=shape.first >= newest,
     )
@@ -327,14 +355,14 @@ def _apart(window: Window, lines: Tallies, newest: float, most: int) -> Apart:
 # --- accounting ---------------------------------------------------------------------------------------------
 
 
-def _source_count(name: str, counts: Mapping[Outcome, int], read: Mapping[str, int] | None) -> SourceCount:
+def _source_count(name: str, counts: Mapping[Outcome, int], read: Mapping[str, int] | None, gaps: int) -> SourceCount:
     every = {outcome: counts.get(outcome, 0) for outcome in Outcome}
-    return SourceCount(visible(name, NAME), sum(every.values()) if read is None else read.get(name, 0), every)
+    return SourceCount(visible(name, NAME), sum(every.values()) if read is None else read.get(name, 0), every, gaps)
 
 
 def _sum(sources: Sequence[SourceCount]) -> SourceCount:
     every = {outcome: sum(each.counts[outcome] for each in sources) for outcome in Outcome}
-    return SourceCount("total", sum(each.read for each in sources), every)
+    return SourceCount("total", sum(each.read for each in sources), every, sum(each.gaps for each in sources))
 
 
 def _busiest(hits: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

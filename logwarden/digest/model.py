@@ -45,6 +45,8 @@ class Need:
     """Whether `text` is a log line, and not our own words."""
     others: tuple[str, ...] = ()
     """Further lines that say something else; a few."""
+    hosts: tuple[str, ...] = ()
+    more_hosts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,11 @@ class Banned:
     """How often its prefix was banned before."""
     dropped: int | None = None
     """Packets dropped from it since; None where the firewall does not tell."""
+    name: str = ""
+    """What the daemon that logged it called it, if it did; nobody was asked."""
+    hosts: tuple[str, ...] = ()
+    more_hosts: int = 0
+    """Those that it attacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,8 @@ class SourceCount:
     source: str
     read: int
     counts: Mapping[Outcome, int]
+    gaps: int = 0
+    """How often lines may be missing."""
 
     @property
     def missing(self) -> int:

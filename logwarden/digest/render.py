@@ -150,10 +150,27 @@ def accounts(source: SourceCount) -> str:
     )
 
 
-def hosts(group: Group, here: str) -> str:
+def hosts(item: Banned | Group | Need, here: str) -> str:
     """Where lines came from, unless it is `here` alone."""
-    more = f" and {group.more_hosts:,} more" if group.more_hosts else ""
-    return "" if group.hosts == (here,) else f"on {', '.join(group.hosts)}{more}"
+    more = f" and {item.more_hosts:,} more" if item.more_hosts else ""
+    return "" if item.hosts in ((), (here,)) else f"on {', '.join(item.hosts)}{more}"
+
+
+def by_host(digest: Digest) -> list[tuple[str, list[Group]]]:
+    """The groups by the host that they are of, and those of several hosts: `''`, each where its first group stands.
+
+    One list under the digest's own host, where no other host has one.
+    """
+    parts: dict[str, list[Group]] = {}
+    for group in digest.groups:
+        host = group.hosts[0] if group.hosts else digest.host
+        parts.setdefault("" if len(group.hosts) > 1 else host, []).append(group)
+    return list(parts.items()) if len(parts) > 1 else [(digest.host, list(digest.groups))]
+
+
+def gaps(source: SourceCount) -> str:
+    """How often lines of a source may be missing."""
+    return f"{counted(source.gaps, 'gap')}: lines may be missing" if source.gaps else "no gaps"
 
 
 def marked(parts: Iterable[Part]) -> str:
@@ -216,10 +233,12 @@ FILTERS: dict[str, Callable[..., Any]] = {
         accounts,
         bars,
         brief,
+        by_host,
         clip,
         clock,
         counted,
         date,
+        gaps,
         hosts,
         marked,
         pad,
