@@ -14,9 +14,10 @@ import fnmatch
 import glob
 import json
 import os
+import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -364,8 +365,7 @@ class Poller:
         if beyond != self._beyond.get(pattern, {}):
             self._beyond[pattern] = beyond
             self._strayed()
-        stored = {source[5:] for source in cursors if source.startswith("file:")}
-        stored = {path for path in stored if fnmatch.fnmatchcase(path, pattern) and remote(path, table) is None}
+        stored = {path for path in _meant(pattern, cursors) if remote(path, table) is None}
         found = stored | there
         taken = {inode for path in self._tails if (inode := _inode(path)) is not None}
         paths = []
@@ -404,8 +404,9 @@ class Poller:
             before, self._by_path = self._by_path, by_path
         changed: set[str] = set().union(*(tails - before.get(path, set()) for path, tails in by_path.items()))
         while self._watch is not None:
+            ways = {os.path.dirname(spec.path): spec.path for spec in self._files}  # to one directory there is one
             wanted = {os.path.dirname(path) for path in by_path}.union(
-                *(directories(spec.path, self._is_beyond) for spec in self._files)
+                *(directories(path, self._is_beyond) for path in ways.values())
             )
             news, failed = self._watch.watch(wanted)
             for directory in failed.keys() - self._unwatched.keys():
@@ -418,6 +419,13 @@ class Poller:
             with self._changed:
                 self._rescan = True
         return changed
+
+
+def _meant(pattern: str, cursors: Iterable[str]) -> list[str]:
+    """The files with a cursor that a path or glob means. Most globs are for another directory: to read one is dear."""
+    start = re.split(r"[*?[]", pattern, maxsplit=1)[0]
+    paths = [source[5:] for source in cursors if source.startswith(f"file:{start}")]
+    return [path for path in paths if path == pattern or (start != pattern and fnmatch.fnmatchcase(path, pattern))]
 
 
 def _rest(took: float) -> float:
