@@ -125,13 +125,14 @@ class Daemon:
 
     # --- life -----------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Start, work until SIGTERM or SIGINT, stop."""
+    def run(self, ready: Callable[[], object] = lambda: None) -> None:
+        """Start, work until SIGTERM or SIGINT, stop. `ready` is called when all is in force."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda got, _frame: self.inbox.put(Signalled(got)))
         threading.excepthook = lambda bug: self.inbox.put(Crashed(bug.exc_value))
         try:
             self.start()
+            ready()
             while not self._stopping:
                 self.step()
                 if self.state.damaged:

@@ -115,6 +115,11 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 2s, lifetime: 7d}}
         return known
 
     def preview(self) -> str:
+        made = self.rendered()
+        return made.text if made else ""
+
+    def rendered(self) -> Rendered | None:
+        """The digest of the open period as it would be now."""
         made: list[Rendered | None] = []
         self.daemon.mailing.preview(
             self.daemon.watch.config,
@@ -124,7 +129,7 @@ mail: {{host: 127.0.0.1, port: {port}, timeout: 2s, lifetime: 7d}}
             lambda result, _: made.append(result()),
         )
         self.step_until(lambda: made)
-        return made[0].text if made[0] else ""
+        return made[0]
 
     def close_period(self) -> None:
         """Let the daemon end the period, and make its digest."""

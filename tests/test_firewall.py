@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from logwarden import config, diagnosis
 from logwarden.cli.withdraw import withdraw
 from logwarden.errors import FirewallError
 from logwarden.firewall import BACKENDS, Firewall, Hook, Settings, reconcile
-from logwarden.firewall.protocol import checked, seconds_left
+from logwarden.firewall.protocol import checked, command, seconds_left
 from logwarden.model import Ban
 
 NOW = time.time()
@@ -406,6 +406,32 @@ def test_an_entry_that_exempts_a_prefix_is_foreign(network: None) -> None:
     assert reconcile(firewall, wanted, NOW).foreign == 1
     assert "nomatch" not in run("ipset save logwarden4")
     assert not reconcile(firewall, wanted, NOW)
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_however_many_bans_are_in_force_without_a_process_and_lifted_so(network: None) -> None:
+    asked: list[str] = []
+
+    def count(argv: Sequence[str], lines: Iterable[str] = ()) -> str:
+        asked.append(argv[1])
+        return command(argv, lines)
+
+    firewall = BACKENDS["ipset"](Settings(), count)
+    firewall.init()
+    asked.clear()
+    prefixes = [f"198.{18 + n // 60_000}.{n // 250}.{n % 250}/32" for n in range(2_500)]
+    prefixes += [f"10.{n}.0.0/{16 + n % 16}" for n in range(250)]
+    prefixes += [f"2001:db8:{n:x}::/{48 + n % 80}" for n in range(1, 1_500)]
+    firewall.apply([ban(prefix, 100.0 + n) for n, prefix in enumerate(prefixes)], NOW)
+    assert asked == []
+    held = firewall.list(NOW)
+    assert held.keys() == set(prefixes)
+    assert all(abs(held[prefix] - 100.0 - n) < DEADLINE for n, prefix in enumerate(prefixes))
+    asked.clear()
+    firewall.lift([*prefixes[1:], "192.0.2.1/32", "192.0.2.1/32"])
+    assert asked == []
+    assert list(firewall.list(NOW)) == [prefixes[0]]
 
 
 @pytest.mark.root

@@ -13,10 +13,9 @@ from small import Small
 from logwarden import answers, byhand
 from logwarden.errors import FirewallError, HungError
 from logwarden.firewall import Breaker
-from logwarden.firewall.ipset import FEW
+from logwarden.firewall.ipset import SETS
 
-MANY = FEW + 4
-"""Bans that are not put into an ipset one by one, without a process."""
+MANY = 20
 WATCHDOG = 6.0
 """Seconds after which systemd would kill the daemon."""
 ROUND = 61.0
@@ -61,10 +60,18 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Progra
 
 
 def burst(host: Small, net: int) -> None:
-    """Attackers of a network, all at once: too many to ban without a process. The watchdog sees the turn end."""
+    """Attackers of a network, all at once. The watchdog sees the turn end."""
     begun = time.monotonic()
     host.write(*[f"Failed password for root from 198.51.{net}.{n}" for n in range(MANY)] * 3, tag="sshd[9]")
     assert time.monotonic() - begun < WATCHDOG
+
+
+def lose_sets() -> None:
+    """Without them a ban takes ipset(8), which makes them anew."""
+    for rules in ("iptables", "ip6tables"):
+        run(f"/usr/sbin/{rules} -t raw -F")
+    for name in SETS.values():
+        run(f"/usr/sbin/ipset destroy {name}")
 
 
 def next_round(host: Small) -> None:
@@ -95,6 +102,8 @@ def test_bans_are_owed_while_a_firewall_hangs_and_in_force_when_it_answers_again
 ) -> None:
     host = Small(tmp_path, backend=f"{backend}, mode: enforce")
     with host.running() as daemon:
+        if program == "ipset":
+            lose_sets()
         programs.hang(program)
         burst(host, 1)
         assert set(programs.started()) == {program}
@@ -110,6 +119,20 @@ def test_bans_are_owed_while_a_firewall_hangs_and_in_force_when_it_answers_again
         recovered(host)
         assert len(host.bans()) == 2 * MANY
         assert sentence not in problems(host)
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_where_ipset_hangs_and_nothing_is_amiss_bans_are_in_force_all_the_same(
+    tmp_path: Path, programs: Programs
+) -> None:
+    host = Small(tmp_path, backend="ipset, mode: enforce")
+    with host.running():
+        programs.hang("ipset")
+        burst(host, 1)
+        assert programs.started() == []
+        programs.heal()
+        assert len(host.bans()) == MANY
 
 
 @pytest.mark.root

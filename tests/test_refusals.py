@@ -89,8 +89,9 @@ def test_check_status_and_digest_name_all_that_is_not_in_force(host: Small) -> N
     with host.running() as daemon:
         host.write("in force", "out of force")
         assert unsaid(host, "\n".join(answers.status(daemon, {})["problems"])) == []
-        assert unsaid(host, host.preview()) == []
-        assert unsaid(host, daemon.mailing.preview(daemon.watch.config, daemon.watch.refused, NOW).html) == []  # type: ignore[union-attr]
+        rendered = host.rendered()
+        assert rendered
+        assert unsaid(host, rendered.text) == unsaid(host, rendered.html) == []
 
 
 def test_a_cache_that_cannot_be_written_is_said_by_check_and_once_by_the_daemon(

@@ -25,11 +25,14 @@ def run(config_file: str, *, verbose: bool) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be answered: rules may take seconds to compile
     heap.give_back()
     daemon = Daemon(config.load(config_file, remember=True), lean=True)
-    _collect_cycles()
-    daemon.run()
+    daemon.run(_collect_cycles)
 
 
 def _collect_cycles() -> None:
-    """Look for cycles often from now on, so that nothing large waits in one, but not among all that has been built."""
+    """Look for cycles often from now on, so that nothing large waits in one, but not among all that has been built.
+
+    To look among that while it is built took a fifth of the time of a start with 100,000 bans.
+    """
+    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG)

@@ -1,9 +1,9 @@
 """The default backend: two sets of ipset(8), looked into by one DROP rule each of iptables and ip6tables.
 
-Owns: the sets `logwarden4` and `logwarden6`, type hash:net, a timeout on each entry, packets counted. A few bans go to
-the kernel by netlink (`entries`); a batch is one `ipset restore -exist`, and two where it is large. A set that is
-half full is replaced by a larger one (create, fill, swap), which the rule does not notice; memory is taken for entries
-alone, not for the size.
+Owns: the sets `logwarden4` and `logwarden6`, type hash:net, a timeout on each entry, packets counted. Bans go to the
+kernel by netlink (`entries`); where it refuses one, `ipset restore -exist` says why. A set that is half full is
+replaced by a larger one (create, fill, swap), which the rule does not notice; memory is taken for entries alone, not
+for the size.
 Never: keeps an entry longer than its ban; a nested prefix is an entry of its own.
 Fails: with FirewallError, after it has tried to repair sets and rules and to do the batch once more.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import FirewallError
 from ..model import Ban
@@ -23,12 +22,6 @@ from .protocol import Run, Settings, checked, command, seconds_left
 
 CEILING = 2_147_483
 """The longest timeout that the kernel keeps, seconds (ipset(8), "timeout"): almost 25 days."""
-
-FEW = 16
-"""Bans that go to the kernel one by one: fewer microseconds than a process takes to start."""
-
-_MANY = 10_000
-"""Lines that two processes are worth starting for."""
 
 SETS = {4: "logwarden4", 6: "logwarden6"}
 _FAMILY = {4: "inet", 6: "inet6"}
@@ -57,7 +50,7 @@ class Ipset:
     def apply(self, bans: Iterable[Ban], now: float) -> None:
         """Add or renew entries, then cut the flows of those prefixes."""
         timeouts = seconds_left(bans, now, CEILING)
-        if not _few(entries.add, timeouts):
+        if not _done(entries.add, timeouts):
             self._restore([f"add {_set_of(prefix)} {prefix} timeout {left}" for prefix, left in timeouts.items()])
         if self._settings.cut:
             self._cutter.cut(timeouts)
@@ -65,7 +58,7 @@ class Ipset:
     def lift(self, prefixes: Iterable[str]) -> None:
         """Delete entries; those that are not there pass."""
         gone = dict.fromkeys(map(checked, prefixes), 0)
-        if not _few(entries.delete, gone):
+        if not _done(entries.delete, gone):
             self._restore([f"del {_set_of(prefix)} {prefix}" for prefix in gone])
 
     def list(self, now: float) -> Mapping[str, float]:  # noqa: ARG002 # the kernel knows what time it is
@@ -92,21 +85,13 @@ class Ipset:
     def _restore(self, lines: Sequence[str]) -> None:
         if not lines:
             return
+        restore = ("ipset", "restore", "-exist")
         try:
-            self._restored(lines)
+            self._run(restore, lines)
         except FirewallError:
             # A set was destroyed, or is full before init came round to it: repair, then once more.
             self._repair_for(lines)
-            self._restored(lines)
-
-    def _restored(self, lines: Sequence[str]) -> None:
-        """Hand lines to ipset, of which none depends on another: to two at once where they are many, in two thirds of
-        the time that one takes. Raises FirewallError."""
-        half = -(-len(lines) // 2)
-        parts = [lines[:half], lines[half:]] if len(lines) > _MANY else [lines]
-        with ThreadPoolExecutor(len(parts)) as pool:
-            for _ in pool.map(lambda part: self._run(("ipset", "restore", "-exist"), part), parts):
-                pass
+            self._run(restore, lines)
 
     def _repair_for(self, lines: Sequence[str]) -> None:
         self.init()
@@ -185,10 +170,8 @@ class Ipset:
         self._run(("ipset", "destroy", name))
 
 
-def _few(act: Callable[[Mapping[int, str], Mapping[str, int]], None], prefixes: Mapping[str, int]) -> bool:
+def _done(act: Callable[[Mapping[int, str], Mapping[str, int]], None], prefixes: Mapping[str, int]) -> bool:
     """Whether `act` could do it: where the kernel refuses, ipset(8) says why, after what is amiss is repaired."""
-    if len(prefixes) > FEW:
-        return False
     try:
         act(SETS, prefixes)
     except (OSError, ValueError):

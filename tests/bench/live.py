@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import socket
 import sqlite3
 import statistics
 import subprocess
@@ -24,7 +25,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from logwarden.firewall import entries
+from logwarden.firewall import entries, netlink
+from logwarden.firewall.netlink import attribute
 from logwarden.model import Ban
 from logwarden.state import State
 
@@ -76,11 +78,10 @@ def until(done: Callable[[], bool], begun: float, pause: float = 0.0005) -> floa
 
 
 def is_banned(name: str, text: str) -> bool:
-    try:
-        entries._ask(IPSET_CMD_TEST, {4: name}, [(text, b"")])
-    except OSError:
-        return False
-    return True
+    entry = attribute(1, b"\x07") + attribute(2, name.encode() + b"\0") + entries._FAMILIES[4].data(text, None)
+    with netlink.connect() as kernel:
+        netlink.send(kernel, IPSET_CMD_TEST, netlink.ACK, socket.AF_INET, entry)
+        return netlink.acknowledged(kernel) == 0
 
 
 def singles(log: Path, name: str, count: int) -> list[float]:
@@ -135,9 +136,14 @@ def restart(config: Path, place: Path, count: int) -> float:
     state.close()
     said("iptables", "-t", "raw", "-F")
     said("ipset", "flush")
+    last = f"10.{count - 1 >> 16}.{count - 1 >> 8 & 255}.{count - 1 & 255}"
     begun = time.perf_counter()
+
+    def all_there() -> bool:
+        return is_banned("logwarden4", last) and held("logwarden4") >= count  # to count takes a process
+
     with ThreadPoolExecutor(1) as pool:  # they are in force before the daemon is ready
-        there = pool.submit(until, lambda: held("logwarden4") >= count, begun, 0.02)
+        there = pool.submit(until, all_there, begun, 0.02)
         with daemon(config):
             return there.result()
 
