@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .model import Batch
 
 SLOTS = 3
-"""Batches (1.1 MiB each) that may wait: 3.4 MiB."""
+"""Batches (0.75 MiB each) that may wait: 2.25 MiB."""
 CROWD = 3
 """Items that wait where more is read than judged: results and requests come by one or two."""
 

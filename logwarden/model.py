@@ -17,7 +17,7 @@ from typing import NamedTuple
 MAX_LINE = 65_536
 """Longest line, in bytes without its newline, that is matched. A longer one is quarantined, its head kept."""
 
-BLOCK = 1_179_648
+BLOCK = 786_432
 """Bytes that are read and scanned at once. What follows a scan finds the CPU's cache full of the database, so the more
 lines share that the better: twice as many save 5% of all; but the copies of a block are what a daemon that catches up
 holds in memory."""

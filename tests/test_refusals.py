@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from small import NOW, Small
+from small import Small
 
 from logwarden import answers, atomic, diagnosis
 from logwarden.cli.check import check
