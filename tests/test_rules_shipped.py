@@ -324,6 +324,30 @@ def ignore_samples(mark: str) -> list[tuple[str, str]]:
     return [(program, message) for program, message in (line.split(": ", 1) for line in marked)]
 
 
+DAEMONS = """
+systemd systemd-logind systemd-networkd systemd-resolved systemd-timesyncd systemd-tmpfiles systemd-udevd systemd-oomd
+systemd-journald systemd-coredump kernel CRON anacron atd sshd sshd-session sudo su login newgrp passwd useradd pkexec
+polkitd dbus-daemon rsyslogd logrotate apt.systemd.daily unattended-upgrade dpkg chronyd ntpd postfix/smtpd exim4
+dovecot opendkim rspamd spamd amavis clamd freshclam named unbound dnsmasq dnsmasq-dhcp nginx apache2 php-fpm8.2
+haproxy squid mariadbd postgres redis-server mongod dockerd containerd podman libvirtd NetworkManager ddclient
+dhclient wpa_supplicant ModemManager snapd fwupd smartd mdadm zed lvm smbd rpc.mountd cupsd avahi-daemon ovpn-local
+wg-quick charon munin-node nrpe prometheus prometheus-node-exporter zabbix_agentd snmpd fail2ban-server logwarden
+netifd odhcpd procd dropbear hostapd pppd
+"""
+"""Who speaks on servers, desktops and the routers that forward their log."""
+
+
+def test_each_daemon_has_samples_of_what_is_normal_or_of_what_is_not() -> None:
+    known = {program for mark in "=!" for program, _ in ignore_samples(mark)}
+    assert [name for name in DAEMONS.split() if name not in known] == []
+
+
+def test_no_ignore_rule_is_too_large_for_hyperscan() -> None:
+    engines = matcher.compile(RuleSet(ignore=shipped().ignore))._engines
+    others = [each for each in engines if isinstance(each, RegexEngine)]
+    assert [pattern.name for each in others for pattern in each.patterns.values()] == []
+
+
 def test_what_is_normal_is_hidden() -> None:
     pairs = ignore_samples("=")
     seen = {pair: verdict.outcome for pair, verdict in zip(pairs, said(pairs, portable()), strict=True)}
