@@ -21,14 +21,22 @@ def advice(text: str) -> list[str]:
     return [str(each) for each in lint(found)]
 
 
-@pytest.mark.parametrize("regex", ["job .* done", "job .+ done", "job (.*) done"])
+@pytest.mark.parametrize("regex", ["job .* done", "job .+ done", "job (.*) done", "job [^[:cntrl:]]+ done"])
 def test_anything_at_all_could_be_a_placeholder(regex: str) -> None:
     (found,) = advice(f"cups: {regex}")
     assert found.startswith("x.rules:1: `.*` could be a placeholder")
 
 
 @pytest.mark.parametrize(
-    "regex", ["job <TEXT> done", "job [.*] done", "job [^]*.*] done", r"job \.* done", "job [[:alnum:].*]+"]
+    "regex",
+    [
+        "job <TEXT> done",
+        "job [.*] done",
+        "job [^]*.*] done",
+        r"job \.* done",
+        "job [[:alnum:].*]+",
+        "job [^[:cntrl:]x]+",
+    ],
 )
 def test_what_only_looks_like_it_is_left_alone(regex: str) -> None:
     assert advice(f"cups: {regex}") == []

@@ -1,7 +1,7 @@
 """What could be better about an ignore rule that is in force: advice, by `file:line`, for the person who wrote it.
 
-Found are a `.*` or `.+` that says nothing of what stands there, a logcheck rule without an anchor at an end, a rule
-that says what another one says, and a rule that is shadowed: all that it hides another one hides too.
+Found are a `.*` or `[^[:cntrl:]]+` that says nothing of what stands there, a logcheck rule without an anchor at an
+end, a rule that says what another one says, and a rule that is shadowed: all that it hides another one hides too.
 Never: refuses a rule (`audit` does), or says that a rule is good. Shadows are found by trial: the lines that a rule
 was plainly written for, one for each of its alternatives, are shown to the others. Of many some.
 """
@@ -21,7 +21,8 @@ from ..errors import RuleError
 from ..model import IgnoreRule, Refusal
 from .soundness import TIMEOUT
 
-_ANYTHING = re.compile(r"(\\.)|(\[\^?\]?(?:\[[:.=].*?[:.=]\]|[^\]])*\])|(\.[*+])")
+_ANYTHING = re.compile(r"\\.|((?:\.|\[\^\[:cntrl:\]\])[*+])|\[\^?\]?(?:\[[:.=].*?[:.=]\]|[^\]])*\]")
+"""What may be anything, unless it is escaped or within brackets. Hardly a line holds a control character."""
 _LINES = 40
 """Lines of a rule that are tried on the others."""
 
@@ -61,7 +62,7 @@ def lint(rules: Iterable[IgnoreRule]) -> list[Refusal]:
 
 def _alone(rule: IgnoreRule) -> Iterator[str]:
     """What is wrong with a rule whatever the others say."""
-    if any(match[3] for match in _ANYTHING.finditer(rule.regex)):
+    if any(match[1] for match in _ANYTHING.finditer(rule.regex)):
         yield "`.*` could be a placeholder, such as <WORD>, <PATH> or <NUM>; <TEXT> says that it may be anything"
     if not rule.programs and not rule.regex.endswith("$"):
         yield "has no $ at its end: it hides whatever follows"
