@@ -20,6 +20,8 @@ sleep 3
 journalctl --sync
 """
 """What a systemd that is done with starting says nothing of: whether the daemons have done so."""
+SERVICES = 25
+"""As many must run, so that to be quiet means something."""
 GLUTTON = "x = []\nwhile True: x.append(bytes(1 << 20))"
 
 
@@ -43,7 +45,10 @@ def capture() -> Capture:
         steady = time.time()
         print(_use(machine, steady), end="", flush=True)
         running = machine.run("systemctl", "list-units", "--type=service", "--state=running", "--plain", "--no-legend")
-        _say(f"used for {time.time() - steady:.0f} s; {len(running.splitlines())} services run")
+        services = len(running.splitlines())
+        _say(f"used for {time.time() - steady:.0f} s; {services} services run")
+        if services < SERVICES:
+            raise SystemExit(f"quiet: {SERVICES} services must run")
         seeded = {fault.name: _seed(machine, fault.name, fault.script) for fault in FAULTS}
         _say(f"{len(seeded)} faults seeded")
         machine.bash("journalctl -o export > /tmp/export")
