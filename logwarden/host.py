@@ -46,10 +46,10 @@ class Listener:
         try:
             kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE)
             kernel.bind((0, _ADDRESSES))
+            self._end, ended = socket.socketpair()
         except OSError:
             return
         kernel.setblocking(False)
-        self._end, ended = socket.socketpair()
         threading.Thread(target=self._listen, args=(kernel, ended), name="addresses", daemon=True).start()
 
     def stop(self) -> None:
@@ -58,9 +58,13 @@ class Listener:
             self._end.close()
 
     def _listen(self, kernel: socket.socket, ended: socket.socket) -> None:
+        either, end = select.poll(), select.poll()
+        either.register(kernel, select.POLLIN)
+        for each in (either, end):
+            each.register(ended, select.POLLIN)
         with kernel, ended:
-            while ended not in select.select([kernel, ended], [], [])[0]:
-                if select.select([ended], [], [], SETTLING)[0]:
+            while either.poll():
+                if end.poll(SETTLING * 1_000):
                     return
                 with contextlib.suppress(OSError):  # there is no more, or there was too much
                     while kernel.recv(1 << 16):

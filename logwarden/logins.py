@@ -24,6 +24,8 @@ from .tracker.provenance import doubt
 Place = IPv4Address | Prefix
 """What one party holds."""
 ADDRESSES, USERS = 1_000, 16
+LONGEST = 400
+"""Bytes of what is remembered of a line."""
 FRESH = 600.0
 """Seconds in which the same login is not read again: a key that logs in each second costs nothing."""
 _CANDIDATES = (
@@ -77,7 +79,7 @@ class Logins:
                 continue
             start, end = block.rfind(b"\n", 0, found.start()) + 1, block.find(b"\n", found.end())
             yield block[start : end if end >= 0 else len(block)], block.count(b"\n", 0, start)
-            if not batch.provenance:
+            if not batch.provenance and len(found[0]) <= LONGEST:
                 if len(self._heard) >= ADDRESSES:
                     self._heard.clear()
                 self._heard[found[0]] = now
@@ -156,12 +158,15 @@ class Logins:
 
 
 def _found(block: bytes) -> Iterator[re.Match[bytes]]:
+    """Of each line the first place alone: a message that tells of a login begins there, and whoever writes a thousand
+    of them into a line is looked at once."""
     for opening, rest in _CANDIDATES:
         at = block.find(opening)
         while at >= 0:
             if found := rest.match(block, at):
                 yield found
-            at = block.find(opening, at + len(opening))
+            end = block.find(b"\n", at)
+            at = block.find(opening, end) if end >= 0 else -1
 
 
 def _shares(place: Place, network: Prefix) -> bool:

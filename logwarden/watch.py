@@ -36,7 +36,7 @@ from .tracker import Hit, Known, Tracker
 REMEMBERED = 7 * 86400.0
 """Seconds of past bans that a new tracker hears of at least, so that bans go on growing over a restart."""
 
-FIRST = 240.0
+FIRST = 120.0
 """Seconds that a child may take for what a first start needs; it takes thirty. systemd waits five minutes for us."""
 
 SYSLOG_FILES = tuple(

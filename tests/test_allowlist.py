@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import Small
 
-from logwarden import adoption, allowlist, config, sessions, ssh_session, watch
+from logwarden import adoption, allowlist, config, logins, sessions, ssh_session, watch
 from logwarden.address import Prefix, parse, prefix
 from logwarden.allowlist import Allowlist, Protected, Refresher
 from logwarden.errors import CommandError
@@ -259,6 +259,16 @@ def test_a_login_that_somebody_else_wrote_into_the_journal_is_none() -> None:
     lines = ["cron[1]: nothing", f"sshd[1]: {ACCEPTED}"]
     assert heard(*lines, provenance=(root, nobody)).as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW) is None
     assert heard(*lines, provenance=(nobody, root)).as_same_user(parse("203.0.113.7"), RULE, FAILED, NOW)
+
+
+def test_a_line_that_holds_what_a_login_begins_with_a_thousand_times_is_looked_at_once() -> None:
+    hostile = "x: " + "Login: user=<a>," * 1_000 + " rip=1 " + "Accepted a for b from 1 port 1 " * 1_000
+    asked = batch(hostile, hostile, "sshd[1]: Accepted password for ada from 192.0.2.1 port 4242 ssh2")
+    assert len(list(logins._found(asked.block))) == 5
+    heard = Logins(3_600.0)
+    heard.hear(asked, NOW)
+    assert heard.within(prefix("192.0.2.0/24"), NOW) == "ada has logged in from 192.0.2.1 lately"
+    assert all(len(found) <= logins.LONGEST for found in heard._heard)
 
 
 def test_logins_outlive_the_process_and_are_bounded() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from logwarden import ere, matcher, rules
 from logwarden.matcher import gate
 from logwarden.matcher.analysis import Analysis
+from logwarden.matcher.build import Way, build
 from logwarden.matcher.patterns import text_of
 from logwarden.model import AttackRule, Batch, IgnoreRule, Location, RuleSet
 
@@ -73,6 +74,14 @@ def test_all_but_a_few_of_ours_are_behind_the_gate() -> None:
 
 def test_an_ignore_rule_has_no_gate() -> None:
     assert Analysis(text_of(IgnoreRule(Location("x.rules", 1), "Failed password", ("sshd",)))).needs is None
+
+
+def test_a_rule_that_hyperscan_refuses_takes_nobody_his_gate() -> None:
+    pytest.importorskip("logwarden.matcher._hyperscan", reason="logwarden was built without Hyperscan")
+    refused = IgnoreRule(Location("x.rules", 1), r"a\bb", (), ere.Dialect.GREP)
+    built = build([text_of(refused), text_of(attack("Failed password for <USER> from <ADDR>"))], portable=False)
+    assert [row.way for row in built.rows][1] is Way.GATED
+    assert all((built.databases.gated, built.databases.gate))
 
 
 @pytest.mark.parametrize("portable", [False, True])

@@ -102,12 +102,16 @@ def _hyperscan(analyses: Sequence[Analysis | str]) -> _Taken:
     parsed = {index: each for index, each in enumerate(analyses) if not isinstance(each, str)}
     candidates = {index: list(expressions.forms(each)) for index, each in parsed.items()}
     chosen = {index: forms[0] for index, forms in candidates.items() if forms}
-    needs = {
-        index: texts for index, form in chosen.items() if not form.loose and (texts := parsed[index].needs) is not None
-    }
+
+    def needed() -> dict[int, frozenset[bytes]]:
+        strict = ((index, parsed[index].needs) for index, form in chosen.items() if not form.loose)
+        return {index: texts for index, texts in strict if texts is not None}
+
+    needs = needed()
     if (databases := _databases(chosen, needs)) is None:  # and it does not say whose fault that is
         taken = {index: next(filter(expressions.compiles, forms), None) for index, forms in candidates.items()}
-        chosen, needs = {index: form for index, form in taken.items() if form is not None}, {}
+        chosen = {index: form for index, form in taken.items() if form is not None}
+        needs = needed()
         databases = _databases(chosen, needs)
     return _Taken(chosen, needs, databases) if databases is not None else _Taken()
 
