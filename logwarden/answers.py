@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .daemon import Daemon
 
 Arguments = Mapping[str, Any]
+SLOWEST = 20
+"""Rules that took the longest, of those that the `regex` engine has, which `counters` names."""
 
 
 def answer(daemon: Daemon, request: Request) -> None:
@@ -82,6 +84,17 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
         + [*daemon.notices.faults.values(), *daemon.breaker.faults]
         + [f"{notice.about}: {notice.text}" for notice in daemon.notices.latest],
         "outbox": [{**each, "file": _file(config.state, each)} for each in daemon.state.undelivered()],
+    }
+
+
+def counters(daemon: Daemon, _: Arguments) -> dict[str, Any]:
+    """What `logwarden metrics` shows besides the status: counted since the start, or by the database."""
+    return {
+        "bans_made": daemon.pipeline.made,
+        "dropped": sum(daemon.dropped().values()),
+        "latency": daemon.pipeline.latency.dump(),
+        "attacks": {rule: lines for rule, (lines, _) in daemon.state.rule_totals().items() if "#" in rule},
+        "slow": dict(list(daemon.state.slow_rules().items())[:SLOWEST]),
     }
 
 
@@ -150,6 +163,7 @@ def digest(daemon: Daemon, _: Arguments, reply: Reply) -> None:
 
 TABLE: dict[str, Callable[[Daemon, Arguments], dict[str, Any]]] = {
     "status": status,
+    "counters": counters,
     "bans": bans,
     "ban": byhand.ban,
     "unban": byhand.unban,

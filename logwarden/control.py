@@ -30,7 +30,9 @@ QUIET = 3600.0
 """Seconds after which the listener wakes though nobody has come; `stop` knocks."""
 CLIENTS = 16
 """Connections served at once; more are turned away."""
-READING = frozenset({"status", "bans", "preview", "why", "events", "allowed", "windows"})
+RATE, BURST = 20.0, 100.0
+"""Requests a second that a user may go on making, and how many at once; root may stop the daemon anyway."""
+READING = frozenset({"status", "counters", "bans", "preview", "why", "events", "allowed", "windows"})
 """Commands that change nothing: whoever may open the socket may give them."""
 
 
@@ -45,10 +47,19 @@ class Request:
 
 
 class Server:
-    """Listens at `path` and hands each request to `submit`. `timeout`: seconds that an answer may take."""
+    """Listens at `path` and hands each request to `submit`. `timeout`: seconds that an answer may take;
+    `clock`: seconds, for the rate at which a user may ask."""
 
-    def __init__(self, path: str, submit: Callable[[Request], None], timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        path: str,
+        submit: Callable[[Request], None],
+        timeout: float = 60.0,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
         self._path = path
+        self._allowance = _Allowance(clock)
         self._submit = submit
         self._timeout = timeout
         self._clients = threading.BoundedSemaphore(CLIENTS)
@@ -110,6 +121,8 @@ class Server:
             self._clients.release()
 
     def _answer(self, line: bytes | None, uid: int) -> dict[str, Any]:
+        if uid and not self._allowance.take(uid):
+            return {"ok": False, "error": f"user {uid} asks too often: wait a moment"}
         if line is None:
             return {"ok": False, "error": f"a request is one line of at most {MAX_REQUEST} bytes"}
         try:
@@ -127,6 +140,24 @@ class Server:
             return request.reply.result(self._timeout)
         except TimeoutError:
             return {"ok": False, "error": "the daemon did not answer in time"}
+
+
+class _Allowance:
+    """How many more requests each user may make now: a token bucket for each."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._left: dict[int, tuple[float, float]] = {}
+
+    def take(self, uid: int) -> bool:
+        """Whether there is one left; it is taken."""
+        with self._lock:
+            now = self._clock()
+            left, since = self._left.get(uid, (BURST, now))
+            left = min(BURST, left + (now - since) * RATE)
+            self._left[uid] = (left - 1 if left >= 1 else left), now
+            return left >= 1
 
 
 class _Listener(socketserver.ThreadingUnixStreamServer):

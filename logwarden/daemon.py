@@ -33,6 +33,7 @@ from .mailing import Mailing, Told, next_digest
 from .model import Ahead, Ban, Batch, Found, Lag, Notice, NoticeKind, Refusal
 from .notices import Notices
 from .outbox import Attempt, Courier
+from .own import Own
 from .pipeline import Pipeline
 from .press import Made, Press
 from .protection import Protection
@@ -103,11 +104,12 @@ class Daemon:
         self.protection = Protection(settings, self.inbox.put)
         self.resolver = Resolver(self.inbox.put)
         self.actions = self.make_actions(settings)
+        self.own = Own()
         self.flushed = False
         """Nothing of ours is in the kernel, for somebody said so, until the next ban."""
         self.ended = self.since
         """Up to when the bans that ended by themselves have been told to the actions."""
-        self.control = Server(settings.socket, self.inbox.put)
+        self.control = Server(settings.socket, self.inbox.put, clock=time.monotonic)
         self.next_digest = next_digest(settings, self.since)
         self._next_round = self.since + ROUND
         self.next_hour = self.since + upkeep.HOUR
@@ -145,6 +147,7 @@ class Daemon:
         """Put everything in force, then say READY, and begin with what nobody waits for: mail, look-ups, and to hear of
         edits, of which none is missed meanwhile (`RuleWatch`)."""
         now = self.clock()
+        log.addHandler(self.own)
         self.control.start()  # first of all: it fails where another daemon has the socket
         leapt = upkeep.take_up(self, now)
         self.protection.load(self.watch.config, self.state)
@@ -155,7 +158,7 @@ class Daemon:
         tracker.leap(leapt, now)
         self.pipeline = Pipeline(self.watch.matcher, tracker, self.state, self.firewall, self.roll, self.notices.owed)
         self.pipeline.logins, self.pipeline.actions = self.protection.logins, self.actions
-        self.pipeline.resolver = self.resolver
+        self.pipeline.resolver, self.pipeline.own = self.resolver, self.own
         upkeep.notice_refusals(self, now)
         for lack in (*watch.missing(self.watch), *watch.read_twice(self.watch.config)):
             self.note(Notice(NoticeKind.SOURCE, "this host", lack, now))
@@ -190,6 +193,7 @@ class Daemon:
         if self._started:
             upkeep.leave(self)
         self.state.close()
+        log.removeHandler(self.own)
 
     def _lift_all(self) -> None:
         """But not where the kernel alone knows the bans, for the database is damaged: the next start recovers them."""
@@ -281,6 +285,7 @@ class Daemon:
         except EdgeError as error:
             self.note(Notice(NoticeKind.FIREWALL, self.watch.config.bans.backend, str(error), now))
         self.inbox.release(len(batches))
+        self.pipeline.observe((batch.source for batch in batches), self.clock())
         if not self.pipeline.stalled:
             self.edge(NoticeKind.STATE, lambda: self.immediate.look(self.watch.config, now))
         if self.pipeline.adrift and not (self.pipeline.stalled or self.pipeline.uncommitted or self.owed_shift):

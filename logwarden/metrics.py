@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from .health import undelivered
@@ -37,6 +37,7 @@ class _Scrape(Collector):
             yield from _lines(self._status)
             yield from _sources(self._status)
             yield from _plain(self._status, self._now)
+            yield from _counted(self._status)
 
 
 def _lines(status: Status) -> Iterator[Metric]:
@@ -56,6 +57,27 @@ def _sources(status: Status) -> Iterator[Metric]:
     for source, behind in status["unread"].items():
         unread.add_metric((source,), behind["seconds"])
     yield unread
+
+
+def _counted(status: Status) -> Iterator[Metric]:
+    """What `counters` has beyond the status."""
+    found = status["latency"]
+    yield HistogramMetricFamily(
+        "logwarden_latency_seconds",
+        "From the time that a line bears to its verdict being in force; the newest line of each batch",
+        buckets=found["buckets"],
+        sum_value=found["sum"],
+    )
+    yield CounterMetricFamily("logwarden_bans_made", "Bans made by attack rules since the start", status["bans_made"])
+    yield GaugeMetricFamily("logwarden_dropped_packets", "Packets that the bans in force dropped", status["dropped"])
+    attacks = CounterMetricFamily("logwarden_attack_lines", "Lines by attack rule", labels=("rule",))
+    for rule, lines in status["attacks"].items():
+        attacks.add_metric((rule,), lines)
+    yield attacks
+    slow = CounterMetricFamily("logwarden_rule_seconds", "What the slowest rules have taken", labels=("rule",))
+    for rule, seconds in status["slow"].items():
+        slow.add_metric((rule,), seconds)
+    yield slow
 
 
 def _plain(status: Status, now: float) -> Iterator[Metric]:

@@ -95,7 +95,8 @@ class Notices:
             self.latest.remove(same)
         self.latest.append(notice)
         if not known:
-            log.warning("%s: %s", notice.about, notice.text)
+            fields = {"LOGWARDEN_KIND": str(notice.kind), "LOGWARDEN_ABOUT": notice.about}
+            log.warning("%s: %s", notice.about, notice.text, extra=fields)
 
 
 def _said(notice: Notice) -> tuple[NoticeKind, str, str]:

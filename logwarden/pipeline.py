@@ -22,10 +22,12 @@ from .correlation import Correlation
 from .echo import Echoes
 from .errors import StateError
 from .firewall import Firewall
+from .latency import Histogram
 from .logins import Logins
 from .matcher import Matcher
 from .model import Ahead, Ban, Batch, Classified, Location, Notice, NoticeKind, Outcome, Refusal, Verdict
 from .notices import Owed
+from .own import Own
 from .resolver import Answer, Resolver
 from .sighting import Sighting
 from .silence import Roll, found, speakers
@@ -106,8 +108,12 @@ class Pipeline:
         self.latest: dict[str, tuple[bytes, str | None, float]] = {}
         self.logins: Logins | None = None
         self.resolver: Resolver | None = None
+        self.own: Own | None = None
+        self.made = 0
+        """Bans made since the start, by attack rules."""
         self.actions: Actions | None = None
         self.suspended: list[Refusal] = []
+        self.latency = Histogram()
         self._correlation = Correlation()
         self._looked = 0.0
         self._weight = 0
@@ -139,6 +145,7 @@ class Pipeline:
             if self.uncommitted:
                 self._bound(kept)
             bans = foreseen + [ban for each in judged for ban in each.bans]
+            self.made += len(bans)
             try:
                 self.firewall.apply(bans, now)
             finally:
@@ -213,6 +220,13 @@ class Pipeline:
                 seconds[source] = max(0.0, judged - written)
         return seconds
 
+    def observe(self, sources: Iterable[str], now: float) -> None:
+        """What was judged last of these sources is in force, `now`: how long has that taken since it was written?"""
+        for line, program, judged in (self.latest[source] for source in set(sources) if source in self.latest):
+            written = header.parse(line, program, judged).time
+            if written is not None:
+                self.latency.observe(now - written)
+
     def landed(self, tracker: Tracker) -> None:
         """The sources go back to the committed cursors, and `tracker` knows what is committed: nothing counts twice."""
         for ban in self.unwritten():
@@ -266,7 +280,7 @@ class Pipeline:
         classified = manner.dated(veto.classify(self.matcher, batch, now), batch.manner, now)
         classified = manner.attacks_alone(self._correlation.join(classified, now, ahead=ahead), batch.manner)
         self.suspended += _suspensions(classified.notices)
-        return classified
+        return self.own.hush(classified) if self.own else classified
 
     def _foresee(self, ahead: Ahead, now: float) -> tuple[Ban, ...]:
         """Whom it convicts. A rule that ran out of time is told of, and who has logged in is remembered."""

@@ -1,4 +1,4 @@
-"""sd_notify: tells systemd READY, RELOADING, STATUS, STOPPING, WATCHDOG over NOTIFY_SOCKET.
+"""sd_notify: tells systemd READY, RELOADING, STATUS, STOPPING, WATCHDOG over NOTIFY_SOCKET; and our log, the journal.
 
 Written out, and not python-systemd's, because a daemon of Type=notify that lacks that package would never be ready.
 The protocol is sd_notify(3): one datagram of NAME=VALUE lines; a socket name that starts with '@' is abstract.
@@ -8,9 +8,13 @@ Never fails: without NOTIFY_SOCKET, or with nobody listening, it does nothing; w
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import Mapping
+
+from .errors import EdgeError
+from .sources import sdjournal
 
 PATIENCE = 1.0
 """Seconds that systemd may take for a notification while its queue is full: lines are waiting."""
@@ -33,3 +37,14 @@ def watchdog_interval(environ: Mapping[str, str] = os.environ) -> float | None:
     usec = environ.get("WATCHDOG_USEC", "")
     mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     return int(usec) / 2_000_000 if mine and usec.isdigit() and int(usec) > 0 else None
+
+
+def journal_handler(environ: Mapping[str, str] = os.environ) -> logging.Handler | None:
+    """What logs to the journal, with priority and fields, where standard error goes there too (JOURNAL_STREAM of
+    systemd.exec(5)). None elsewhere, and without python-systemd: then the words go to standard error."""
+    with contextlib.suppress(OSError, EdgeError):
+        where = os.fstat(2)
+        if environ.get("JOURNAL_STREAM") == f"{where.st_dev}:{where.st_ino}":
+            made: logging.Handler = sdjournal.module().JournalHandler(SYSLOG_IDENTIFIER="logwarden")
+            return made
+    return None

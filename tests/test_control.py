@@ -1,5 +1,6 @@
 """The control socket: one JSON line each way, and what a hostile client gets."""
 
+import itertools
 import os
 import socket
 import stat
@@ -15,6 +16,9 @@ from logwarden import control
 from logwarden.control import MAX_REQUEST, Request, Server, ask
 from logwarden.errors import EdgeError
 
+seconds = itertools.count().__next__
+"""A clock on which each look takes a second: nobody asks too often."""
+
 
 def echo(request: Request) -> None:
     request.reply.set_result(
@@ -25,7 +29,7 @@ def echo(request: Request) -> None:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("control") / "s"
-    server = Server(str(path), echo, timeout=0.05)
+    server = Server(str(path), echo, timeout=0.05, clock=seconds)
     server.start()
     yield str(path)
     server.stop()
@@ -67,8 +71,26 @@ def test_a_stranger_may_read_and_not_change(path: str, monkeypatch: pytest.Monke
         ask(path, "unban", address="all")
 
 
+def test_who_asks_without_end_waits_and_nobody_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    server = Server(str(tmp_path / "s"), echo, clock=lambda: now[0])
+    server.start()
+
+    def served(uid: int) -> bool:
+        monkeypatch.setattr(control, "_peer", lambda _: uid)
+        return b'"ok": true' in send(str(tmp_path / "s"), b'{"command": "status"}\n')
+
+    greedy = [served(4242) for _ in range(int(control.BURST) + 5)]
+    assert greedy == [True] * int(control.BURST) + [False] * 5
+    assert served(4243)
+    assert served(0)
+    now[0] = 1.0
+    assert [served(4242) for _ in range(int(control.RATE) + 1)] == [True] * int(control.RATE) + [False]
+    server.stop()
+
+
 def test_a_question_nobody_answers_ends(tmp_path: Path) -> None:
-    server = Server(str(tmp_path / "s"), lambda request: None, timeout=0.01)
+    server = Server(str(tmp_path / "s"), lambda request: None, timeout=0.01, clock=seconds)
     server.start()
     with pytest.raises(EdgeError, match="did not answer in time"):
         ask(str(tmp_path / "s"), "status")
@@ -82,11 +104,11 @@ def test_without_a_daemon_the_error_says_so(tmp_path: Path) -> None:
 
 def test_the_socket_of_a_dead_daemon_is_replaced_and_a_living_ones_is_not(path: str, tmp_path: Path) -> None:
     with pytest.raises(EdgeError, match="another logwarden"):
-        Server(path, echo).start()
+        Server(path, echo, clock=seconds).start()
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(tmp_path / "dead"))
     dead.close()
-    server = Server(str(tmp_path / "dead"), echo)
+    server = Server(str(tmp_path / "dead"), echo, clock=seconds)
     server.start()
     server.stop()
 

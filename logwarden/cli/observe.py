@@ -30,7 +30,8 @@ def _status(path: str) -> dict[str, Any]:
 
 def _exposition(path: str) -> bytes:
     try:
-        return families.exposition(_status(path), time.time())
+        said = {**_status(path), **control.ask(path, "counters", timeout=10.0)}
+        return families.exposition(said, time.time())
     except EdgeError:
         return families.exposition(None, time.time())
 
