@@ -1,7 +1,7 @@
 #!/bin/sh
-# Install logwarden on this machine from a checkout, as root: a stand-in until there is a Debian package.
+# Install logwarden on this machine from a checkout, as root, where there is no Debian package for it.
 #
-#     packaging/install.sh            into /opt/logwarden, /usr/share/logwarden, /etc/logwarden and systemd
+#     packaging/install.sh            into /opt/logwarden, /etc/logwarden and systemd
 #     packaging/install.sh --remove   take all of it away but /etc/logwarden and /var/lib/logwarden
 #
 # Never: overwrites a config or a local rule, starts anything, or opens a port. It says what to do next.
@@ -15,17 +15,15 @@ case ${1:-} in
 "") ;;
 --remove)
     systemctl disable --now logwarden.service 2>/dev/null || true
-    rm -rf "$place" /usr/share/logwarden "$unit" /etc/sysusers.d/logwarden.conf /usr/local/bin/logwarden
+    rm -rf "$place" "$unit" /etc/sysusers.d/logwarden.conf /usr/local/bin/logwarden
     exit 0
     ;;
 *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 packaging/setup.sh service "$place"
-mkdir -p /usr/local/bin /usr/share/logwarden /etc/logwarden/ignore.d /etc/logwarden/attack.d /etc/sysusers.d
+mkdir -p /usr/local/bin /etc/logwarden/ignore.d /etc/logwarden/attack.d /etc/sysusers.d
 ln -sf "$place/bin/logwarden" /usr/local/bin/logwarden
-rm -rf /usr/share/logwarden/ignore.d /usr/share/logwarden/attack.d
-cp -R ignore.d attack.d /usr/share/logwarden/
 [ -e /etc/logwarden/logwarden.yaml ] || install -m 644 packaging/logwarden.yaml /etc/logwarden/
 sed "s#^ExecStart=/usr/bin/#ExecStart=$place/bin/#" systemd/logwarden.service >"$unit"
 chmod 644 "$unit"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import yaml
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
-from logwarden import health, metrics
+from logwarden import config, document, health, metrics
 from logwarden.cli import COMMANDS, group
 from logwarden.cli.observe import check_health
 from logwarden.neighbours import neighbours
@@ -37,7 +38,16 @@ STATUS: dict[str, Any] = {
     "database": {"taken": 4096},
     "since": 900.0,
     "rss": 40_000_000,
+    "bans_made": 7,
+    "dropped": 1234,
+    "latency": {"buckets": [["0.5", 3], ["+Inf", 4]], "sum": 2.5},
+    "attacks": {"sshd.yaml#sshd-failed-login": 12},
+    "slow": {"local.rules:7": 0.25},
 }
+SNIPPET = re.compile(r"`((?:bans|digest|sources|rules|logcheck|mail): \{.*?\})`")
+"""A piece of config in a page."""
+COLOUR = re.compile(rb"\x1b\[(\d+;)*[39][0-7]m")
+"""Select Graphic Rendition with a colour (ECMA-48); bold is none."""
 LAG, OUTBOX = health.Bounds(30, 300), health.Bounds(7200, 86400)
 
 
@@ -52,6 +62,11 @@ def test_a_status_is_scraped_as_prometheus_reads_it() -> None:
     assert found["logwarden_lines_total['ignored', 'journal']"] == 6
     assert found["logwarden_outbox_age_seconds[]"] == 60
     assert found["logwarden_bans['enforce', 'ipset']"] == 3
+    assert (found["logwarden_bans_made_total[]"], found["logwarden_dropped_packets[]"]) == (7, 1234)
+    assert found["logwarden_latency_seconds_bucket['0.5']"] == 3
+    assert (found["logwarden_latency_seconds_count[]"], found["logwarden_latency_seconds_sum[]"]) == (4, 2.5)
+    assert found["logwarden_attack_lines_total['sshd.yaml#sshd-failed-login']"] == 12
+    assert found["logwarden_rule_seconds_total['local.rules:7']"] == 0.25
 
 
 def test_without_a_daemon_a_scrape_says_that_it_is_down() -> None:
@@ -132,8 +147,54 @@ def test_the_pages_and_completions_are_made_of_what_the_program_goes_by(tmp_path
         assert "_LOGWARDEN_COMPLETE" in (tmp_path / f"logwarden.{shell}").read_text()
 
 
-def test_each_command_explains_itself() -> None:
+@pytest.mark.parametrize("peer", ["logcheck", "fail2ban"])
+def test_what_the_pages_for_newcomers_name_exists(peer: str) -> None:
+    page = (ROOT / f"packaging/doc/from-{peer}.md").read_text()
+    snippets = SNIPPET.findall(page)
+    assert len(snippets) > 3
+    for snippet in snippets:
+        config.from_document(document.parse(snippet.encode(), peer), file=None)
+    assert set(re.findall(r"`logwarden ([\w-]+)", page)) <= set(COMMANDS)
+
+
+def test_each_command_explains_itself_by_an_example() -> None:
     for name in COMMANDS:
         done = CliRunner().invoke(group, [name, "--help"])
         assert done.exit_code == 0
         assert "Usage:" in done.output
+        assert f"logwarden {name}" in done.output, name
+    assert "\n  logwarden scan /var/log/auth.log" in CliRunner().invoke(group, ["--help"]).output
+
+
+def on_a_terminal(*arguments: str, **environ: str) -> bytes:
+    """What a command writes to a terminal, on either stream."""
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "logwarden", *arguments],
+            stdout=theirs,
+            stderr=theirs,
+            check=False,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm", **environ},
+        )
+        return os.read(ours, 65_536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_colours_are_for_a_terminal_and_not_where_no_color_is_set(tmp_path: Path) -> None:
+    settings, log = tmp_path / "logwarden.yaml", tmp_path / "log"
+    settings.write_text(
+        f"state: {tmp_path}\nsocket: {tmp_path}/none\nrules: {{ignore: [], attack: [{tmp_path}/attack.d]}}\n"
+    )
+    log.write_text("Nov 22 10:00:00 host web[1]: denied 203.0.113.9\n")
+    (tmp_path / "attack.d").mkdir()
+    (tmp_path / "attack.d/web.yaml").write_text(
+        "program: web\nrules:\n  - id: denied\n    match: denied <ADDR>\n"
+        "    samples: [{line: denied 203.0.113.9, address: 203.0.113.9}]\n    near_misses: [denied]\n"
+    )
+    for command in (("status",), ("scan", str(log))):
+        asked = (*command, "--config", str(settings))
+        assert COLOUR.search(on_a_terminal(*asked)), command
+        assert not COLOUR.search(on_a_terminal(*asked, NO_COLOR="1")), command

@@ -12,9 +12,11 @@ import click
 
 from .. import __version__
 from ..errors import LogwardenError
+from . import options
 
 COMMANDS = {
     "run": "run",
+    "init": "init",
     "check": "check",
     "scan": "scan",
     "status": "ask",
@@ -67,7 +69,15 @@ class Commands(click.Group):
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="logwarden")
 def group() -> None:
-    """Mails the log lines that no rule calls normal, and bans the source of an attack at once."""
+    """Mails the log lines that no rule calls normal, and bans the source of an attack at once.
+
+    \b
+    logwarden scan /var/log/auth.log     what the rules say of a log; no daemon, nobody banned
+    logwarden status                     sources, counts, bans, and whatever is wrong
+    logwarden digest --preview           the next mail as it would be now
+    logwarden unban 203.0.113.9          let somebody in
+    logwarden doctor                     what is amiss with the installation, and the remedy
+    """
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,5 +86,6 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         group.main(arguments, prog_name="logwarden", standalone_mode=True)
     except LogwardenError as error:
-        click.secho(str(error), err=True, fg="red")
+        text = str(error)
+        click.echo(click.style(text, fg="red") if options.colours(sys.stderr) else text, err=True)
         sys.exit(error.exit_status)

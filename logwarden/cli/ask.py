@@ -30,7 +30,12 @@ def say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
 @config_option
 @json_option
 def status(config_file: str, *, as_json: bool) -> None:
-    """Show what the daemon does: sources, counts, bans, the outbox, refused rules."""
+    """Show what the daemon does: sources, counts, bans, the outbox, refused rules.
+
+    \b
+    logwarden status
+    logwarden status --json
+    """
     answer = put(config_file, "status")
     if as_json:
         print_json(answer)
@@ -94,7 +99,11 @@ def _undelivered(message: dict[str, Any]) -> str:
 @config_option
 @json_option
 def reload(config_file: str, *, as_json: bool) -> None:
-    """Read config and rules again. Where they cannot be used, the old ones stay in force, and this fails."""
+    """Read config and rules again. Where they cannot be used, the old ones stay in force, and this fails.
+
+    \b
+    logwarden reload
+    """
     answer = put(config_file, "reload")
     if as_json:
         print_json(answer)

@@ -48,7 +48,12 @@ def _short(prefix: str) -> str:
 @config_option
 @json_option
 def bans(config_file: str, *, as_json: bool) -> None:
-    """List the bans in force: what, why, since when and until when, and the packets that were dropped."""
+    """List the bans in force: what, why, since when and until when, and the packets that were dropped.
+
+    \b
+    logwarden bans
+    logwarden bans --json
+    """
     answer = put(config_file, "bans")["bans"]
     if as_json:
         print_json(answer)
@@ -70,7 +75,12 @@ def bans(config_file: str, *, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Ban even what the guard protects, and where you are logged in from.")
 @json_option
 def ban(address: str, config_file: str, length: float | None, *, force: bool, as_json: bool) -> None:
-    """Ban an address or prefix now."""
+    """Ban an address or prefix now.
+
+    \b
+    logwarden ban 203.0.113.9 --for 1d
+    logwarden ban 2001:db8:7::/48
+    """
     session = ssh_session.client_address()
     answer = put(config_file, "ban", address=address, length=length, force=force, session=session)
     _say(answer, [f"{answer['prefix']} is banned until {clock(answer['until'])}."], as_json=as_json)
@@ -81,7 +91,12 @@ def ban(address: str, config_file: str, length: float | None, *, force: bool, as
 @config_option
 @json_option
 def unban(address: str, config_file: str, *, as_json: bool) -> None:
-    """Lift the ban of an address or prefix, or all bans, now. An address inside a banned prefix names that ban."""
+    """Lift the ban of an address or prefix, or all bans, now. An address inside a banned prefix names that ban.
+
+    \b
+    logwarden unban 203.0.113.9
+    logwarden unban all
+    """
     answer = put(config_file, "unban", address=address)
     _say(answer, _freed(answer), as_json=as_json)
 
@@ -96,6 +111,10 @@ def allow(address: str | None, config_file: str, length: float, *, end: bool, as
     """Let nobody ban an address or prefix for a while, and lift its bans. Without ADDR: list what is allowed so.
 
     Who is never to be banned belongs into the config: bans: {allowlist: [...]}.
+
+    \b
+    logwarden allow 203.0.113.9 --for 8h
+    logwarden allow 203.0.113.9 --end
     """
     if address is None:
         _list_allowed(config_file, as_json=as_json)
@@ -136,7 +155,11 @@ def _list_allowed(config_file: str, *, as_json: bool) -> None:
 @config_option
 @json_option
 def why(address: str, config_file: str, *, as_json: bool) -> None:
-    """Tell what an address has done: every line that counted, the policy it met, its bans, and who protects it."""
+    """Tell what an address has done: every line that counted, the policy it met, its bans, and who protects it.
+
+    \b
+    logwarden why 203.0.113.9
+    """
     answer = put(config_file, "why", address=address)
     if as_json:
         print_json(answer)
@@ -176,7 +199,12 @@ def _timeline(answer: dict[str, Any]) -> Iterator[tuple[float, str]]:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def flush(config_file: str, *, yes: bool, as_json: bool) -> None:
-    """Lift all bans and remove every trace from the firewall: sets, rules, table. Works without a daemon too."""
+    """Lift all bans and remove every trace from the firewall: sets, rules, table. Works without a daemon too.
+
+    \b
+    logwarden flush
+    logwarden flush --yes
+    """
     if not yes:
         click.confirm("Lift all bans?", abort=True, err=True)
     settings = config.load(config_file)

@@ -19,7 +19,12 @@ from .options import config_option, console, json_option, print_json, print_prob
 
 @click.group(name="rules", context_settings={"help_option_names": ["-h", "--help"]})
 def rules() -> None:
-    """List, show and test rules."""
+    """List, show and test rules.
+
+    \b
+    logwarden rules list sshd
+    logwarden rules test ./myapp.yaml
+    """
 
 
 rules.add_command(lint)

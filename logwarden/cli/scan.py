@@ -25,7 +25,7 @@ from ..matcher import Matcher
 from ..model import BLOCK, Batch, Outcome, Verdict
 from ..sources import lines
 from .groups import Grouped, Key
-from .options import config_option, console, json_option, safe, table
+from .options import colours, config_option, console, json_option, safe, table
 
 _COLOURS = {Outcome.ATTACK: "red", Outcome.QUARANTINED: "magenta"}
 LARGE = 4 << 20
@@ -94,7 +94,7 @@ def scan(
     journalctl -o short-iso | logwarden scan -
     """
     matcher = watch.build(config.load(config_file)).matcher
-    judge = Judge(matcher, as_json, sys.stdout.isatty(), groups)
+    judge = Judge(matcher, as_json, colours(sys.stdout), groups)
     totals: Counter[str] = Counter()
     grouped = Grouped() if as_json and groups != "none" else None
     for file in files:
