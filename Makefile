@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2
 CODE := logwarden tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint bench corpus reference torture quiet fuzz deb clean
+.PHONY: help setup demo test unit lint bench corpus reference torture soak quiet fuzz deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -42,6 +42,9 @@ reference: setup ## write packaging/doc/rules.md, the page of all attack rules, 
 
 torture: setup ## SIGKILL fifty times while logs are written and rotated, and every line counted: KILLS=1000 for more
 	@$(PYTHON) -m tests.torture --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))
+
+soak: setup ## the installed service under steady load for half an hour, as root: memory, files and lag must not grow
+	SOAK=$(or $(SOAK),1800) $(PYTHON) -m pytest -n 0 -s tests/test_soak.py
 
 quiet: .venv/quiet.stamp ## boot a real Debian, use it, break it: what logwarden and logcheck report of it; as root, six minutes (AGAIN=1: no boot)
 	@$(PYTHON) -m tests.quiet $(if $(AGAIN),--again)

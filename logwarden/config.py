@@ -13,6 +13,7 @@ import json
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -186,6 +187,10 @@ class Config(NamedTuple):
     digest: DigestConfig
     maintenance: tuple[MaintenanceConfig, ...]
     mail: MailConfig
+
+
+SHIPPED = "/usr/share/logwarden/"
+"""Where the Debian package has what it ships."""
 
 
 @functools.cache
@@ -367,6 +372,12 @@ _CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
 """What is asked of a value that the schema has found to be of the right type."""
 
 
+def _installed(directory: str) -> str:
+    """A directory of shipped rules where this installation has it: pip and pipx have a prefix of their own."""
+    ours = os.path.join(sys.prefix, os.path.relpath(directory, "/usr"))
+    return ours if directory.startswith(SHIPPED) and os.path.isdir(ours) else directory
+
+
 def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | None) -> Config:
     host = filled["host"] or socket.gethostname()
     bans, digest, mail, rules = filled["bans"], filled["digest"], filled["mail"], filled["rules"]
@@ -378,7 +389,12 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
         retention=RetentionConfig(duration.parse(filled["retention"]["age"]), _bytes(filled["retention"]["size"])),
         sources=_sources(filled["sources"], named="sources" in given and given["sources"].keys() != {"presets"}),
         programs={name: duration.parse(known["expect"]["every"]) for name, known in filled["programs"].items()},
-        rules=RulesConfig(rules["level"], tuple(rules["ignore"]), tuple(rules["attack"]), rules["aggressive"]),
+        rules=RulesConfig(
+            rules["level"],
+            tuple(map(_installed, rules["ignore"])),
+            tuple(map(_installed, rules["attack"])),
+            rules["aggressive"],
+        ),
         logcheck=LogcheckConfig(**filled["logcheck"]),
         bans=BansConfig(
             mode=bans["mode"],

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from installed import deb, machine  # noqa: F401 # fixtures
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=100)
 hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)

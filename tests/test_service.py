@@ -2,101 +2,37 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from booted import Machine, booted, why_not
+from booted import Machine
+from installed import (
+    CONFIG,
+    SERVICE,
+    active,
+    attack,
+    banned,
+    build,
+    building,
+    enforce,
+    install,
+    killed,
+    read,
+    shows,
+    status,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
-ROOT = Path(__file__).parent.parent
-SERVICE = "logwarden.service"
-CONFIG = "etc/logwarden/logwarden.yaml"
-ENFORCE = """
-bans: {mode: enforce, permit_documentation: true}
-digest: {schedule: '04:00', to: [root]}
-"""
 
-
-@pytest.fixture(scope="module")
-def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, built once by whichever worker comes first."""
-    if reason := why_not() or (None if shutil.which("dh_python3") else "debhelper and dh-python are not installed"):
-        pytest.skip(reason)
-    base = tmp_path_factory.getbasetemp()  # with xdist one for each worker, in one that they share
-    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "deb"
-    place.mkdir(exist_ok=True)
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (found := sorted(place.glob("*.deb"))):
-            built = subprocess.run([ROOT / "packaging/deb.sh"], capture_output=True, text=True, check=False)
-            assert built.returncode == 0, built.stdout + built.stderr
-            shutil.copy(next((ROOT / "dist").glob("*.deb")), place)
-            found = sorted(place.glob("*.deb"))
-    return found[0]
-
-
-@pytest.fixture
-def machine(deb: Path, tmp_path: Path) -> Iterator[Machine]:
-    """A system with the package's file in it, and an MTA that delivers to root's mailbox."""
-    place, seed = tmp_path / "place", tmp_path / "seed"
-    place.mkdir()
-    (seed / "root").mkdir(parents=True)
-    shutil.copy(deb, seed / "root/logwarden.deb")
-    with booted(place, seed) as system:
-        yield system
-
-
-def install(machine: Machine) -> None:
-    machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "-i", "/root/logwarden.deb", timeout=300)
-
-
-def shows(machine: Machine, name: str) -> str:
-    return machine.out("systemctl", "show", SERVICE, "-p", name, "--value").strip()
-
-
-def active(machine: Machine) -> bool:
-    return shows(machine, "ActiveState") == "active" and shows(machine, "SubState") == "running"
-
-
-def status(machine: Machine) -> dict[str, object]:
-    answer: dict[str, object] = json.loads(machine.out("logwarden", "status", "--json"))
-    return answer
-
-
-def read(machine: Machine) -> int:
-    """How many lines have been read since the installation."""
-    return sum(each["read"] for each in status(machine)["sources"].values())  # type: ignore[attr-defined]
-
-
-def attack(machine: Machine, address: str) -> None:
-    for port in range(6):
-        line = f"Failed password for root from {address} port {4000 + port} ssh2"
-        machine.run("logger", "-t", "sshd", f"--id={4000 + port}", line)
-
-
-def banned(machine: Machine, address: str) -> bool:
-    names = machine.out("ipset", "list", "-name").split()
-    return any(machine.run("ipset", "test", name, address, check=False).returncode == 0 for name in names)
-
-
-def enforce(machine: Machine) -> None:
-    (machine.root / CONFIG).write_text(ENFORCE)
-    machine.run("systemctl", "reload", SERVICE)
-    machine.until(lambda: status(machine)["mode"] == "enforce", "the reload")
-
-
-def killed(machine: Machine, signal: str) -> None:
-    """Send the daemon a signal, and wait until systemd has started it anew."""
-    before, pid = int(shows(machine, "NRestarts")), shows(machine, "MainPID")
-    machine.run("kill", f"-{signal}", pid)
-    machine.until(lambda: int(shows(machine, "NRestarts")) > before and active(machine), f"a restart after SIG{signal}")
+def test_the_package_built_again_is_the_same_to_the_byte(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    first = deb.read_bytes()
+    with building(tmp_path_factory.getbasetemp()) as place:
+        (place / "again").mkdir()
+        assert build(place / "again").read_bytes() == first
 
 
 def test_installed_it_observes_bans_when_told_to_and_leaves_nothing(machine: Machine) -> None:
@@ -119,7 +55,10 @@ def test_installed_it_observes_bans_when_told_to_and_leaves_nothing(machine: Mac
         "-c",
         "for n in $(seq 1 200); do logger -t chatter line $n of it; sleep 0.02; done",
     )
+    local = machine.root / "etc/logwarden/ignore.d/local.rules"
+    local.write_text("# mine\n")
     install(machine)  # once more: an upgrade
+    assert local.read_text() == "# mine\n"
     machine.until(lambda: active(machine), "the restart")
     assert banned(machine, "203.0.113.9")
     assert status(machine)["mode"] == "enforce"  # what was edited stays
@@ -156,11 +95,26 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
     drop_in = machine.root / "etc/systemd/system/logwarden.service.d"
     drop_in.mkdir(parents=True)
     (drop_in / "quick.conf").write_text("[Service]\nWatchdogSec=5s\nRestartSec=200ms\n")
+    nginx = machine.root / "var/log/nginx"
+    machine.run("install", "-d", "-m", "750", "-g", "adm", "/var/log/nginx")
+    (nginx / "access.log").touch()
+    machine.run("chown", "www-data:adm", "/var/log/nginx/access.log")
+    machine.run("chmod", "640", "/var/log/nginx/access.log")
+    with (machine.root / "etc/hosts").open("a") as hosts:
+        hosts.write("203.0.113.77 mallory.example.org\n")
+    answer = "echo logwarden logwarden/enforce boolean true | debconf-set-selections"
+    machine.run("sh", "-c", answer)
     install(machine)
     machine.until(lambda: active(machine), "the start")
+    assert status(machine)["mode"] == "enforce"
     enforce(machine)
     attack(machine, "203.0.113.9")
     machine.until(lambda: banned(machine, "203.0.113.9"), "the ban")
+    assert any("/var/log/nginx/access.log" in each["read"] for each in status(machine)["presets"])  # type: ignore[attr-defined]
+    for port in range(6):
+        line = "error: PAM: Authentication failure for root from mallory.example.org"
+        machine.run("logger", "-t", "sshd", f"--id={5000 + port}", line)
+    machine.until(lambda: banned(machine, "203.0.113.77"), "the ban of whom a name led to")
 
     process = dict(
         line.split(":\t", 1)
@@ -173,6 +127,14 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
     assert groups <= set(process["Groups"].split())
     assert process["Uid"].split()[0] != "0"
     assert machine.out("stat", "-c", "%a %G", "/run/logwarden/control.sock") == "660 logwarden\n"
+
+    (machine.root / "etc/logwarden/ignore.d/local.rules").write_text("cups: broken(\n")
+    machine.until(lambda: own_log(machine), "our word on the broken rule, in the journal")
+    said = own_log(machine)[0]
+    assert (said["PRIORITY"], said["SYSLOG_IDENTIFIER"], said["LOGWARDEN_KIND"]) == ("4", "logwarden", "refused")
+    machine.run("logger", "-t", "oddity", "a line after it")
+    machine.until(lambda: "a line after it" in machine.out("logwarden", "events", "--json"), "the line after it")
+    assert machine.out("logwarden", "events", "--program", "logwarden", "--json") == ""
 
     killed(machine, "SEGV")
     assert banned(machine, "203.0.113.9")
@@ -195,6 +157,12 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
     machine.run("systemctl", "stop", SERVICE)
     assert (shows(machine, "ActiveState"), shows(machine, "Result")) == ("inactive", "success")
     assert banned(machine, "203.0.113.9")
+
+
+def own_log(machine: Machine) -> list[dict[str, str]]:
+    """What the daemon said of a broken rule, with its fields."""
+    entries = map(json.loads, machine.journal("-u", SERVICE, "-o", "json").splitlines())
+    return [entry for entry in entries if "local.rules" in str(entry.get("LOGWARDEN_ABOUT"))]
 
 
 def groups(machine: Machine) -> set[str]:
