@@ -100,8 +100,6 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
     (nginx / "access.log").touch()
     machine.run("chown", "www-data:adm", "/var/log/nginx/access.log")
     machine.run("chmod", "640", "/var/log/nginx/access.log")
-    with (machine.root / "etc/hosts").open("a") as hosts:
-        hosts.write("203.0.113.77 mallory.example.org\n")
     answer = "echo logwarden logwarden/enforce boolean true | debconf-set-selections"
     machine.run("sh", "-c", answer)
     install(machine)
@@ -111,10 +109,6 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
     attack(machine, "203.0.113.9")
     machine.until(lambda: banned(machine, "203.0.113.9"), "the ban")
     assert any("/var/log/nginx/access.log" in each["read"] for each in status(machine)["presets"])  # type: ignore[attr-defined]
-    for port in range(6):
-        line = "error: PAM: Authentication failure for root from mallory.example.org"
-        machine.run("logger", "-t", "sshd", f"--id={5000 + port}", line)
-    machine.until(lambda: banned(machine, "203.0.113.77"), "the ban of whom a name led to")
 
     process = dict(
         line.split(":\t", 1)
@@ -162,7 +156,7 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
 def own_log(machine: Machine) -> list[dict[str, str]]:
     """What the daemon said of a broken rule, with its fields."""
     entries = map(json.loads, machine.journal("-u", SERVICE, "-o", "json").splitlines())
-    return [entry for entry in entries if "local.rules" in str(entry.get("LOGWARDEN_ABOUT"))]
+    return [entry for entry in entries if entry.get("LOGWARDEN_ABOUT") == "rules"]
 
 
 def groups(machine: Machine) -> set[str]:
