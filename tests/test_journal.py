@@ -226,11 +226,11 @@ def test_what_was_appended_since_the_last_look_is_shown_and_where_that_is_too_mu
 
 @needs_journal
 def test_what_is_too_large_for_one_look_is_shown_by_the_next(write: Writer) -> None:
-    write(*[f"{number} {'x' * 40_000}" for number in range(36)])
+    write(*[f"{number} {'x' * 40_000}" for number in range(28)])
     scout = JournalScout("journal", {"path": str(write.path.parent)}, Selection())
     looks = [scout.look() for _ in range(3)]
     scout.close()
-    assert [each and (each.batch.count, each.anew) for each in looks] == [(28, True), (8, False), None]
+    assert [each and (each.batch.count, each.anew) for each in looks] == [(18, True), (10, False), None]
     assert all(len(each.batch.block) < BLOCK for each in looks if each)
 
 
