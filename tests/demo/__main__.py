@@ -49,6 +49,7 @@ socket: {place}/control.sock
 host: {host}
 sources:
   files: [{{path: {place}/auth.log, from_start: true}}]
+  presets: false
 rules:
   ignore: ["{root}/ignore.d"]
   attack: ["{root}/attack.d"]
