@@ -22,6 +22,18 @@ typedef struct {
 
 /* --- a scan ------------------------------------------------------------------------------------------------------ */
 
+/* `items` of `size` bytes each, with room for one more than `count`; NULL where there is no memory, and they stay. */
+static void *with_room(void *items, size_t count, size_t *room, size_t size)
+{
+  if (count < *room)
+    return items;
+  size_t more = *room ? 2 * *room : 1024;
+  void *larger = realloc(items, more * size);
+  if (larger != NULL)
+    *room = more;
+  return larger;
+}
+
 typedef struct {
   match *items;
   size_t count, room;
@@ -31,14 +43,10 @@ static int note(unsigned id, unsigned long long from, unsigned long long to, uns
 {
   growing *found = context;
   (void)from, (void)flags;
-  if (found->count == found->room) {
-    size_t room = found->room ? 2 * found->room : 4096;
-    match *items = realloc(found->items, room * sizeof *items);
-    if (items == NULL)
-      return 1;
-    found->items = items;
-    found->room = room;
-  }
+  match *items = with_room(found->items, found->count, &found->room, sizeof *items);
+  if (items == NULL)
+    return 1;
+  found->items = items;
   found->items[found->count++] = (match){id, (uint32_t)to};
   return 0;
 }
@@ -72,14 +80,10 @@ static int let_through(unsigned id, unsigned long long from, unsigned long long 
     return 0; /* no whole line */
   if (last != NULL && to <= last->start)
     let->unordered = 1;
-  if (let->count == let->room) {
-    size_t room = let->room ? 2 * let->room : 256;
-    line *items = realloc(let->items, room * sizeof *items);
-    if (items == NULL)
-      return 1;
-    let->items = items;
-    let->room = room;
-  }
+  line *items = with_room(let->items, let->count, &let->room, sizeof *items);
+  if (items == NULL)
+    return 1;
+  let->items = items;
   uint32_t start = before ? (uint32_t)(before + 1 - let->block) : 0;
   let->items[let->count++] = (line){start, (uint32_t)(end - let->block), 0};
   return 0;
