@@ -101,7 +101,7 @@ class Correlation:
     def _counting(self, verdict: Verdict, now: float, ahead: str | None) -> Verdict:
         """The same verdict, with a score of 0 where it is an attack that has counted already."""
         rule, event, address = verdict.attack_by, verdict.event, verdict.address
-        if rule is None or address is None or not _is_accused(verdict):
+        if rule is None or address is None or rule.severity is not Severity.ATTACK:
             return verdict
         session = _session(rule, event)
         if session is None:

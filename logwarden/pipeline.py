@@ -164,8 +164,7 @@ class Pipeline:
                 tx.add_attacks(self._by_name, now)
                 for verdict in self._taken_back:
                     tx.take_back(verdict)
-                for ban in self._bans:
-                    tx.add_ban(period, ban)
+                tx.add_bans(period, self._bans)
                 for notice in self.notices:
                     tx.add_notice(period, notice)
         except StateError as error:
@@ -353,8 +352,7 @@ def _write(tx: Transaction, period: int, judged: Judged, now: float) -> None:
         tx.count(period, judged.source, judged.read, judged.classified, now)
     tx.add_entries(period, (verdict for verdict in judged.classified.verdicts if verdict.reported), now)
     tx.add_attacks(judged.hits, now)
-    for ban in judged.bans:
-        tx.add_ban(period, ban)
+    tx.add_bans(period, judged.bans)
     for notice in judged.notices:
         tx.add_notice(period, notice)
     tx.add_sightings(judged.sightings)

@@ -26,7 +26,9 @@ def users(rule: AttackRule, message: str) -> frozenset[str]:
 def session(rule: AttackRule, message: str) -> str | None:
     """The session that a message which `rule` matches names; empty where it names none, None where that is not to be
     known."""
-    named = _named(rule, Dialect.SESSION, message) if "<SESSION>" in rule.regex else []
+    if "<SESSION>" not in rule.regex:
+        return ""
+    named = _named(rule, Dialect.SESSION, message)
     return None if named is None else next(reversed(named), "")
 
 

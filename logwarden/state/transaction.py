@@ -107,10 +107,16 @@ class Transaction:
 
     def add_ban(self, period: int, ban: Ban) -> None:
         """A new ban, or a longer one; one that was lifted already ends as it says."""
-        lifted = ban.until if ban.lifted else None
-        self._db.execute(
+        self.add_bans(period, [ban])
+
+    def add_bans(self, period: int, bans: Iterable[Ban]) -> None:
+        """Each of them, in this order."""
+        self._db.executemany(
             "INSERT INTO ban (prefix, since, until, attack, why, hits, period, lifted) VALUES (?,?,?,?,?,?,?,?)",
-            (ban.prefix, ban.since, ban.until, ban.attack, _text(ban.why), ban.hits, period, lifted),
+            (
+                (prefix, since, until, attack, _text(why), hits, period, until if lifted else None)
+                for prefix, since, until, attack, why, hits, lifted in bans
+            ),
         )
 
     def lift_ban(self, prefix: str, now: float) -> int:
@@ -273,19 +279,20 @@ def _is_utf8(text: str) -> bool:
 
 
 def _entry(period: int, verdict: Verdict, now: float) -> tuple[object, ...]:
-    event, attack = verdict.event, verdict.attack_by
+    source, event, outcome, _, attack, address, why, _ = verdict
+    time, host, program, _, message, raw, _ = event
     return (
         period,
-        stored(verdict.source),
-        event.time if event.time is not None else now,
-        _text(event.host),
-        _text(event.program),
-        verdict.outcome,
+        stored(source),
+        now if time is None else time,
+        _text(host),
+        _text(program),
+        outcome,
         attack.severity if attack else None,
-        _text(str(attack)) if attack else verdict.quarantined_for,
-        verdict.address,
-        _text(event.message),
-        _text(event.raw),
+        _text(str(attack)) if attack else why,
+        address,
+        _text(message),
+        _text(raw),
     )
 
 

@@ -14,6 +14,7 @@ there.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 from typing import NamedTuple, Protocol
@@ -148,24 +149,27 @@ class Tracker:
         accused = _accused(verdict)
         if accused is None:
             return False, None
-        rule, text = accused
+        (rule, text), event = accused, verdict.event
         policy = self._policies.get(rule.file) or rule.policy or self._default
-        forged = provenance.doubt(verdict.event.program, verdict.event.provenance)
-        doubtful = forged or cut.doubt(rule, verdict.event)
+        forged = event.provenance and provenance.doubt(event.program, event.provenance)
+        doubtful = forged or cut.doubt(rule, event)
         try:
-            address = parse(text)
+            address, alone = _host(text)
         except ValueError:
             return not doubtful, self._spare("not an address", Spared(text, rule.file, "not an address"), policy, now)
         if doubtful:
             about = _writer(verdict) if forged else f"cut {text if len(self._spared) < SPARED_APART else None}"
             return False, self._spare(about, Spared(str(host_prefix(address)), rule.file, doubtful), policy, now)
-        lately = self._known.as_same_user(address, rule, verdict.event.message, now) if self._known else None
-        time = now if verdict.event.time is None else min(self._as_of_now(verdict.event.time, policy), now)
+        lately = self._known.as_same_user(address, rule, event.message, now) if self._known else None
+        time = now if event.time is None else self._as_of_now(event.time, policy)
+        if time > now:
+            time = now
         if is_over(time, policy.window, now) or (ahead and not _is_known_again(verdict, policy, now)):
             return not lately, None
         if lately:
             return False, self._spare(text, Spared(str(host_prefix(address)), rule.file, lately), policy, now)
-        return True, self._count(verdict, address, rule, policy, time, now, ahead)
+        counted_as = self._counted_as(address, alone, now)
+        return True, self._count(verdict, address, counted_as, rule, policy, time, now, ahead)
 
     def take_back(self, user: str, address: Address) -> list[Verdict]:
         """`user` has logged in from this address: take back what was counted there for failing to, and return it.
@@ -184,20 +188,20 @@ class Tracker:
         self,
         verdict: Verdict,
         address: Address,
+        text: str,
         rule: AttackRule,
         policy: Policy,
         time: float,
         now: float,
         ahead: str | None,
     ) -> Ban | Spared | None:
-        text = self._counted_as(address, now)
         if self._bans.covers(address, text, now) or time < self._history.spent(text):
             return None
         windows = self._ahead.setdefault(ahead, Windows(AHEAD)) if ahead else self._windows
         key = (*self._place(rule.file, verdict.event.host), text)
         times = windows.push(key, time, rule.score, policy.window, policy.threshold)
         if self._known and not ahead:
-            self._attempts.note(address, key, time, rule, verdict)
+            self._attempts.note(key, time, rule, verdict)
         if len(times) < policy.threshold or times[-1] <= now - policy.window:
             return None
         network = host_prefix(address) if _is_ipv4_host(text) else prefix(text)
@@ -219,12 +223,12 @@ class Tracker:
         self._places.add(place)
         return place
 
-    def _counted_as(self, address: Address, now: float) -> str:
-        """The prefix that the source holds, or its address alone where that prefix holds somebody to protect."""
+    def _counted_as(self, address: Address, alone: str, now: float) -> str:
+        """The prefix that the source holds, or its address `alone` where that prefix holds somebody to protect."""
         if isinstance(address, IPv4Address):
-            return f"{spelt(address)}/32"
+            return alone
         network = source_prefix(address, self._ipv6_length)
-        return str(host_prefix(address) if self._refusal(network, now) else network)
+        return alone if self._refusal(network, now) else str(network)
 
     def _convict(self, text: str, rule: AttackRule, policy: Policy, times: Times, now: float) -> Ban | None:
         length, remark = self._history.next_ban(text, policy.ban, now)
@@ -314,7 +318,7 @@ class Tracker:
                 self._clear_of_neighbours(prefix(ban.prefix))
             spent[ban.prefix] = ban.until
         for hit in hits:
-            text = self._counted_as(parse(hit.address), now)
+            text = self._counted_as(*_host(hit.address), now)
             if hit.time > spent.get(text, 0.0):
                 place = self._place(hit.file, hit.host)
                 self._windows.push((*place, text), hit.time, hit.score, window, keep)
@@ -346,6 +350,13 @@ class Tracker:
     def leap(self, by: float, now: float) -> None:
         """The clock has jumped by so many seconds, to `now`: lines whose time it told before are still to come."""
         self._leap = (now - by, by) if by > 0 else (0.0, 0.0)
+
+
+@functools.lru_cache(maxsize=2048)
+def _host(text: str) -> tuple[Address, str]:
+    """The address that `text` spells, and the prefix of it alone, as it is spelt. Raises ValueError."""
+    address = parse(text)
+    return address, f"{spelt(address)}/{address.max_prefixlen}"
 
 
 def _is_known_again(verdict: Verdict, policy: Policy, now: float) -> bool:

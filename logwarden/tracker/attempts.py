@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
-from ..address import Address, Prefix
+from ..address import Prefix, parse
 from ..model import AttackRule, Verdict
 from .window import Key
 
@@ -24,7 +24,6 @@ LONGEST = 500
 class Attempt(NamedTuple):
     """A hit as it stands in its window, and what it was counted for."""
 
-    address: Address
     key: Key
     time: float
     rule: AttackRule
@@ -40,16 +39,16 @@ class Attempts:
     def __len__(self) -> int:
         return len(self._latest)
 
-    def note(self, address: Address, key: Key, time: float, rule: AttackRule, verdict: Verdict) -> None:
+    def note(self, key: Key, time: float, rule: AttackRule, verdict: Verdict) -> None:
         """It has been counted."""
         if ("<USER>" in rule.regex or "<LOGIN>" in rule.regex) and len(verdict.event.raw) <= LONGEST:
-            self._latest.append(Attempt(address, key, time, rule, verdict))
+            self._latest.append(Attempt(key, time, rule, verdict))
 
     def by(self, user: str, place: Prefix) -> list[Attempt]:
         """Those from within `place` that were on `user` and on nobody else; they are remembered no longer."""
         from ..matcher import users  # with the first login
 
-        there = (each for each in self._latest if each.address.version == place.version and each.address in place)
+        there = (each for each in self._latest if each.verdict.address and _is_in(each.verdict.address, place))
         his = [each for each in there if users(each.rule, each.verdict.event.message) == {user}]
         if his:
             taken = set(map(id, his))
@@ -66,3 +65,8 @@ class Attempts:
 
     def _keep(self, attempts: Iterable[Attempt]) -> None:
         self._latest = deque(attempts, self._latest.maxlen)
+
+
+def _is_in(text: str, place: Prefix) -> bool:
+    address = parse(text)
+    return address.version == place.version and address in place

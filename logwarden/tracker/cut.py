@@ -26,7 +26,8 @@ _OF_BUSYBOX = re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [^ ]+ [a-z]+[0-7
 
 def doubt(rule: AttackRule, event: Event) -> str | None:
     """Why the address that `rule` finds may be a stranger's word, or None where it is not."""
-    length = len(event.message.encode())
+    message = event.message
+    length = len(message if message.isascii() else message.encode())
     if length < LEAST_OF_BUSYBOX or (length < LEAST and not _OF_BUSYBOX.match(event.raw)):
         return None
     from ..matcher import freetext  # with the first such line, as whatever parses rules

@@ -41,7 +41,7 @@ class Windows:
 
         Hits may come in any order; one that is older than the window before the newest changes nothing.
         """
-        times: Times = (time,) * min(score, keep)
+        times: Times = (time,) if score == 1 else (time,) * min(score, keep)
         if before := self.forget(key):
             times = before + times
             if before[-1] > time:
@@ -49,7 +49,8 @@ class Windows:
             horizon = times[-1] - window
             if times[0] <= horizon:
                 times = tuple(hit for hit in times if hit > horizon)
-            times = times[-keep:]
+            if len(times) > keep:
+                times = times[-keep:]
         self._put(key, (window, *times))
         return times
 
@@ -88,10 +89,12 @@ class Windows:
                 keys[key] = (window, *(time + by for time in times))
 
     def _put(self, key: Key, value: Times) -> None:
-        if len(self) >= self._capacity:
+        if len(self._level_of) >= self._capacity:
             self.forget(next(iter(self._levels[min(self._levels)])))
         level = _level(len(value) - 1)
-        self._levels.setdefault(level, OrderedDict())[key] = value  # its window's length, then its hits
+        if level not in self._levels:
+            self._levels[level] = OrderedDict()
+        self._levels[level][key] = value  # its window's length, then its hits
         self._level_of[key] = level
 
 
