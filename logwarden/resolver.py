@@ -42,10 +42,36 @@ KNOWN = 1_000
 """Answers that are kept."""
 
 
+class Host(NamedTuple):
+    """What the system knows of a name: the canonical one, and the addresses, sorted."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
+def known_as(name: str) -> Host:
+    """Ask /etc/hosts and the DNS for a name. Raises OSError, UnicodeError."""
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
+    addresses = {address.normalised(str(each[4][0])) for each in found}
+    return Host(found[0][3].rstrip(".").lower(), tuple(sorted(addresses)))
+
+
 def look_up(name: str) -> tuple[str, ...]:
-    """The addresses of a DNS name, sorted. Raises OSError, UnicodeError."""
-    found = {str(each[4][0]) for each in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
-    return tuple(sorted(map(address.normalised, found)))
+    """The addresses of a name, sorted. Raises OSError, UnicodeError."""
+    return known_as(name).addresses
+
+
+def look_up_whole(name: str, known_as: Callable[[str], Host] = known_as) -> tuple[str, ...]:
+    """The addresses of this very name: no search list makes another one of it. Raises OSError, UnicodeError.
+
+    glibc finds a name of /etc/hosts only without the dot at its end that keeps the search list away. So it is asked for
+    without, and with the dot too where the answer has another name: an alias, or one of the search list.
+    """
+    host = known_as(name)
+    if host.name == name:
+        return host.addresses
+    absolute = known_as(f"{name}.")
+    return tuple(text for text in host.addresses if text in absolute.addresses)
 
 
 def names_of(text: str) -> tuple[str, ...]:
@@ -70,12 +96,12 @@ class Waiting(NamedTuple):
 
 def confirmed(
     name: str,
-    look_up: Callable[[str], Iterable[str]] = look_up,
+    look_up: Callable[[str], Iterable[str]] = look_up_whole,
     names_of: Callable[[str], Iterable[str]] = names_of,
 ) -> Answer:
-    """Ask both ways. The name is absolute: no search list makes another one of it."""
+    """Ask both ways."""
     try:
-        found = {address.normalised(text) for text in look_up(f"{name}.")}
+        found = {address.normalised(text) for text in look_up(name)}
     except (OSError, ValueError):  # a UnicodeError is one
         found = set()
     if len(found) > MOST:

@@ -19,7 +19,7 @@ test_packages="$test_packages chromium fonts-dejavu-core fonts-liberation"
 # To build the Debian package, and to install it in a system that tests boot.
 test_packages="$test_packages debhelper dh-python pybuild-plugin-pyproject po-debconf lintian ucf
     python3-click python3-dateutil python3-jinja2 python3-jsonschema python3-prometheus-client python3-regex python3-rich
-    python3-setuptools python3-watchdog python3-yaml exim4-daemon-light"
+    python3-setuptools python3-watchdog python3-yaml exim4-daemon-light dnsmasq-base"
 
 place=.venv
 case ${1:-} in

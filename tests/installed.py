@@ -60,8 +60,8 @@ def machine(deb: Path, tmp_path: Path) -> Iterator[Machine]:
         yield system
 
 
-def install(machine: Machine) -> None:
-    machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "-i", "/root/logwarden.deb", timeout=300)
+def install(machine: Machine, file: str = "logwarden.deb") -> None:
+    machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "-i", f"/root/{file}", timeout=300)
 
 
 def shows(machine: Machine, name: str) -> str:
@@ -93,8 +93,8 @@ def banned(machine: Machine, address: str) -> bool:
     return any(machine.run("ipset", "test", name, address, check=False).returncode == 0 for name in names)
 
 
-def enforce(machine: Machine) -> None:
-    (machine.root / CONFIG).write_text(ENFORCE)
+def enforce(machine: Machine, config: str = ENFORCE) -> None:
+    (machine.root / CONFIG).write_text(config)
     machine.run("systemctl", "reload", SERVICE)
     machine.until(lambda: status(machine)["mode"] == "enforce", "the reload")
 

@@ -13,7 +13,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 
 CLONE_NEWNET = 0x40000000
 """sched.h: what `unshare --net` asks for."""
@@ -28,6 +28,21 @@ _wires = itertools.count()
 def _checked(status: int) -> None:
     if status != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+@contextmanager
+def entered(path: str) -> Iterator[None]:
+    """Put this thread, and what it starts, into the network namespace at `path`, until the block ends."""
+    home, there = os.open("/proc/thread-self/ns/net", os.O_RDONLY), os.open(path, os.O_RDONLY)
+    try:
+        _checked(_libc.setns(there, CLONE_NEWNET))
+        try:
+            yield
+        finally:
+            _checked(_libc.setns(home, CLONE_NEWNET))
+    finally:
+        os.close(there)
+        os.close(home)
 
 
 class Namespace:
@@ -48,16 +63,9 @@ class Namespace:
         """What ip(8) takes after `netns`, from this or another namespace."""
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
+    def inside(self) -> AbstractContextManager[None]:
         """Put this thread, and what it starts, into the namespace until the block ends."""
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        _checked(_libc.setns(self._fd, CLONE_NEWNET))
-        try:
-            yield
-        finally:
-            _checked(_libc.setns(home, CLONE_NEWNET))
-            os.close(home)
+        return entered(self.path)
 
     def close(self) -> None:
         os.close(self._fd)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from postbox import Server, certified, make_authority, secured, serving
 
 from logwarden.errors import MailError
 from logwarden.mailer import TRANSPORTS, Sendmail, Smtp, Stdout
@@ -29,67 +25,6 @@ MESSAGE = Message(
     recipients=("root@host.example", "ops@host.example"),
     content=b"Subject: hello\r\n\r\n.a line that starts with a dot\r\n",
 )
-
-
-class Server:
-    """An aiosmtpd handler that keeps what it takes, and answers what a test tells it to."""
-
-    def __init__(self) -> None:
-        self.taken: list[Envelope] = []
-        self.users: list[str] = []
-        self.answers: dict[str, str] = {}
-
-    async def handle_MAIL(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        envelope.mail_from = address
-        return self.answers.get("MAIL", "250 OK")
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        answer = self.answers.get(address, "250 OK")
-        if answer.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return answer
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        if self.answers.get("DATA") == "hang up":
-            assert isinstance(server.transport, asyncio.Transport)
-            server.transport.abort()
-        answer = self.answers.get("DATA", "250 OK")
-        if answer.startswith("250"):
-            self.taken.append(envelope)
-        return answer
-
-    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        return self.answers.get("QUIT", "221 Bye")
-
-    def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-        if isinstance(data, LoginPassword) and data.password == b"s3cret word":
-            self.users.append(data.login.decode())
-            return AuthResult(success=True)
-        return AuthResult(success=False, handled=False)  # handled=True would leave the client without an answer
-
-
-class FreePort(Controller):
-    """A Controller that lets the kernel choose its port, and knows it before it greets itself."""
-
-    def _trigger_server(self) -> None:
-        assert isinstance(self.server, asyncio.Server)
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()  # type: ignore[no-untyped-call]
-
-
-@contextlib.contextmanager
-def serving(server: Server, **options: Any) -> Iterator[int]:
-    """Run the server in a thread on a free port of loopback."""
-    controller = FreePort(server, hostname="127.0.0.1", port=0, **options)
-    controller.start()
-    try:
-        yield controller.port
-    finally:
-        controller.stop()
 
 
 @pytest.fixture
@@ -182,7 +117,7 @@ def test_a_server_that_drips_its_answer_is_left_after_ten_timeouts() -> None:
 
 
 @pytest.mark.parametrize("tls", ["tls", "starttls"])
-def test_a_server_that_drips_its_tls_handshake_is_left_after_one_timeout(tls: Any) -> None:
+def test_a_server_that_drips_its_tls_handshake_is_left_after_one_timeout(tls: ssl.SSLContext) -> None:
     def begin(client: socket.socket) -> None:
         if tls == "starttls":
             client.sendall(b"220 mx\r\n")
@@ -233,40 +168,12 @@ def test_what_a_server_says_reaches_the_log_as_one_harmless_line(server: Server,
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with ca.pem, and host.pem + host.key for the name localhost, signed by it."""
-    place = tmp_path_factory.mktemp("authority")
-    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]
-    ca = [*new, "-x509", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2"]
-    host = [*new, "-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=localhost", "-keyout", "host.key"]
-    host += [
-        "-out",
-        "host.pem",
-        "-days",
-        "2",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-    ]
-    for argv in (ca, host):
-        subprocess.run(argv, cwd=place, check=True, capture_output=True)
-    (place / "password").write_text("s3cret word\n")
-    return place
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 def tls(authority: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / "host.pem", authority / "host.key")
-    return context
-
-
-@contextlib.contextmanager
-def secured(server: Server, tls: ssl.SSLContext) -> Iterator[int]:
-    with serving(
-        server, tls_context=tls, require_starttls=True, authenticator=server.authenticate, auth_required=True
-    ) as port:
-        yield port
+    return certified(authority)
 
 
 def test_starttls_and_auth_with_a_known_authority_deliver(server: Server, tls: ssl.SSLContext, authority: Path) -> None:

@@ -16,7 +16,20 @@ from small import NOW, Small
 from logwarden import matcher, rules
 from logwarden.daemon import Daemon
 from logwarden.model import AttackRule, Event, Location, Outcome, Provenance, Severity, Verdict
-from logwarden.resolver import KNOWN, LINES, LONGEST, MOST, QUEUE, TIMEOUT, TTL, Answer, Resolver, confirmed
+from logwarden.resolver import (
+    KNOWN,
+    LINES,
+    LONGEST,
+    MOST,
+    QUEUE,
+    TIMEOUT,
+    TTL,
+    Answer,
+    Host,
+    Resolver,
+    confirmed,
+    look_up_whole,
+)
 from logwarden.rules import attack
 
 ROOT = Path(__file__).parent.parent
@@ -47,30 +60,29 @@ def asked(name: str, forward: Mapping[str, object], reverse: Mapping[str, object
 
 
 def test_an_address_that_has_the_name_in_turn_is_meant_by_it() -> None:
-    assert asked(NAME, {f"{NAME}.": (HE,)}, {HE: ("other.example.org", "HOST.example.org.")}) == (HE,)
+    assert asked(NAME, {NAME: (HE,)}, {HE: ("other.example.org", "HOST.example.org.")}) == (HE,)
     both = {HE: (NAME,), "2001:db8::9": (NAME,)}
-    assert set(asked(NAME, {f"{NAME}.": ("2001:DB8:0::9", HE)}, both)) == set(both)
+    assert set(asked(NAME, {NAME: ("2001:DB8:0::9", HE)}, both)) == set(both)
 
 
 def test_who_owns_a_name_and_adds_somebody_elses_address_to_it_has_nobody_banned() -> None:
     reverse = {HE: ("evil.example.net",), VICTIM: ("mail.victim.example",)}
-    assert asked("evil.example.net", {"evil.example.net.": (HE, VICTIM)}, reverse) == (HE,)
-    assert asked("evil.example.net", {"evil.example.net.": (VICTIM,)}, reverse) == ()
+    assert asked("evil.example.net", {"evil.example.net": (HE, VICTIM)}, reverse) == (HE,)
+    assert asked("evil.example.net", {"evil.example.net": (VICTIM,)}, reverse) == ()
 
 
 @pytest.mark.parametrize(
     ("forward", "reverse"),
     [
         ({}, {HE: (NAME,)}),
-        ({f"{NAME}.": OSError("timed out")}, {HE: (NAME,)}),
-        ({f"{NAME}.": UnicodeError("label too long")}, {HE: (NAME,)}),
-        ({f"{NAME}.": ("rubbish", HE)}, {HE: (NAME,)}),
-        ({f"{NAME}.": ()}, {HE: (NAME,)}),
-        ({f"{NAME}.": (HE,)}, {}),
-        ({f"{NAME}.": (HE,)}, {HE: (f"{NAME}.evil.example.net", "example.org", "")}),
-        ({f"{NAME}.": (HE,)}, {HE: socket.herror(1, "unknown host")}),
-        ({f"{NAME}.": (HE,)}, {HE: UnicodeError("rubbish")}),
-        ({NAME: (HE,)}, {HE: (NAME,)}),  # by a search list
+        ({NAME: OSError("timed out")}, {HE: (NAME,)}),
+        ({NAME: UnicodeError("label too long")}, {HE: (NAME,)}),
+        ({NAME: ("rubbish", HE)}, {HE: (NAME,)}),
+        ({NAME: ()}, {HE: (NAME,)}),
+        ({NAME: (HE,)}, {}),
+        ({NAME: (HE,)}, {HE: (f"{NAME}.evil.example.net", "example.org", "")}),
+        ({NAME: (HE,)}, {HE: socket.herror(1, "unknown host")}),
+        ({NAME: (HE,)}, {HE: UnicodeError("rubbish")}),
     ],
 )
 def test_what_does_not_agree_or_is_no_answer_is_nobody(
@@ -79,11 +91,36 @@ def test_what_does_not_agree_or_is_no_answer_is_nobody(
     assert asked(NAME, forward, reverse) == ()
 
 
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({NAME: Host(NAME, (HE,))}, (HE,)),  # of /etc/hosts, or the DNS: no other question is asked
+        ({NAME: Host(f"{NAME}.search.example", (HE,))}, None),
+        ({NAME: Host("cname.example.org", (HE,)), f"{NAME}.": Host("cname.example.org", (VICTIM, HE))}, (HE,)),
+        # an alias in /etc/hosts, and somebody else's in the DNS: the daemon that logged it knew the first alone
+        ({NAME: Host("inside.example.org", (HE,)), f"{NAME}.": Host(NAME, (VICTIM,))}, ()),
+    ],
+)
+def test_a_name_is_looked_up_as_it_stands_in_etc_hosts_and_never_by_a_search_list(
+    known: Mapping[str, Host], expected: tuple[str, ...] | None
+) -> None:
+    def known_as(name: str) -> Host:
+        if name not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return known[name]
+
+    if expected is None:
+        with pytest.raises(OSError, match="no such name"):
+            look_up_whole(NAME, known_as)
+    else:
+        assert look_up_whole(NAME, known_as) == expected
+
+
 def test_a_name_of_many_addresses_says_of_none_that_it_was_the_one() -> None:
     many = [f"203.0.113.{number}" for number in range(1, MOST + 2)]
     reverse = dict.fromkeys(many, (NAME,))
-    assert len(asked(NAME, {f"{NAME}.": tuple(many[:MOST])}, reverse)) == MOST
-    assert asked(NAME, {f"{NAME}.": tuple(many)}, reverse) == ()
+    assert len(asked(NAME, {NAME: tuple(many[:MOST])}, reverse)) == MOST
+    assert asked(NAME, {NAME: tuple(many)}, reverse) == ()
 
 
 # --- the lines that wait --------------------------------------------------------------------------------------------
