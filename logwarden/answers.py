@@ -1,18 +1,20 @@
 """What the daemon answers: one function a command of the control socket, and the table that finds it.
 
 Each takes the daemon and the request's arguments, and returns plain JSON data. A LogwardenError becomes the
-client's error, and so does an argument that is missing or of the wrong type; neither stops the daemon.
+client's error, and so does an argument that is missing, of the wrong type, or a number beyond all; none of them stops
+the daemon.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import __version__, byhand, maintenance, past, presets, undeliverable
 from .control import Request
-from .errors import LogwardenError, StateError
+from .errors import EdgeError, LogwardenError, StateError
 from .model import Outcome
 from .press import Result
 from .reload import Reply
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 Arguments = Mapping[str, Any]
 SLOWEST = 20
 """Rules that took the longest, of those that the `regex` engine has, which `counters` names."""
+PREVIEWS = 4
+"""Digests that may wait to be made when another preview is asked for: whoever may read could hold up the mail else."""
 
 
 def answer(daemon: Daemon, request: Request) -> None:
@@ -35,7 +39,7 @@ def answer(daemon: Daemon, request: Request) -> None:
     except KeyError as error:
         known = request.command in TABLE
         reply = {"ok": False, "error": f"{request.command} needs {error}" if known else f"no command {request.command}"}
-    except (LogwardenError, ValueError, TypeError) as error:
+    except (LogwardenError, ValueError, TypeError, OverflowError) as error:
         reply = _refusal(error)
     request.reply.set_result(reply)
 
@@ -57,7 +61,7 @@ def status(daemon: Daemon, _: Arguments) -> dict[str, Any]:
         "mode": config.bans.mode,
         "backend": config.bans.effective_backend,
         "rules": rules(daemon),
-        "bans": len(byhand.in_force(daemon)),
+        "bans": byhand.count(daemon),
         "next_digest": daemon.next_digest,
         "period": period[1] if period else None,
         "lines": {str(outcome): sum(counts[outcome] for counts in tallies.values()) for outcome in Outcome},
@@ -135,7 +139,9 @@ def bans(daemon: Daemon, _: Arguments) -> dict[str, Any]:
 
 def preview(daemon: Daemon, arguments: Arguments, reply: Reply) -> None:
     """The digest as it would be now, or of all periods that ended after a time."""
-    since = arguments.get("since")
+    back = _back(arguments.get("since"), daemon.clock())
+    if daemon.press.waiting >= PREVIEWS:
+        raise EdgeError("other digests are being made: ask again in a moment")
 
     def shown(result: Result, _: float) -> None:
         try:
@@ -148,8 +154,17 @@ def preview(daemon: Daemon, arguments: Arguments, reply: Reply) -> None:
         said = {"subject": rendered.subject, "text": rendered.text, "html": rendered.html} if rendered else nothing
         reply.set_result({"ok": True, **said})
 
-    back = None if since is None else float(since)
     daemon.mailing.preview(daemon.watch.config, daemon.refused(), daemon.clock(), back, shown)
+
+
+def _back(since: Any, now: float) -> float | None:
+    """How many seconds to look back: a number, and no further than anything can have been said. Raises ValueError."""
+    if since is None:
+        return None
+    seconds = float(since)
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(f"since: {since} is no number of seconds")
+    return min(seconds, now)
 
 
 def digest(daemon: Daemon, _: Arguments, reply: Reply) -> None:

@@ -2,20 +2,24 @@
 
 Request: {"command": NAME, ...arguments}. Answer: {"ok": true, ...} or {"ok": false, "error": TEXT}.
 Owns: the socket (mode 0660), who may ask what (peer credentials of SO_PEERCRED: changing commands are for root and for
-the daemon's own user), and the limits on what a client may send.
+the daemon's own user), and the limits on what a client may send. None of them lets another user keep root away.
 Never: answers anything itself. A request goes to the daemon's inbox with a reply that its consumer sets.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import socketserver
+import stat
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +29,11 @@ from .errors import EdgeError
 MAX_REQUEST = 65_536
 """Bytes of a request line; a client that sends more is cut off."""
 PATIENCE = 10.0
-"""Seconds that a client may take to send its line."""
+"""Seconds that a client may take to send its line, and again to take the answer."""
 QUIET = 3600.0
 """Seconds after which the listener wakes though nobody has come; `stop` knocks."""
-CLIENTS = 16
-"""Connections served at once; more are turned away."""
+CLIENTS, EACH = 16, 8
+"""Connections of root's that are served at once, and as many of all others', EACH of one user's; more are sent away."""
 RATE, BURST = 20.0, 100.0
 """Requests a second that a user may go on making, and how many at once; root may stop the daemon anyway."""
 READING = frozenset({"status", "counters", "bans", "preview", "why", "events", "allowed", "windows"})
@@ -59,10 +63,11 @@ class Server:
         clock: Callable[[], float],
     ) -> None:
         self._path = path
+        self._clock = clock
         self._allowance = _Allowance(clock)
         self._submit = submit
         self._timeout = timeout
-        self._clients = threading.BoundedSemaphore(CLIENTS)
+        self._places = _Places()
         self._server: _Listener | None = None
 
     def start(self) -> None:
@@ -75,7 +80,7 @@ class Server:
 
         try:
             Path(self._path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._remove_dead()
+            remove_dead(self._path)
             mask = os.umask(0o117)
             try:
                 self._server = _Listener(self._path, Handler)
@@ -84,14 +89,6 @@ class Server:
         except OSError as error:
             raise EdgeError(f"{self._path}: the control socket cannot be made: {error.strerror or error}") from error
         threading.Thread(target=self._server.serve_forever, args=(QUIET,), name="control", daemon=True).start()
-
-    def _remove_dead(self) -> None:
-        if not os.path.exists(self._path):
-            return
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(self._path) == 0:
-                raise EdgeError(f"{self._path}: another logwarden answers there")
-        os.unlink(self._path)
 
     def stop(self) -> None:
         """Stop listening and remove the socket."""
@@ -108,17 +105,30 @@ class Server:
             self._server = None
 
     def _serve(self, connection: socket.socket) -> None:
-        if not self._clients.acquire(blocking=False):
-            _send(connection, {"ok": False, "error": "too many clients at once"})
-            return
-        try:
-            connection.settimeout(PATIENCE)
-            line = _receive(connection, MAX_REQUEST)
-            _send(connection, self._answer(line, _peer(connection)))
-        except OSError:
-            return  # the client went away: there is nobody to tell
-        finally:
-            self._clients.release()
+        with suppress(OSError):  # the client went away: there is nobody to tell
+            uid = _peer(connection)
+            if not self._places.take(uid):
+                _send(connection, {"ok": False, "error": "too many clients at once"})
+                return
+            try:
+                line = self._asked(connection)
+                answer = self._answer(line, uid)
+                connection.settimeout(PATIENCE)
+                _send(connection, answer)
+            finally:
+                self._places.free(uid)
+
+    def _asked(self, connection: socket.socket) -> bytes | None:
+        """The client's line: all of it within PATIENCE, or who sends a byte now and then keeps his place for days."""
+        end = self._clock() + PATIENCE
+
+        def wait() -> None:
+            left = end - self._clock()
+            if left <= 0:
+                raise TimeoutError
+            connection.settimeout(left)
+
+        return _receive(connection, MAX_REQUEST, wait)
 
     def _answer(self, line: bytes | None, uid: int) -> dict[str, Any]:
         if uid and not self._allowance.take(uid):
@@ -140,6 +150,27 @@ class Server:
             return request.reply.result(self._timeout)
         except TimeoutError:
             return {"ok": False, "error": "the daemon did not answer in time"}
+
+
+class _Places:
+    """The connections that are being served, by user."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Counter[int] = Counter()
+
+    def take(self, uid: int) -> bool:
+        """Whether there is a place for one more of this user's; it is taken."""
+        with self._lock:
+            others = self._taken.total() - self._taken[0]
+            fits = self._taken[0] < CLIENTS if uid == 0 else others < CLIENTS and self._taken[uid] < EACH
+            self._taken[uid] += fits
+            return fits
+
+    def free(self, uid: int) -> None:
+        """Give one back."""
+        with self._lock:
+            self._taken -= Counter([uid])  # without those that have none
 
 
 class _Allowance:
@@ -177,12 +208,29 @@ def _peer(connection: socket.socket) -> int:
     return int(uid)
 
 
-def _receive(connection: socket.socket, limit: int) -> bytes | None:
-    """One line, without its newline; None where it is longer than `limit`."""
+def remove_dead(path: str) -> None:
+    """Remove the socket that one who is gone has left at `path`. Raises EdgeError where somebody answers there, or
+    something else stands there, which is nobody's to remove; and OSError."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise EdgeError(f"{path}: this is no socket, and it stays")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PATIENCE)
+        if probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT):
+            raise EdgeError(f"{path}: another logwarden answers there")
+    os.unlink(path)
+
+
+def _receive(connection: socket.socket, limit: int, wait: Callable[[], None] = lambda: None) -> bytes | None:
+    """One line, without its newline; None where it is longer than `limit`. `wait` is called before more is read."""
     received = bytearray()
     while b"\n" not in received:
         if len(received) > limit:
             return None
+        wait()
         chunk = connection.recv(65_536)
         if not chunk:
             break

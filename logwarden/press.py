@@ -48,6 +48,11 @@ class Press:
         self._asked: deque[Work] = deque()
         self.busy = False
 
+    @property
+    def waiting(self) -> int:
+        """How many wait to be made, besides the one that is being made."""
+        return len(self._asked)
+
     def ask(self, make: Callable[[Questions], Any], done: Done) -> None:
         """Call `make` in the thread, and then `done` in the loop."""
         self._asked.append(Work(make, done))

@@ -6,6 +6,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,55 @@ def test_too_many_clients_are_turned_away_and_the_rest_served(path: str) -> None
     while not done.wait(0.01):
         if b'"ok": true' in send(path, b'{"command": "status"}\n'):
             done.set()
+
+
+def test_others_who_hold_all_their_places_keep_neither_root_nor_each_other_away() -> None:
+    """Sixteen connections of one member of the group that said nothing locked the administrator out."""
+    places = control._Places()
+
+    def taken(uid: int) -> int:
+        return [places.take(uid) for _ in range(2 * control.CLIENTS)].count(True)
+
+    assert taken(4242) == control.EACH
+    assert taken(4243) == control.CLIENTS - control.EACH
+    assert taken(4244) == 0
+    assert taken(0) == control.CLIENTS
+    places.free(4242)
+    assert taken(4244) == 1
+    places.free(0)
+    assert (taken(4245), taken(0)) == (0, 1)
+
+
+def test_who_sends_a_byte_now_and_then_is_cut_off(tmp_path: Path) -> None:
+    """Each byte began the time anew, and a place could be held for days."""
+    path, clock = str(tmp_path / "s"), itertools.count(0.0, 0.4 * control.PATIENCE)
+    server = Server(path, echo, clock=clock.__next__)
+    server.start()
+    with socket.socket(socket.AF_UNIX) as slow:
+        slow.settimeout(5)
+        slow.connect(path)
+        with suppress(BrokenPipeError):
+            for _ in range(3):
+                slow.send(b" ")
+        assert slow.recv(100) == b""
+    server.stop()
+
+
+def test_what_stands_at_the_path_and_is_no_dead_socket_stays(tmp_path: Path) -> None:
+    """A mistyped path had the file there removed."""
+    for name, error in (("file", "no socket"), ("link", "no socket"), ("datagrams", "another")):
+        target = tmp_path / name
+        if name == "file":
+            target.write_text("precious")
+        elif name == "link":
+            target.symlink_to(tmp_path / "file")
+        else:
+            living = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            living.bind(str(target))
+        with pytest.raises(EdgeError, match=error):
+            Server(str(target), echo, clock=seconds).start()
+        assert target.exists()
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 @given(st.binary(max_size=300))
