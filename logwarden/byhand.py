@@ -34,6 +34,11 @@ def in_force(daemon: Daemon) -> list[Ban]:
     return list({ban.prefix: ban for ban in [*daemon.state.bans(now), *unwritten]}.values())
 
 
+def count(daemon: Daemon) -> int:
+    """How many are in force; counted by the database where it knows all of them, for whoever asks each few seconds."""
+    return len(in_force(daemon)) if daemon.unwritten() else daemon.state.count_bans(daemon.clock())
+
+
 def on(daemon: Daemon, network: Prefix) -> list[Ban]:
     """Those that ban `network` or a part of it, found in a moment however many others there are."""
     now = daemon.clock()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +19,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
-from . import __version__, adoption, answers, byhand, heap, systemd, upkeep, watch
+from . import __version__, adoption, answers, byhand, heap, own, systemd, upkeep, watch
 from .actions import Actions
 from .allowlist import Protected
 from .clock import Clock
@@ -26,7 +27,7 @@ from .config import Config
 from .control import Request, Server
 from .errors import EdgeError, LogwardenError, StateError
 from .feed import Feed
-from .firewall import Breaker
+from .firewall import Breaker, Counters
 from .immediate import Immediate
 from .inbox import Crashed, Edited, Inbox, Signalled
 from .mailing import Mailing, Told, next_digest
@@ -90,6 +91,7 @@ class Daemon:
         self.watch = watch.build(settings, lean=lean)
         self.breaker = Breaker(time.monotonic, START)
         self.firewall = watch.firewall(settings, self.breaker)
+        self._counters = Counters(time.monotonic)
         self.traces = Traces(settings.state, self.breaker)
         self.pipeline: Pipeline  # made by `start`, once the bans are in force
         self.inbox = Inbox()
@@ -104,7 +106,7 @@ class Daemon:
         self.protection = Protection(settings, self.inbox.put)
         self.resolver = Resolver(self.inbox.put)
         self.actions = self.make_actions(settings)
-        self.own = Own()
+        self.own = Own(socket.gethostname(), settings.host)
         self.flushed = False
         """Nothing of ours is in the kernel, for somebody said so, until the next ban."""
         self.ended = self.since
@@ -147,6 +149,7 @@ class Daemon:
         """Put everything in force, then say READY, and begin with what nobody waits for: mail, look-ups, and to hear of
         edits, of which none is missed meanwhile (`RuleWatch`)."""
         now = self.clock()
+        self.own.load(self.state.recall(own.MEMORY))
         log.addHandler(self.own)
         self.control.start()  # first of all: it fails where another daemon has the socket
         leapt = upkeep.take_up(self, now)
@@ -348,11 +351,8 @@ class Daemon:
                 self.note(Notice(NoticeKind.FIREWALL, "allowlist", troubles, self.clock()))
 
     def dropped(self) -> Mapping[str, int]:
-        """Packets dropped, by prefix; none where the firewall does not say."""
-        try:
-            return self.firewall.dropped()
-        except EdgeError:
-            return {}
+        """Packets dropped, by prefix, as of a moment ago; none where the firewall does not say."""
+        return self._counters.dropped(self.firewall)
 
     def make_actions(self, settings: Config) -> Actions:
         """The actions of a config; none where it only observes. What fails there becomes a notice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import time
@@ -18,7 +19,9 @@ from namespaces import namespaces, run
 from logwarden import config, diagnosis
 from logwarden.cli.withdraw import withdraw
 from logwarden.errors import FirewallError
-from logwarden.firewall import BACKENDS, Firewall, Hook, Settings, reconcile
+from logwarden.firewall import BACKENDS, Counters, Firewall, Hook, Settings, entries, reconcile
+from logwarden.firewall import counters as counters_module
+from logwarden.firewall.ipset import SETS
 from logwarden.firewall.protocol import checked, command, seconds_left
 from logwarden.model import Ban
 
@@ -432,6 +435,62 @@ def test_however_many_bans_are_in_force_without_a_process_and_lifted_so(network:
     firewall.lift([*prefixes[1:], "192.0.2.1/32", "192.0.2.1/32"])
     assert asked == []
     assert list(firewall.list(NOW)) == [prefixes[0]]
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_entries_are_listed_as_ipset_lists_them(network: None) -> None:
+    """Also those that somebody has made by hand: each layout that the kernel has for one."""
+    firewall = BACKENDS["ipset"]()
+    firewall.init()
+    prefixes = [f"198.18.{n // 250}.{n % 250}/32" for n in range(1_500)] + ["10.0.0.0/9", "192.0.2.0/31"]
+    prefixes += [f"2001:db8::{n:x}/{128 - n % 3}" for n in range(4, 1_500, 4)]
+    firewall.apply([ban(prefix) for prefix in prefixes], NOW)
+    for entry in (
+        "192.0.2.7 nomatch",
+        "192.0.2.64/26 timeout 0 packets 7 bytes 900",
+        "203.0.113.9 packets 42 bytes 4200",
+    ):
+        run(f"ipset add logwarden4 {entry}")
+    run("ipset add logwarden6 2001:db8:1::/48 packets 4294967296 bytes 1 nomatch")
+    found = {(prefix, packets, exempt) for prefix, _, packets, exempt in entries.listed(SETS)}
+    saved = run("ipset save logwarden4") + run("ipset save logwarden6")
+    said = re.findall(r"^add \S+ (\S+) timeout \d+( nomatch)? packets (\d+) bytes \d+$", saved, re.MULTILINE)
+    assert found == {(str(ip_network(text)), int(packets), bool(exempt)) for text, exempt, packets in said}
+    assert len(found) == len(prefixes) + 4
+    held = firewall.list(NOW)
+    assert held["192.0.2.7/32"] == held["192.0.2.64/26"] == 0
+    assert firewall.dropped()["203.0.113.9/32"] == 42
+
+
+@pytest.mark.root
+def test_sets_that_are_not_there_cannot_be_listed(network: None) -> None:
+    with pytest.raises(FirewallError, match="cannot be listed"):
+        BACKENDS["ipset"]().list(NOW)
+
+
+def test_whoever_asks_often_what_was_dropped_is_told_as_it_was() -> None:
+    """Each scrape of the metrics had ipset(8) list all that is banned, in the loop in which bans are made."""
+    now = [0.0]
+    took = 0.2
+
+    class Slow:
+        asked = 0
+
+        def dropped(self) -> dict[str, int]:
+            self.asked += 1
+            now[0] += took
+            if self.asked == 3:
+                raise FirewallError("no")
+            return {"192.0.2.1/32": self.asked}
+
+    slow, counters = Slow(), Counters(lambda: now[0])
+    for _ in range(50):
+        assert counters.dropped(slow) == {"192.0.2.1/32": 1}  # type: ignore[arg-type]
+    now[0] += took * counters_module.SELDOM
+    assert counters.dropped(slow) == {"192.0.2.1/32": 2}  # type: ignore[arg-type]
+    now[0] += took * counters_module.SELDOM
+    assert counters.dropped(slow) == {}  # type: ignore[arg-type]
 
 
 @pytest.mark.root

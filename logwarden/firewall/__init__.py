@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from .breaker import Breaker
+from .counters import Counters
 from .dryrun import DryRun
 from .ipset import Ipset
 from .nftables import Nftables
 from .protocol import Firewall, Hook, Run, Settings, command
 from .reconcile import Repairs, reconcile
 
-__all__ = ["BACKENDS", "Breaker", "Firewall", "Hook", "Repairs", "Run", "Settings", "command", "reconcile"]
+__all__ = ["BACKENDS", "Breaker", "Counters", "Firewall", "Hook", "Repairs", "Run", "Settings", "command", "reconcile"]
 
 BACKENDS: Mapping[str, Callable[..., Firewall]] = {
     "ipset": Ipset,

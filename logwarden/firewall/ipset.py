@@ -1,17 +1,17 @@
 """The default backend: two sets of ipset(8), looked into by one DROP rule each of iptables and ip6tables.
 
 Owns: the sets `logwarden4` and `logwarden6`, type hash:net, a timeout on each entry, packets counted. Bans go to the
-kernel by netlink (`entries`); where it refuses one, `ipset restore -exist` says why. A set that is half full is
-replaced by a larger one (create, fill, swap), which the rule does not notice; memory is taken for entries alone, not
-for the size.
+kernel, and are listed, by netlink (`entries`); where it refuses one, `ipset restore -exist` says why. A set that is
+half full is replaced by a larger one (create, fill, swap), which the rule does not notice; memory is taken for entries
+alone, not for the size.
 Never: keeps an entry longer than its ban; a nested prefix is an entry of its own.
 Fails: with FirewallError, after it has tried to repair sets and rules and to do the batch once more.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ..errors import FirewallError
 from ..model import Ban
@@ -27,7 +27,6 @@ SETS = {4: "logwarden4", 6: "logwarden6"}
 _FAMILY = {4: "inet", 6: "inet6"}
 _DEFAULT_TIMEOUT = 3600  # of entries made by hand; ours always say theirs
 _DESTROY_TRIES = 200
-_ENTRY = re.compile(r"^add \S+ (\S+) timeout (\d+)(?: packets (\d+) bytes \d+)?( nomatch)?", re.MULTILINE)
 
 
 class Ipset:
@@ -63,11 +62,11 @@ class Ipset:
 
     def list(self, now: float) -> Mapping[str, float]:  # noqa: ARG002 # the kernel knows what time it is
         """Both sets' entries, and the seconds they have left; 0 for one that exempts a prefix (`nomatch`)."""
-        return {prefix: 0.0 if exempt else float(left) for prefix, left, _, exempt in self._entries()}
+        return {prefix: 0.0 if exempt else float(left) for prefix, left, _, exempt in _entries()}
 
     def dropped(self) -> Mapping[str, int]:
         """Packets dropped, by prefix."""
-        return {prefix: int(packets or 0) for prefix, _, packets, _ in self._entries()}
+        return {prefix: packets for prefix, _, packets, _ in _entries()}
 
     def unhook(self) -> None:
         """Remove the rules."""
@@ -100,13 +99,6 @@ class Ipset:
             coming = sum(line.split(" ", 2)[1] == name for line in lines)
             if count + coming > room:
                 self._grow(family, count + coming)
-
-    def _entries(self) -> Iterable[tuple[str, str, str, str]]:
-        for family, name in SETS.items():
-            saved = self._run(("ipset", "save", name))
-            host = "/32" if family == 4 else "/128"
-            for address, left, packets, exempt in _ENTRY.findall(saved):
-                yield address if "/" in address else address + host, left, packets, exempt
 
     # --- sets -----------------------------------------------------------------------------------------------
 
@@ -168,6 +160,14 @@ class Ipset:
             else:
                 return
         self._run(("ipset", "destroy", name))
+
+
+def _entries() -> Iterator[entries.Entry]:
+    """Both sets' entries. Raises FirewallError."""
+    try:
+        yield from entries.listed(SETS)
+    except (OSError, ValueError, struct.error) as error:
+        raise FirewallError(f"ipset: the entries cannot be listed: {error}") from error
 
 
 def _done(act: Callable[[Mapping[int, str], Mapping[str, int]], None], prefixes: Mapping[str, int]) -> bool:

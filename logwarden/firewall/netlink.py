@@ -52,13 +52,18 @@ def acknowledged(kernel: socket.socket) -> int:
     data = kernel.recv(1 << 16)
     if len(data) < MESSAGE.size + _STATUS.size or _START.unpack_from(data)[1] != _ERROR:
         raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
-    status: int = _STATUS.unpack_from(data, MESSAGE.size)[0]
+    return _status(data)
+
+
+def _status(answer: bytes) -> int:
+    """0, or the errno that a message which ends something tells."""
+    status: int = _STATUS.unpack_from(answer, MESSAGE.size)[0] if len(answer) >= MESSAGE.size + _STATUS.size else 0
     return -status
 
 
 def messages(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
     """The type and all of each message that answers a dump, up to the one that ends it, wherever in a datagram it is.
-    Raises OSError where what comes is none."""
+    Raises OSError where what comes is none, and where the kernel ends it with an error."""
     while True:
         data = kernel.recv(1 << 18)
         at = 0
@@ -67,6 +72,8 @@ def messages(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
             if not MESSAGE.size <= length <= len(data) - at:
                 raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
             if kind in (_ERROR, _DONE):
+                if status := _status(data[at : at + length]):
+                    raise OSError(status, os.strerror(status))
                 return
             yield kind, data[at : at + length]
             at += aligned(length)
