@@ -11,8 +11,8 @@ import os
 PREFIX = "tmp"
 
 
-def write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Put `content` at `path`, for the owner alone."""
+def write(path: str | os.PathLike[str], content: bytes, mode: int = 0o600) -> None:
+    """Put `content` at `path`, for the owner alone unless `mode` says otherwise."""
     import tempfile  # a start at which nothing is new writes nothing
 
     descriptor, temporary = tempfile.mkstemp(prefix=PREFIX, dir=os.path.dirname(path))
@@ -20,6 +20,7 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         os.replace(temporary, path)
     except OSError:

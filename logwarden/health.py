@@ -29,8 +29,16 @@ def undelivered(status: Mapping[str, Any], now: float) -> tuple[int, float]:
     return len(waiting), max((now - message["created"] for message in waiting), default=0.0)
 
 
-def judge(status: Mapping[str, Any], now: float, lag: Bounds, outbox: Bounds) -> tuple[int, str]:
-    """The exit status and the line. `lag` bounds how far the sources are behind, `outbox` the oldest digest's age."""
+def line(status: int, text: str, data: str = "") -> str:
+    """What a plugin prints: one line, in which a `|` begins the performance data, and nothing moves a cursor."""
+    said = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return f"LOGWARDEN {WORDS[status]} - {said.replace('|', '/')}" + (f" | {data}" if data else "")
+
+
+def judge(status: Mapping[str, Any], now: float, lag: Bounds, outbox: Bounds) -> tuple[int, str, str]:
+    """The exit status, what is said of it, and performance data.
+
+    `lag` bounds how far the sources are behind, `outbox` the oldest digest's age."""
     waiting, age = undelivered(status, now)
     behind = max([*status["lag"].values(), *(each["seconds"] for each in status["unread"].values())], default=0.0)
     said = [
@@ -50,4 +58,4 @@ def judge(status: Mapping[str, Any], now: float, lag: Bounds, outbox: Bounds) ->
         f"queue={status['waiting']};;;0",
         f"problems={len(status['problems'])};0;;0",
     ]
-    return worst, f"LOGWARDEN {WORDS[worst]} - {text} | {' '.join(data)}"
+    return worst, text, " ".join(data)

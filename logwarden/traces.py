@@ -83,8 +83,8 @@ class Traces:
 
     def _save(self, known: frozenset[Trace]) -> None:
         try:
-            atomic.write(self._file, json.dumps(sorted(known)).encode())
-            self._file.chmod(0o644)  # the daemon reads it where root has written it
+            # The daemon reads it where root has written it.
+            atomic.write(self._file, json.dumps(sorted(known)).encode(), 0o644)
         except OSError as error:
             raise FirewallError(f"{self._file}: {error.strerror}") from error
         self._known = known

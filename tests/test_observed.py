@@ -17,8 +17,9 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from logwarden import config, document, health, metrics
-from logwarden.cli import COMMANDS, group
+from logwarden.cli import COMMANDS, group, observe
 from logwarden.cli.observe import check_health
+from logwarden.errors import EdgeError
 from logwarden.neighbours import neighbours
 
 ROOT = Path(__file__).parent.parent
@@ -85,8 +86,9 @@ def test_without_a_daemon_a_scrape_says_that_it_is_down() -> None:
     ],
 )
 def test_health_is_judged_by_its_bounds(change: dict[str, Any], expected: int) -> None:
-    status, line = health.judge({**STATUS, **change}, 1060.0, LAG, OUTBOX)
+    status, *said = health.judge({**STATUS, **change}, 1060.0, LAG, OUTBOX)
     assert status == expected
+    line = health.line(status, *said)
     assert re.fullmatch(r"LOGWARDEN (OK|WARNING|CRITICAL) - [^|]+ \| (\w+=[\d.]+[sc]?(;[\d.]*)*( |$))+", line)
 
 
@@ -99,6 +101,75 @@ def test_no_daemon_is_critical_and_a_bad_config_unknown(tmp_path: Path) -> None:
     assert CliRunner().invoke(check_health, ["--config", str(config)]).exit_code == 3
 
 
+@pytest.mark.parametrize("asked", [["--lag", "soon"], ["--lag", "9"], ["--lagg", "1,2"], ["more"]])
+def test_what_was_asked_wrongly_is_unknown_and_not_critical(asked: list[str]) -> None:
+    done = CliRunner().invoke(group, ["check-health", *asked])
+    assert (done.exit_code, done.output[:19]) == (3, "LOGWARDEN UNKNOWN -")
+    assert len(done.output.splitlines()) == 1
+
+
+def test_a_daemon_that_may_not_be_asked_or_says_something_else_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "logwarden.yaml"
+    settings.write_text("{}\n")
+    asked = ["check-health", "--config", str(settings)]
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise EdgeError("no daemon answers (Permission denied)") from PermissionError()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("logwarden.control.ask", forbidden)
+        assert CliRunner().invoke(group, asked).exit_code == health.UNKNOWN
+        patch.setattr("logwarden.control.ask", lambda *_, **__: {"version": "0.0"})
+        assert CliRunner().invoke(group, asked).exit_code == health.UNKNOWN
+
+
+def test_nothing_that_is_told_ends_a_plugin_s_line_or_moves_a_cursor() -> None:
+    why = "disk full | lag=0s\nLOGWARDEN OK - \x1b[2J\u202e"
+    change = {"uncommitted": {"batches": 2, "adrift": False, "why": why}}
+    line = health.line(*health.judge({**STATUS, **change}, 1060.0, LAG, OUTBOX))
+    assert line.isprintable()
+    assert line.count("|") == 1
+    assert line.startswith("LOGWARDEN CRITICAL - database: disk full / lag=0s")
+
+
+def test_however_many_scrape_the_daemon_is_asked_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any user may connect to a port of the loopback interface, and each scrape went through the daemon's loop."""
+    asked: list[str] = []
+    now = [1000.0]
+    monkeypatch.setattr(observe, "_exposition", lambda path: asked.append(path) or f"{len(asked)}".encode())
+    monkeypatch.setattr("time.time", lambda: now[0])
+    latest = observe._Latest("/s")
+    assert [latest.get() for _ in range(20)] == [b"1"] * 20
+    now[0] += observe.FRESH
+    assert latest.get() == b"2"
+    now[0] -= 3600  # the clock was set
+    assert latest.get() == b"3"
+
+
+def test_a_text_file_is_whole_may_be_read_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    settings, target = tmp_path / "logwarden.yaml", tmp_path / "node" / "logwarden.prom"
+    target.parent.mkdir()
+    settings.write_text(f"socket: {tmp_path}/none\n")
+    asked = ["metrics", "--config", str(settings), "--textfile"]
+    assert CliRunner().invoke(group, [*asked, str(target)]).exit_code == 0
+    assert target.read_text().endswith("logwarden_up 0.0\n")
+    assert target.stat().st_mode & 0o777 == 0o644
+    (target.parent / "full").mkdir()  # what cannot be replaced
+    assert isinstance(CliRunner().invoke(group, [*asked, str(target.parent / "full")]).exception, EdgeError)
+    assert {each.name for each in target.parent.iterdir()} == {"logwarden.prom", "full"}
+
+
+def test_metrics_are_served_on_no_path_where_something_stands(tmp_path: Path) -> None:
+    settings, target = tmp_path / "logwarden.yaml", tmp_path / "precious"
+    settings.write_text(f"socket: {tmp_path}/none\n")
+    target.write_text("precious")
+    done = CliRunner().invoke(group, ["metrics", "--config", str(settings), "--listen", str(target)])
+    assert isinstance(done.exception, EdgeError)
+    assert target.read_text() == "precious"
+
+
 def test_alerts_and_dashboard_name_only_metrics_that_exist() -> None:
     known = {name.partition("[")[0] for name in samples(metrics.exposition(STATUS, now=0.0))}
     board = json.loads((ROOT / "packaging/prometheus/grafana.json").read_text())
@@ -109,10 +180,11 @@ def test_alerts_and_dashboard_name_only_metrics_that_exist() -> None:
 
 
 @pytest.mark.parametrize("kind", ["lines", "bans", "lag", "outbox"])
-def test_the_munin_plugin_draws_what_its_config_announces(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_munin_plugin_draws_what_its_config_announces(kind: str, answers: bool, tmp_path: Path) -> None:
     plugin, command = tmp_path / f"logwarden_{kind}", tmp_path / "logwarden"
     plugin.symlink_to(ROOT / "packaging/munin/logwarden_")
-    command.write_text(f"#!{sys.executable}\nprint({json.dumps(STATUS)!r})\n")
+    command.write_text(f"#!{sys.executable}\n" + (f"print({json.dumps(STATUS)!r})\n" if answers else "exit(1)\n"))
     command.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     config, values = (
@@ -123,6 +195,7 @@ def test_the_munin_plugin_draws_what_its_config_announces(kind: str, tmp_path: P
     )
     assert {line.split(".")[0] for line in values.splitlines()} == set(re.findall(r"^(\w+)\.label", config, re.M))
     assert ".warning " in config
+    assert answers or {line.split()[1] for line in values.splitlines()} == {"U"}
 
 
 def test_logcheck_and_fail2ban_beside_it_are_noticed(tmp_path: Path) -> None:

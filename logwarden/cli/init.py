@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from pathlib import Path
 
@@ -41,8 +40,7 @@ def init(config_file: str, to: str, *, only_print: bool, force: bool, enforce: b
         raise EdgeError(f"{config_file} is there already: --force writes over it, --print shows what it would be")
     try:
         Path(config_file).parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(config_file, text.encode())
-        os.chmod(config_file, 0o644)  # it is the daemon's user that reads it
+        atomic.write(config_file, text.encode(), 0o644)  # it is the daemon's user that reads it
     except OSError as error:
         raise EdgeError(f"{config_file}: {error.strerror}") from error
     click.echo(f"{config_file} is written: read it, then `logwarden check`, and `logwarden reload` where it runs.")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import socketserver
 import sys
-import tempfile
+import threading
 import time
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from .. import config, control, health
+from .. import atomic, config, control, health
 from .. import metrics as families
 from ..errors import EdgeError, LogwardenError
 from .options import config_option
@@ -22,6 +19,8 @@ from .options import config_option
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PATIENCE = 10.0
 """Seconds that a scrape may take to send its request."""
+FRESH = 1.0
+"""Seconds for which a scrape is as good as new."""
 
 
 def _status(path: str) -> dict[str, Any]:
@@ -55,20 +54,34 @@ def metrics(config_file: str, textfile: str | None, listen: str | None) -> None:
     if listen is not None:
         _serve(path, listen)
     elif textfile is not None:
-        _write(Path(textfile), _exposition(path))
+        _write(textfile, _exposition(path))
     else:
         click.echo(_exposition(path), nl=False)
 
 
-def _write(target: Path, content: bytes) -> None:
-    """Put `content` at `target`: who reads meanwhile gets the old or the new, and no half."""
+def _write(target: str, content: bytes) -> None:
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as new:
-            new.write(content)
-            os.fchmod(new.fileno(), 0o644)
-        os.replace(new.name, target)
+        atomic.write(target, content, 0o644)
     except OSError as error:
         raise EdgeError(f"{target}: {error.strerror}") from error
+
+
+class _Latest:
+    """What was scraped last: however many ask at once, and however often, the daemon is asked once in FRESH seconds.
+    Each user of this host may connect to a port of the loopback interface."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._made = -FRESH
+        self._content = b""
+
+    def get(self) -> bytes:
+        with self._lock:
+            if not self._made <= time.time() < self._made + FRESH:
+                self._content = _exposition(self._path)
+                self._made = time.time()
+            return self._content
 
 
 class _Inet(socketserver.ThreadingTCPServer):
@@ -80,11 +93,13 @@ class _Unix(socketserver.ThreadingUnixStreamServer):
 
 
 def _serve(path: str, listen: str) -> None:
+    latest = _Latest(path)
+
     class Handler(BaseHTTPRequestHandler):
         timeout = PATIENCE
 
         def do_GET(self) -> None:
-            content = _exposition(path) if self.path in ("/", "/metrics") else b""
+            content = latest.get() if self.path in ("/", "/metrics") else b""
             self.send_response(200 if content else 404)
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
@@ -106,17 +121,11 @@ def _bound(listen: str, handler: type[BaseHTTPRequestHandler]) -> socketserver.B
         if listen.isdigit() and 0 < int(listen) < 65536:
             return _Inet((LOOPBACK[0], int(listen)), handler)
         if listen.startswith("/"):
-            _remove_dead(listen)
+            control.remove_dead(listen)
             return _Unix(listen, handler)
     except OSError as error:
         raise EdgeError(f"{listen}: cannot listen there: {error.strerror}") from error
     raise click.UsageError("--listen takes a port of the loopback interface, or the absolute path of a Unix socket")
-
-
-def _remove_dead(path: str) -> None:
-    with socket.socket(socket.AF_UNIX) as probe:
-        if os.path.exists(path) and probe.connect_ex(path) != 0:
-            os.unlink(path)
 
 
 class Range(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.5
@@ -132,7 +141,22 @@ class Range(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic
             self.fail("expected two numbers of seconds, e.g. 10,60", param, ctx)
 
 
-@click.command("check-health")
+class Plugin(click.Command):
+    """Wrong usage is UNKNOWN, and not click's 2, which would be CRITICAL: the state of the daemon is not known."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **more)
+        except click.UsageError as error:
+            _answer(health.UNKNOWN, error.format_message())
+
+
+def _answer(status: int, text: str, data: str = "") -> NoReturn:
+    click.echo(health.line(status, text, data))
+    sys.exit(status)
+
+
+@click.command("check-health", cls=Plugin)
 @config_option
 @click.option(
     "--lag", type=Range(), default="30,300", show_default=True, metavar="WARN,CRIT", help="Seconds behind the logs."
@@ -155,11 +179,11 @@ def check_health(config_file: str, lag: health.Bounds, outbox: health.Bounds) ->
     try:
         path = config.load(config_file).socket
     except LogwardenError as error:
-        click.echo(f"LOGWARDEN UNKNOWN - {' '.join(str(error).split())}")
-        sys.exit(health.UNKNOWN)
+        _answer(health.UNKNOWN, str(error))
     try:
-        status, text = health.judge(_status(path), time.time(), lag, outbox)
+        _answer(*health.judge(_status(path), time.time(), lag, outbox))
     except EdgeError as error:
-        status, text = health.CRITICAL, f"LOGWARDEN CRITICAL - {error}"
-    click.echo(text)
-    sys.exit(status)
+        forbidden = isinstance(error.__cause__, PermissionError)  # to us; it may be well
+        _answer(health.UNKNOWN if forbidden else health.CRITICAL, str(error))
+    except KeyError as error:
+        _answer(health.UNKNOWN, f"the daemon that answers is of another version: it does not tell {error}")
