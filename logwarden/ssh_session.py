@@ -2,14 +2,18 @@
 
 Owns: SSH_CONNECTION (ssh(1): client address, client port, server address, server port), of this process or of an
 ancestor: sudo and su take it out of the environment, the shell above them still has it.
-Never: fails: whoever sits at the console comes from nowhere.
+Never: fails: whoever sits at the console comes from nowhere, and so does whose setting names no address (sshd's UNKNOWN
+over a pipe, or what a user has written there himself).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from . import address
 
 ANCESTORS = 64
 
@@ -18,7 +22,8 @@ def client_address(proc: str = "/proc") -> str | None:
     """The address, or None."""
     for found in _connections(proc):
         if words := found.split():
-            return words[0]
+            with suppress(ValueError):
+                return address.normalised(words[0])
     return None
 
 

@@ -52,7 +52,7 @@ def _bans(root: Path, admin: str | None, *, enforce: bool) -> Iterator[str]:
     for manager in filter(lambda name: _is_at_work(root, name), MANAGERS):
         yield f"  # {manager} is at work here: our rule stands before its rules, in table raw.\n"
     if admin:
-        yield f"  # Where you came from when this was made.\n  allowlist: [{admin}]\n"
+        yield f'  # Where you came from when this was made.\n  allowlist: ["{admin}"]\n'
     else:
         yield "  # Put the addresses here that you come from.\n  allowlist: []\n"
 

@@ -409,6 +409,19 @@ def test_an_ssh_session_is_known_by_the_environment_of_an_ancestor(
     assert ssh_session.client_address(str(tmp_path)) == "2001:db8::7"
 
 
+@pytest.mark.parametrize(
+    "said", ["UNKNOWN 65535 UNKNOWN 65535", "0.0.0.0/0, x", "]\nbans:", " ", "mail.example.org 1 2 3"]
+)
+def test_an_ssh_session_that_names_no_address_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """It goes into the allowlist that `init` writes, and whoever became root by su may have written it himself."""
+    monkeypatch.setenv("SSH_CONNECTION", said)
+    assert ssh_session.client_address(str(tmp_path)) is None
+    monkeypatch.setenv("SSH_CONNECTION", "::ffff:203.0.113.7 1 192.0.2.1 22")
+    assert ssh_session.client_address(str(tmp_path)) == "203.0.113.7"
+
+
 def test_a_neighbour_of_who_is_protected_is_counted_alone_over_a_reload(tmp_path: Path) -> None:
     """His /64 holds an address that a file of the allowlist names: he counts by his own, over a reload too."""
     (tmp_path / "friends").write_text("2001:db8::1\n")

@@ -48,6 +48,11 @@ def test_it_observes_unless_told_otherwise_and_never_bans_who_asked(tmp_path: Pa
     assert meant(made(tmp_path, enforce=True))["bans"]["mode"] == "enforce"
 
 
+@pytest.mark.parametrize("admin", ["2001:db8::", "2001:10:20:30:40:50:1:2", "::1"])
+def test_an_address_is_an_address_and_no_number_or_mapping_of_yaml(tmp_path: Path, admin: str) -> None:
+    assert meant(made(tmp_path, admin))["bans"]["allowlist"] == [admin]
+
+
 def test_the_backend_is_the_one_that_is_installed(tmp_path: Path) -> None:
     assert meant(made(machine(tmp_path, "usr/sbin/nft")))["bans"]["backend"] == "nftables"
     assert meant(made(machine(tmp_path, "usr/sbin/ipset")))["bans"]["backend"] == "ipset"
