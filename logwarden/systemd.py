@@ -12,8 +12,10 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from typing import Any
 
 from .errors import EdgeError
+from .own import spelt
 from .sources import sdjournal
 
 PATIENCE = 1.0
@@ -45,6 +47,16 @@ def journal_handler(environ: Mapping[str, str] = os.environ) -> logging.Handler 
     with contextlib.suppress(OSError, EdgeError):
         where = os.fstat(2)
         if environ.get("JOURNAL_STREAM") == f"{where.st_dev}:{where.st_ino}":
-            made: logging.Handler = sdjournal.module().JournalHandler(SYSLOG_IDENTIFIER="logwarden")
-            return made
+            return handler(sdjournal.module())
     return None
+
+
+def handler(journal: Any) -> logging.Handler:
+    """What logs by python-systemd's `journal`, which sends nothing that is no UTF-8, and says so in a dozen lines."""
+
+    def send(message: str, /, **fields: object) -> None:
+        said = {name: spelt(value) if isinstance(value, str) else value for name, value in fields.items()}
+        journal.send(spelt(message), **said)
+
+    made: logging.Handler = journal.JournalHandler(sender_function=send, SYSLOG_IDENTIFIER="logwarden")
+    return made

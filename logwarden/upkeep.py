@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from . import duration, firewall, maintenance, watch
+from . import duration, firewall, maintenance, own, watch
 from .errors import EdgeError, StateError
 from .inbox import CROWD
 from .model import Ban, Notice, NoticeKind, Outcome
@@ -154,6 +154,7 @@ def _keep(daemon: Daemon, now: float, current: bool) -> None:
         tx.remember(ENDED, daemon.ended)
         daemon.protection.keep(tx, now)
         daemon.immediate.keep(tx)
+        tx.remember(own.MEMORY, daemon.own.dump())
         if hour:
             tx.remember(ROLL, daemon.roll.dump(now))
             tx.forget_sources(gone)
@@ -185,6 +186,7 @@ def leave(daemon: Daemon) -> None:
                 tx.remember(ROLL, daemon.roll.dump(daemon.clock()))
                 tx.remember(ENDED, daemon.ended)
                 daemon.protection.keep(tx, daemon.clock())
+                tx.remember(own.MEMORY, daemon.own.dump())
         daemon.state.copy_cursors()
 
 
