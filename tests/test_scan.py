@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from logwarden.cli import scan as module
+from logwarden.digest import Shapes
 from logwarden.model import MAX_LINE
 
 pytestmark = pytest.mark.slow  # processes of its own
@@ -101,3 +103,59 @@ def test_a_file_that_ends_where_a_piece_ends_is_read_once(config: Path, tmp_path
     file = tmp_path / "app.log"
     file.write_bytes(content)
     assert said(config, str(file), "--jobs", "2") == said(config, str(file), "--jobs", "1")
+
+
+# --- groups ---------------------------------------------------------------------------------------------------------
+
+ATTACK = """
+program: [sshd]
+rules:
+  - id: failed
+    match: 'Failed password for <USER> from <ADDR>'
+    samples: [{line: 'Failed password for root from 203.0.113.9', address: 203.0.113.9}]
+    near_misses: ['Failed password for root']
+"""
+MIXED = [
+    "app: normal 1",
+    "app: disk sda1 is failing",
+    "app: disk sdb2 is failing",
+    "sshd: Failed password for root from 203.0.113.9",
+    "app: normal 2",
+    "sshd: Failed password for root from 203.0.113.10",
+    "app: cat alice left",
+    "\xff no header at all",
+    *(f"app: cat {name} left" for name in ("bob", "carol", "dave", "eve", "mallory")),
+]
+
+
+def grouped(config: Path, place: Path, *options: str) -> list[dict[str, Any]]:
+    (place / "attack.d" / "sshd.yaml").write_text(ATTACK)
+    file = place / "mixed.log"
+    file.write_bytes("".join(f"{HEAD}{line}\n" for line in MIXED).encode("latin-1"))
+    return [json.loads(line) for line in said(config, str(file), "--json", *options).splitlines()]
+
+
+def test_with_groups_all_every_line_has_the_id_of_its_kind(config: Path, tmp_path: Path) -> None:
+    lines = grouped(config, tmp_path, "--groups", "all")
+    assert [line["n"] for line in lines] == list(range(1, len(MIXED) + 1))
+    assert {line["verdict"] for line in lines} == {"ignored", "attack", "unexplained"}
+    assert all(re.fullmatch("[0-9a-f]{8}", line["group"]) for line in lines)
+    kinds = [("normal", 2), ("disk", 2), ("Failed", 2), ("cat", 6), ("no header", 1)]
+    of_kind = {kind: [line["group"] for line in lines if kind in line["message"]] for kind, _ in kinds}
+    assert {kind: len(found) for kind, found in of_kind.items()} == dict(kinds)
+    assert [len(set(found)) for found in of_kind.values()] == [1] * len(kinds)
+    assert len({line["group"] for line in lines}) == len(kinds)
+
+
+def test_by_default_the_unexplained_lines_alone_have_a_group(config: Path, tmp_path: Path) -> None:
+    every = {line["n"]: line["group"] for line in grouped(config, tmp_path, "--groups", "all")}
+    for options in ((), ("--groups", "unexplained")):
+        for line in grouped(config, tmp_path, *options):
+            wanted = every[line["n"]] if line["verdict"] == "unexplained" else None
+            assert line["group"] == wanted
+    assert all("group" not in line for line in grouped(config, tmp_path, "--groups", "none"))
+
+
+def test_the_id_of_a_group_is_the_one_that_a_digest_shows(config: Path, tmp_path: Path) -> None:
+    shape = Shapes().learn("app", "disk sda1 is failing", 0.0)
+    assert grouped(config, tmp_path)[1]["group"] == shape.id

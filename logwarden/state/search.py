@@ -39,7 +39,8 @@ class Search:
 
     def _rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
         try:
-            yield from self._db.execute(query, values)
+            for row in self._db.execute(query, values):  # noqa: UP028 - who reads no further has closed us by then
+                yield row
         except (sqlite3.Error, ValueError) as error:
             raise StateError(f"the database does not answer: {error}") from error
 
