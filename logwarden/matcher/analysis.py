@@ -18,7 +18,7 @@ from ..model import Dialect
 from . import gate, globs, prefix, tags, trees
 from .patterns import Facts, Scope, Text
 from .prefilter import Signs, signs
-from .sole import is_whole
+from .sole import Shortcut, shortcuts
 
 _CAPTURED = tuple(f"<{name.decode()}>" for name in ere.CAPTURED[Dialect.ATTACK])
 
@@ -63,9 +63,9 @@ class Analysis:
         return gate.texts(self.tree) if self._is_attack and self.scope is Scope.MESSAGE else None
 
     @property
-    def captures_whole(self) -> bool:
-        """See `sole.is_whole`."""
-        return is_whole(self.tree)
+    def shortcuts(self) -> tuple[Shortcut, ...]:
+        """See `sole.shortcuts`."""
+        return tuple(shortcuts(self.tree))
 
     def capturing(self) -> regex.Pattern[bytes]:
         """What finds the address that it names in a message which it matches. Raises RuleError."""

@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from .. import address
 from ..model import AttackRule, Context, IgnoreRule, Outcome, Severity
 from .engine import Patience
 from .patterns import TIMEOUT, Pattern
+
+if TYPE_CHECKING:
+    from .sole import Shortcut
 
 _MOST_DECISIONS = 10_000
 
@@ -97,20 +101,14 @@ class Judge:
                 found[index] += (Context(rule, _normalised(text) if text else None),)
         return found
 
-    @functools.cached_property
-    def _soles(self) -> Callable[[Sequence[bytes]], list[bytes | None]]:
-        from .sole import soles  # with the first attack: it knows rules by their trees
-
-        return soles
-
     def _captured(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
         """What a pattern says is the source, for each message."""
-        captured: list[bytes | None] = self._soles(messages) if pattern.captures_whole else [None] * len(messages)
-        others = [index for index, text in enumerate(captured) if text is None]
-        if not others:
-            return captured
-        for index, text in zip(others, self._read(pattern, [messages[index] for index in others]), strict=True):
-            captured[index] = text
+        captured: Sequence[bytes | None] = [None] * len(messages)
+        ways: list[Shortcut] = [*pattern.shortcuts, functools.partial(self._read, pattern)]
+        for read in ways:
+            captured = _completed(captured, read, messages)
+            if all(captured):
+                break
         return captured
 
     def _read(self, pattern: Pattern, messages: Sequence[bytes]) -> Sequence[bytes | None]:
@@ -140,6 +138,15 @@ class Judge:
             return None
         finally:
             self._patience.spend(pattern, started, [message])
+
+
+def _completed(known: Sequence[bytes | None], read: Shortcut, messages: Sequence[bytes]) -> Sequence[bytes | None]:
+    """`known`, and what is read of those messages of which nothing is."""
+    if not any(known):
+        return read(messages)
+    unknown = [index for index, text in enumerate(known) if text is None]
+    found = dict(zip(unknown, read([messages[index] for index in unknown]), strict=True))
+    return [found.get(index, text) for index, text in enumerate(known)]
 
 
 def _in_order(found: Sequence[Pattern]) -> list[Pattern]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import regex
 
     from .analysis import Analysis
+    from .sole import Shortcut
 
 DIGEST = 16
 """Bytes of the digest of a text."""
@@ -164,12 +165,12 @@ class Pattern:
         return captured.findall(b"\n".join(messages), timeout=TIMEOUT, concurrent=False) if captured else ()
 
     @functools.cached_property
-    def captures_whole(self) -> bool:
-        """See `sole.is_whole`."""
+    def shortcuts(self) -> tuple[Shortcut, ...]:
+        """See `sole.shortcuts`."""
         try:
-            return self._analysis.captures_whole
+            return self._analysis.shortcuts
         except RuleError:
-            return False
+            return ()
 
     def is_for(self, program: bytes | None) -> bool:
         """Whether a native rule is for messages of `program` ('*': any; None: the message of none)."""
