@@ -194,6 +194,59 @@ def test_what_a_message_may_begin_with_is_a_tag_of_any_programs_if_a_rule_names_
         assert (event.message == "x") is (name == "sshd")
 
 
+@pytest.mark.parametrize(
+    ("line", "time_"),
+    [
+        ("1795363200: Client auto-7 disconnected", "2026-11-22T16:00:00Z"),
+        ("1795363200.5      0 203.0.113.9 TCP_DENIED/403", "2026-11-22T16:00:00.5Z"),
+        ("[notice] 2026-11-22T17:00:00.5Z couchdb@127.0.0.1 <0.4711.0>", "2026-11-22T17:00:00.5Z"),
+        ("<W>2026-11-22 17:00:00.123 1 => <8:alice(-1)>", "2026-11-22T17:00:00.123+01:00"),
+        ("W, [2026-11-22T17:00:00.25 #1]  WARN -- : Failed", "2026-11-22T17:00:00.25+01:00"),
+        ("4711 a1b2c -- none -- - 2026-11-22T17:00:00+00:00 WARN (4):", "2026-11-22T17:00:00Z"),
+        ("[2026-11-22 17:00:00 UTC] [203.0.113.9:4242] x", "2026-11-22T17:00:00Z"),
+        ('logger="a \\"b" uname= t=2026-11-22T17:00:00.5Z level=error', "2026-11-22T17:00:00.5Z"),
+        ('time="2026-11-22T17:00:00+02:00" level=error', "2026-11-22T17:00:00+02:00"),
+        ("2026:11:22-17:00:00: '203.0.113.9' 3 failed", "2026-11-22T17:00:00+01:00"),
+        ("2026.11.22 17:00:00 LOG3[8:1]: SSL_accept", "2026-11-22T17:00:00+01:00"),
+        ("[20261122-17:00:00] [INFO ] AUTHFAIL", "2026-11-22T17:00:00+01:00"),
+        ("[22/Nov/2026 17:00:00] Failed IMAP login", "2026-11-22T17:00:00+01:00"),
+        ("[22-Nov-2026 17:00:00 +0000]: <abc> IMAP Error", "2026-11-22T17:00:00Z"),
+        ("[22-Nov-2026 17:00:00 UTC] PHP Warning", "2026-11-22T17:00:00Z"),
+        ("[22-Nov-2026 17:00:00 Europe/Berlin] PHP Warning", "2026-11-22T17:00:00+01:00"),
+        ("4711:M 22 Nov 2026 17:00:00.123 # Possible", "2026-11-22T17:00:00.123+01:00"),
+        ("11/22/2026-17:00:00.5  [**] [1:2001219:20]", "2026-11-22T17:00:00.5+01:00"),
+        ("11/22-17:00:00.123456  [**] [1:2001219:20]", "2026-11-22T17:00:00+01:00"),
+        ("11/22/26 17:00:00.5 web_php[4711].ERR", "2026-11-22T17:00:00.5+01:00"),
+        ("NOTICE    Nov 22 17:00:00.123 [4711]: Unauthorized", "2026-11-22T17:00:00+01:00"),
+        ("WARN: [Nov 22 17:00:00.000] failed", "2026-11-22T17:00:00+01:00"),
+    ],
+)
+def test_a_line_of_a_programs_own_layout_gives_its_time_and_stays_whole(line: str, time_: str) -> None:
+    event = parse(line, "app")
+    assert (event.program, event.message, event.time) == ("app", line, at(time_))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "13/22-17:00:00.1 x",
+        "00/22/2026-17:00:00 x",
+        "[32/Nov/2026 17:00:00] x",
+        "[22/Foo/2026 17:00:00] x",
+        "9999999999: x",
+        "[notice] 2026-13-22T17:00:00Z x",
+        "2026.11:22 17:00:00 x",
+        'uname="x t=2026-11-22T17:00:00Z y" level=error',
+        "uname=x y t=2026-11-22T17:00:00Z level=error",
+        "login failed for 1795363200: from 203.0.113.9",
+        "login failed for x at 2026-11-22 17:00:00 UTC",
+    ],
+)
+def test_what_only_looks_like_a_programs_own_stamp_is_no_time(line: str) -> None:
+    event = parse(line, "app")
+    assert (event.message, event.time) == (line, None)
+
+
 def test_an_access_log_line_gives_its_time_and_stays_whole() -> None:
     line = '192.0.2.1 - alice [22/Nov/2026:17:00:00 -0500] "GET /[1] HTTP/1.1" 200 5'
     event = parse(line, "nginx")

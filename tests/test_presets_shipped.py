@@ -17,29 +17,9 @@ NOW = WRITTEN + 3_600.0
 
 LINES = Path(__file__).with_name("preset_lines.txt").read_text().splitlines()[1:]
 CASES = [tuple(line.split("|", 1)) for line in LINES]
-UNDATED = {
-    "/etc/dns/logs/*.log",
-    "/opt/kerio/mailserver/store/logs/security.log",
-    "/var/log/couchdb/couchdb.log",
-    "/var/log/directadmin/login.log",
-    "/var/log/grafana/grafana.log",
-    "/var/log/mosquitto/mosquitto.log",
-    "/var/log/mumble-server/mumble-server.log",
-    "/var/log/pterodactyl/wings.log",
-    "/var/log/redis/*.log",
-    "/var/log/redmine/*/production.log",
-    "/var/log/roundcube/errors.log",
-    "/var/log/snort/snort.alert.fast",
-    "/var/log/squid/access.log",
-    "/var/log/stunnel4/*.log",
-    "/var/log/suricata/fast.log",
-    "/var/log/tine20/tine20.log",
-    "/var/log/tinyproxy/tinyproxy.log",
-    "/var/log/tomcat*/catalina.out",
-    "/var/log/xrdp-sesman.log",
-    "/var/log/zm/web_php.log",
-}
-"""Logs whose stamp is none that we understand: a line counts as of when it is read."""
+UNDATED = {"/var/log/redmine/*/production.log", "/var/log/tomcat*/catalina.out"}
+"""Logs whose lines have no date, or one behind a user's name alone: a line counts as of when it is read, and one of a
+backlog as of when the log was read last."""
 
 
 @functools.cache

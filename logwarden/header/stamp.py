@@ -19,6 +19,11 @@ _TAI_EPOCH = 2**62 + 10
 """The second of 1970-01-01T00:00:00Z, as libtai counts, without leap seconds."""
 
 
+def named(month: str) -> str:
+    """The name of a month in digits; that of none is no name."""
+    return _MONTHS[3 * int(month) - 3 : 3 * int(month)] or "none"
+
+
 def numeric(year: str, month: str, day: str, minute: str) -> str:
     """A minute in digits, for `absolute`. What is no month is 00, which makes no time."""
     return f"{year}-{_MONTHS.find(month) // 3 + 1:02d}-{int(day):02d} {minute}"

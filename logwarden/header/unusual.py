@@ -1,7 +1,8 @@
 """The layouts that are not traditional, and whatever has no header.
 
 Owns: RFC 5424, stamps with and without something behind them, access logs, a journal's lines without their stamps,
-and what syslogds that are not rsyslog put between a stamp and a tag.
+what syslogds that are not rsyslog put between a stamp and a tag, and when the lines of programs with a layout of their
+own were written.
 Here a level (`WARN`) is no host and no program. In the traditional layout the words before the colon are, whatever they
 say (`Nov 22 17:00:00 WARN module: x`): to look at them would cost every line.
 Text is that of a line decoded as latin-1, so that it has the offsets of the bytes.
@@ -13,6 +14,7 @@ import enum
 import re
 from collections.abc import Container
 
+from .. import moment
 from . import stamp
 from .fragments import DAY, FRACTION, HOST, MINUTE, MONTH, PID_TEXT, PRI, PROGRAM, RFC_3164, RFC_3339, SECOND, ZONE
 from .parts import ANY_PROGRAM, Parts, in_tag
@@ -71,6 +73,33 @@ _TAG = _compile(rb" +(?!%s )(%s) +(?!%s:)(%s)(?:\[(%s)\])?: ?", _LEVEL, HOST, _L
 _TAG_WITH_PID = _compile(rb" *(?:(%s) +)?(%s) ?\[([0-9]+)\]:(?: |\Z)", HOST, PROGRAM)
 _TAG_OF_5424 = _compile(rb" (%s) (%s)\[([0-9]+)\] ", HOST, PROGRAM)  # rsyslog writes no colon where none was sent
 _HOST_ALONE = _compile(rb" (?!(?:%s|[0-9]+) )(%s) +", _LEVEL, HOST)
+_CLOCK = rb"(?P<minute>%s):(?P<second>%s)" % (MINUTE, FRACTION)
+_DATE = rb"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[T ]" + _CLOCK
+_OWN = (
+    _compile(rb"(?P<epoch>[0-9]{10}(?:\.[0-9]{1,9})?)(?:: | +[0-9]+ )"),  # Mosquitto, Squid
+    _compile(  # CouchDB's `[notice] `, Murmur's `<W>`, Ruby's `W, [`, Tine's `4711 a1b2c -- none -- - `
+        rb"(?:\[[a-z]+\] |<[A-Z]>|[A-Z], \[|[0-9]+ [0-9a-z]+ (?:-- none --|[^ ]+) - )%s(?P<zone>%s)?", _DATE, ZONE
+    ),
+    _compile(rb"\[%s (?P<zone>UTC|GMT)\]", _DATE),  # Technitium
+    _compile(  # logfmt
+        rb'(?:[A-Za-z_.]+=(?:"(?:[^"\\]|\\.)*"|[^ "]*) )*(?:t|ts|time)="?%s(?P<zone>%s)?["\s]', _DATE, ZONE
+    ),
+    _compile(  # DirectAdmin's `2026:11:22-`, stunnel's `2026.11.22 `, xrdp's `[20261122-`
+        rb"\[?(?P<year>[0-9]{4})([:.]?)(?P<month>[0-9]{2})\2(?P<day>[0-9]{2})[ -]%s", _CLOCK
+    ),
+    _compile(  # PHP's `[22-Nov-2026 `, Kerio's `[22/Nov/2026 `, Redis's `4711:M 22 Nov 2026 `
+        rb"(?:\[|[0-9]+:[A-Z] )(?P<day>[0-9]{2})[/ -](?P<name>%s)[/ -](?P<year>[0-9]{4}) %s(?: (?P<zone>%s|UTC|GMT))?",
+        MONTH,
+        _CLOCK,
+        ZONE,
+    ),
+    _compile(  # Suricata, Snort, ZoneMinder
+        rb"(?P<month>[0-9]{2})/(?P<day>[0-9]{2})(?:/(?P<year>(?:[0-9]{2}){1,2}))?[ -]%s", _CLOCK
+    ),
+    _compile(rb"%s:? +\[?(?P<name>%s) (?P<day>%s) %s", _LEVEL, MONTH, DAY, _CLOCK),  # Tinyproxy, Wings
+)
+"""Layouts of programs that write their log themselves: all of such a line is the message. Each begins where nobody but
+the program writes."""
 
 
 def take_apart(line: str, given: str | None, now: float, known: Container[str] = ()) -> Parts:
@@ -80,7 +109,7 @@ def take_apart(line: str, given: str | None, now: float, known: Container[str] =
         return parts
     if parts := _access(line, given, now) or _journal(line, given, now):
         return parts
-    return Parts(False, None, None, given, None, 0)
+    return Parts(False, _own(line, now), None, given, None, 0)
 
 
 def _rfc_5424(line: str, given: str | None, now: float) -> Parts | None:  # noqa: ARG001 - it has its year
@@ -141,6 +170,23 @@ def _journal(line: str, given: str | None, now: float) -> Parts | None:  # noqa:
         return None
     host, program, pid = found.groups()
     return Parts(False, None, host, program, pid, found.end())
+
+
+def _own(line: str, now: float) -> float | None:
+    """The time in a line of a program's own layout."""
+    for layout in _OWN:
+        if not (found := layout.match(line)):
+            continue
+        at = found.groupdict()
+        if "epoch" in at:
+            return moment.meant(float(at["epoch"]))
+        name, year = at.get("name") or stamp.named(at["month"]), at.get("year")
+        if year is None:
+            return stamp.yearless(f"{name} {at['day']} {at['minute']}", at["second"][:2], now)
+        zone = at.get("zone")
+        minute = stamp.numeric(f"20{year}" if len(year) == 2 else year, name, at["day"], at["minute"])
+        return stamp.absolute(minute, at["second"], "Z" if zone in ("UTC", "GMT") else zone)
+    return None
 
 
 class _Stamp(enum.Enum):
