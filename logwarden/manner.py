@@ -1,9 +1,10 @@
 """What a source's Manner makes of a batch that the matcher has judged.
 
 A source that is read for its attacks alone has no line that is unexplained: what no attack rule takes is ignored, and
-counted by ALONE in the place of a rule. Where lines are JSON objects, the time stands in one of their members.
+counted by ALONE in the place of a rule. Where lines are JSON objects, the time stands in one of their members; an
+attack of a backlog that says no time is as old as it may be.
 
-Owns: these two. Never: hides an attack, a violation, or a line that could not be judged, for which it may be one;
+Owns: these. Never: hides an attack, a violation, or a line that could not be judged, for which it may be one;
 looks into a line that nobody will see.
 """
 
@@ -22,13 +23,17 @@ _MILLISECONDS = 100_000_000_000
 """A number from here on counts milliseconds: as seconds, it would be in the year 5138."""
 
 
-def dated(classified: Classified, manner: Manner, now: float) -> Classified:
-    """`classified` with the times that JSON objects name, in lines that are not to be ignored for want of an attack."""
-    if manner.time is None:
+def dated(classified: Classified, manner: Manner, now: float, written: float | None = None) -> Classified:
+    """`classified` with the times that JSON objects name, in lines that are not to be ignored for want of an attack.
+
+    `written`: as of when an attack of a backlog counts that says no time: nobody is banned for what may be over.
+    """
+    if manner.time is None and written is None:
         return classified
-    path = manner.time.split(".")
+    path = manner.time.split(".") if manner.time else None
     verdicts = (
-        each if manner.alone and _says_nothing(each) else _dated(each, path, now) for each in classified.verdicts
+        each if manner.alone and _says_nothing(each) else _dated(each, path, now, written)
+        for each in classified.verdicts
     )
     return replace(classified, verdicts=tuple(verdicts))
 
@@ -48,11 +53,13 @@ def _says_nothing(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.UNEXPLAINED and not verdict.contexts
 
 
-def _dated(verdict: Verdict, path: list[str], now: float) -> Verdict:
+def _dated(verdict: Verdict, path: list[str] | None, now: float, written: float | None) -> Verdict:
     event = verdict.event
     if event.time is not None:
         return verdict
-    time = _time(event.message, path, now)
+    time = None if path is None else _time(event.message, path, now)
+    if time is None and (verdict.outcome is Outcome.ATTACK or verdict.contexts):
+        time = written
     return verdict if time is None else verdict._replace(event=event._replace(time=time))
 
 

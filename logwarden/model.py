@@ -91,7 +91,8 @@ class Batch:
     `block` holds `count` lines, each ended by one newline and none holding another; a line longer than MAX_LINE
     has been cut to MAX_LINE + 1 bytes by the source. `cursor` is opaque to all but the source. `program` names
     the program of lines whose header names none ('*': any). `provenance` is empty, or has one item a line. `notices`
-    are gaps that the cursor has passed: told with it, each is told once.
+    are gaps that the cursor has passed: told with it, each is told once. `written`: when the lines of a backlog were
+    written at the earliest, where they do not say so themselves; None: they are news.
     """
 
     source: str
@@ -102,6 +103,7 @@ class Batch:
     provenance: tuple[Provenance, ...] = ()
     notices: tuple[Notice, ...] = ()
     manner: Manner = PLAIN
+    written: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

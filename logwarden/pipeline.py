@@ -276,7 +276,7 @@ class Pipeline:
         return Judged(batch.source, batch.cursor, read, classified, bans, notices, counted, sightings)
 
     def _classify(self, batch: Batch, now: float, ahead: str | None = None) -> Classified:
-        classified = manner.dated(veto.classify(self.matcher, batch, now), batch.manner, now)
+        classified = manner.dated(veto.classify(self.matcher, batch, now), batch.manner, now, batch.written)
         classified = manner.attacks_alone(self._correlation.join(classified, now, ahead=ahead), batch.manner)
         self.suspended += _suspensions(classified.notices)
         return self.own.hush(classified) if self.own else classified

@@ -108,6 +108,13 @@ def test_a_json_line_that_says_no_time_has_none(rest: str) -> None:
     assert found.event.time == (NOW if rest.endswith("1790000000") else None)
 
 
+def test_an_attack_of_a_backlog_that_says_no_time_is_as_old_as_it_may_be() -> None:
+    lines = '{"ip":"203.0.113.9"}\naccepted 7 from 203.0.113.9\n2026-09-21T14:13:20Z app: {"ip":"203.0.113.9"}\nother\n'
+    batch = Batch("file:/x", lines.encode(), 4, "", "app", written=NOW - 7200)
+    found = manner.dated(MADE.classify(batch, NOW), batch.manner, NOW, batch.written)
+    assert [each.event.time for each in found.verdicts] == [NOW - 7200, NOW - 7200, NOW, None]
+
+
 @pytest.mark.parametrize("rest", ['"time":', "[" * 60_000, '"a":"\\ud800"'])
 def test_a_line_that_is_no_json_is_judged_without_its_time(rest: str) -> None:
     (found,) = judged(f'{{"ip":"203.0.113.9",{rest}', time="time").verdicts

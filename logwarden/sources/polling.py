@@ -330,6 +330,7 @@ class Poller:
                     beginning=beginning,
                     since=last if sought else None,
                     manner=spec.manner,
+                    written=(last if is_new else 0.0) if self._first and beginning else None,
                 )
                 if spec.continues is None:
                     self._scouts[path] = Scout(path, spec.program, spec.manner)

@@ -45,6 +45,7 @@ class Tail:
         beginning: bool = True,
         since: float | None = None,
         manner: Manner = PLAIN,
+        written: float | None = None,
     ) -> None:
         """Read on after `cursor`; without one, from the beginning of the file, or from its present end.
 
@@ -52,11 +53,15 @@ class Tail:
 
         `continues` is a regular expression: a line that starts with a match continues the line before it. `manner` is
         what each batch says. Raises ConfigError where it does not compile.
+
+        `written`: when what is there by now was written at the earliest, POSIX seconds; None: it is news. Behind a
+        cursor that is when what it had read was.
         """
         self.path = path
         self.source = f"file:{path}"
         joined = None if continues is None else continuation(continues)
         self._walk = Walk(path, self.source, program, joined, manner)
+        self._walk.written = written
         self._cursor = cursor
         self._beginning = beginning
         self._since = since
@@ -81,7 +86,7 @@ class Tail:
             if not self._begun:
                 yield from self._begin(now)
             yield from self._walk.follow(now)
-            self.behind_since = None
+            self.behind_since = self._walk.written = None
             self._doze(now)
         except OSError as error:
             if self._walk.here.at is not None:
@@ -126,7 +131,7 @@ class Tail:
             try:
                 self._walk.chain.olddir = self._walk.here.load(self._cursor)
                 if self._walk.here.resume is not None:
-                    self.behind_since = min(now, self._walk.here.resume.modified / 1e9)
+                    self.behind_since = self._walk.written = min(now, self._walk.here.resume.modified / 1e9)
             except ValueError as error:
                 text = f"{error}; the file is read again from its beginning"
                 self._walk.here.before = self._walk.chain.newest()

@@ -41,6 +41,8 @@ class Walk:
         self._continues = continues
         self._manner = manner
         self.chain = Chain(path)
+        self.written: float | None = None
+        """What each batch says of itself."""
         self.here = Standing()
         self.grace = Grace()
 
@@ -257,7 +259,9 @@ class Walk:
     def batch(self, piece: Cut = NOTHING) -> Batch:
         """Lines, and the cursor behind them."""
         cursor = self.here.cursor(self.chain.olddir)
-        return Batch(self._source, piece.block, piece.count, cursor, self._program, manner=self._manner)
+        return Batch(
+            self._source, piece.block, piece.count, cursor, self._program, manner=self._manner, written=self.written
+        )
 
     def gap(self, now: float, *texts: str, piece: Cut = NOTHING) -> Batch:
         """What is missing before `piece`, if anything, with the cursor that has passed it."""
