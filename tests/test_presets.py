@@ -329,8 +329,49 @@ def test_of_many_files_those_are_read_that_were_written_to_last(
         assert found.read == tuple(logs[-8:])
         assert set(found.left.values()) == {"is one too many: 8 are read"}
         assert len(found.left) == 8  # nor is each of a million remembered
-        append(tmp_path / "new.log", "one too many as well")
         append(Path(logs[-1]), "read")
+        sink.wait_for_lines("read")
+
+
+def test_the_log_of_a_new_day_is_read_however_many_there_were_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_sources, "MOST", 8)
+    logs = many(tmp_path, 40)
+    with reading(preset(tmp_path / "*.log")) as (source, sink):
+        sink.wait(lambda: len(sink.cursors) == 9)
+        append(tmp_path / "shop998.log", "today")
+        sink.wait_for_lines("today")
+        append(tmp_path / "shop999.log", "tomorrow")
+        sink.wait_for_lines("today", "tomorrow")
+        (found,) = source.found().values()
+        assert found.read == (*logs[-6:], str(tmp_path / "shop998.log"), str(tmp_path / "shop999.log"))
+        assert set(found.left.values()) == {"is one too many: 8 are read"}
+
+
+def test_a_log_that_made_room_for_another_is_read_on_where_it_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_sources, "MOST", 2)
+    first, second = many(tmp_path, 2)
+    with reading(preset(tmp_path / "*.log")) as (source, sink):
+        sink.wait(lambda: len(sink.cursors) == 3)
+        append(tmp_path / "third.log", "one")
+        sink.wait_for_lines("one")
+        assert first not in next(iter(source.found().values())).read
+        append(Path(first), "two")
+        sink.wait_for_lines("one", "two")
+        assert second not in next(iter(source.found().values())).read
+
+
+def test_no_log_that_is_written_to_makes_room_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_sources, "MOST", 2)
+    for name in ("a.log", "b.log"):
+        append(tmp_path / name, "old")
+    with reading(preset(tmp_path / "*.log")) as (source, sink):
+        append(tmp_path / "c.log", "one too many")
+        sink.wait(lambda: any(found.left for found in source.found().values()))
+        append(tmp_path / "a.log", "read")
         sink.wait_for_lines("read")
 
 

@@ -99,4 +99,5 @@ def polled(spec: FileSpec, log: Path) -> Iterator[Batch]:
     for _ in range(2):
         yield from (item for item in tail.poll(2_000_000_000.0) if isinstance(item, Batch) and item.count)
         add(log, "new", 2_000_000_000.0)
-    tail.close()
+    tail.end()
+    assert list(tail.poll(2_000_000_000.0)) == []

@@ -27,7 +27,7 @@ from .ahead import BEHIND, EVERY, TURN, Scout
 from .directories import DirectoryWatch, directories
 from .mounts import matches, mounts, remote
 from .place import load
-from .presets import Presets, unreadable
+from .presets import CROWD, Presets, unreadable
 from .rotation import bases, is_packed, members, status
 from .tail import Tail
 
@@ -92,6 +92,7 @@ class Poller:
         self._tails: dict[str, Tail] = {}
         self._presets = {spec.path: Presets(spec.path, spec.besides) for spec in files if spec.besides is not None}
         self._of_preset: dict[str, FileSpec] = {}  # by the path of a tail
+        self._ended: dict[str, str] = {}  # where those were left that made room for others, by path
         self._scouts: dict[str, Scout] = {}  # of the tails whose lines are events, each of its own
         self._next_look = 0.0  # monotonic seconds
         self._changed = threading.Condition()
@@ -305,9 +306,7 @@ class Poller:
         """Make tails of files not seen before, and watch where more may appear; returns the tails to poll for it."""
         known = set().union(*(_patterns(cursors[key]) for key in cursors if key == "files" or key.startswith("files:")))
         for path in [path for path, tail in self._tails.items() if tail.gone and self._globbed(path)]:
-            del self._tails[path]  # it gets a new one should it come back
-            self._scouts.pop(path, None)
-            self._of_preset.pop(path, None)
+            self._let_go(path)  # it gets a new one should it come back
         new = set()
         looked, self._looked = self._looked, self._clock()
         last = _last_life(cursors) if self._first else looked
@@ -318,7 +317,7 @@ class Poller:
                 spec, self._matches(spec, cursors, table), cursors, watched=watched
             ).items():
                 beginning = is_new or self._from_start or spec.from_start
-                cursor = cursors.get(f"file:{path}")
+                cursor = self._ended.pop(path, cursors.get(f"file:{path}"))
                 sought = cursor is None and is_new and not self._shares(path)
                 if spec.besides is not None:
                     self._of_preset[path] = spec
@@ -345,8 +344,21 @@ class Poller:
         if spec.besides is None:
             return dict.fromkeys(paths, watched)
         stored = [path for path in paths if f"file:{path}" in cursors]
-        read = sum(each.path == spec.path for each in self._of_preset.values())
-        return self._presets[spec.path].admit(paths, stored, read)
+        stored += [path for path in paths if path in self._ended]
+        read = {path: self._tails[path].dozes for path, each in self._of_preset.items() if each.path == spec.path}
+        admitted, ended = self._presets[spec.path].admit(paths, stored, read)
+        for path in ended:
+            self._ended[path] = self._tails[path].cursor
+            self._let_go(path)
+        while len(self._ended) > CROWD:
+            del self._ended[next(iter(self._ended))]
+        return admitted
+
+    def _let_go(self, path: str) -> None:
+        self._tails.pop(path).end()
+        self._scouts.pop(path, None)
+        self._of_preset.pop(path, None)
+        self._due.pop(path, None)
 
     def _shares(self, path: str) -> bool:
         """Whether a rotated part of a log is read already, under its own name."""

@@ -28,29 +28,35 @@ class Presets:
 
     def __init__(self, pattern: str, besides: Sequence[str]) -> None:
         self._pattern, self._besides = pattern, besides
-        self._looked = False
+        self._seen: Collection[str] | None = None  # what the last look left; None: there was none, or it saw too many
         self.left: Mapping[str, str] = {}
         """What is there and not read, and why; of very many, some."""
 
-    def admit(self, paths: Collection[str], known: Collection[str], read: int) -> dict[str, bool]:
-        """Those of `paths` to be read from now on, and whether from their beginning. Of those `known` it is known how
-        far they were read; `read` others are read already."""
+    def admit(
+        self, paths: Collection[str], known: Collection[str], read: Mapping[str, bool]
+    ) -> tuple[dict[str, bool], list[str]]:
+        """Those of `paths` to be read from now on, and whether from their beginning; and those that make room for them.
+
+        Of those `known` it is known how far they were read. `read` are those that are read already, and whether nothing
+        has happened there for long: such a one makes room for what was written to later, as each day has a log of its
+        own.
+        """
         found = [path for path in paths if not covered(path, self._besides)]
         if len(found) > CROWD:
-            self._looked, self.left = True, {self._pattern: f"finds more than {CROWD:,} files, and reads none of these"}
-            return {}
+            self._seen, self.left = None, {self._pattern: f"finds more than {CROWD:,} files, and reads none of these"}
+            return {}, []
         reasons = {path: None if path in known else _why_not(path) for path in found}
         fit = sorted((path for path in found if reasons[path] is None), key=_written, reverse=True)
-        room = max(0, MOST - read)
+        ended = _displaced([path for path, quiet in read.items() if quiet], fit[max(0, MOST - len(read)) :])
+        room = max(0, MOST - len(read) + len(ended))
         left = {path: why for path, why in reasons.items() if why is not None}
         left |= dict.fromkeys(fit[room:], f"is one too many: {MOST} are read")
-        unseen = self._looked and len(self.left) < MOST and self._pattern not in self.left
-        admitted = {path: unseen and path not in self.left for path in sorted(fit[:room])}
-        self._looked = True
+        admitted = {path: self._seen is not None and path not in self._seen for path in sorted(fit[:room])}
+        self._seen = {*left, *ended}
         if not found and not read:
             left = dict.fromkeys(_closed(self._pattern), f"cannot be looked into: {os.strerror(errno.EACCES)}")
         self.left = dict(sorted(left.items())[:MOST])
-        return admitted
+        return admitted, ended
 
 
 def covered(path: str, patterns: Iterable[str]) -> bool:
@@ -89,6 +95,11 @@ def _strays(path: str) -> bool:
             if os.path.dirname(os.path.normpath(os.path.join(directory, os.readlink(at)))) != directory:
                 return True
     return False
+
+
+def _displaced(quiet: Collection[str], others: Sequence[str]) -> list[str]:
+    """Those of the `quiet` ones that were written to before some of the `others`, of which the latest come first."""
+    return [old for old, new in zip(sorted(quiet, key=_written), others, strict=False) if _written(old) < _written(new)]
 
 
 def _written(path: str) -> tuple[float, str]:

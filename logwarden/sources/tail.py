@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from ..model import PLAIN, Batch, Manner, Notice, NoticeKind
 from .logfile import open_log
 from .patience import next_after, settles, sleepy, unchanged
+from .place import dump
 from .reading import Reading, continuation, line_start
 from .rotation import status
 from .walk import Walk
@@ -65,7 +66,7 @@ class Tail:
         self._cursor = cursor
         self._beginning = beginning
         self._since = since
-        self._begun = False
+        self._begun = self._ended = False
         self._first = status(path) if cursor is None and not beginning else None  # what is written from now on is news
         self._dozing: dict[str, os.stat_result] = {}  # what was closed for being quiet, by its path
         self._polled = 0.0
@@ -77,6 +78,8 @@ class Tail:
     def poll(self, now: float) -> Iterator[Batch | Notice]:
         """Whole lines written since the last poll, in batches, and what went wrong. `now` in POSIX seconds."""
         self._polled = now
+        if self._ended:
+            return
         if self._dozing and all(unchanged(found, status(path)) for path, found in self._dozing.items()):
             return
         self._dozing = {}
@@ -120,9 +123,24 @@ class Tail:
         """Whether nothing is open, nor to be found again: the log was deleted and its last line read."""
         return self._begun and self._walk.here.nowhere
 
+    @property
+    def dozes(self) -> bool:
+        """Whether all of it was read and its files are closed, for nothing has happened for long."""
+        return bool(self._dozing)
+
+    @property
+    def cursor(self) -> str:
+        """Where one that dozes would be read on."""
+        return dump(self._walk.here.before, self._walk.here.resume, self._walk.chain.olddir)
+
     def close(self) -> None:
         """Close the files. Nothing is lost: what was not yielded is after the last cursor."""
         self._walk.here.release()
+
+    def end(self) -> None:
+        """Close the files for good: no poll begins any more."""
+        self._ended = True
+        self.close()
 
     # --- where to begin -------------------------------------------------------------------------------------
 
