@@ -2,7 +2,8 @@
 
 Owns: the lines in which sshd and Dovecot say that somebody logged in, taken as strictly as an attack: the whole
 message, from a process that can be that program (`provenance`). What a stranger writes into a name is no such line. In
-a file, which has no provenance, whoever may write as sshd can have one user's failures forgiven at one address.
+a file, which has no provenance, whoever may write as sshd can have one user's failures forgiven at one address; but not
+who makes a web application write such a line into its own log, which is read for its attacks alone.
 Bounded: ADDRESSES addresses, or prefixes of IPv6, with USERS users each; the longest unheard of is forgotten first.
 Never: asks a clock.
 """
@@ -63,7 +64,7 @@ class Logins:
             event = header.parse(line, batch.program, now)
             kind = _PROGRAMS.get(event.program or "")
             provenance = batch.provenance[index] if batch.provenance else None
-            if kind is None or doubt(event.program, provenance):
+            if kind is None or _is_of_another(batch, kind) or doubt(event.program, provenance):
                 continue
             if found := _MESSAGES[kind].fullmatch(event.message):
                 time = now if event.time is None else min(event.time, now)
@@ -155,6 +156,15 @@ class Logins:
         for there in self._last.values():
             there.update({user: time + by for user, time in there.items()})
         self._heard.clear()
+
+
+def _is_of_another(batch: Batch, kind: str) -> bool:
+    """Whether it is from a log, read for its attacks alone, of a program that tells of no such login."""
+    return batch.manner.alone and batch.program not in (None, header.ANY_PROGRAM, *_of_kind(kind))
+
+
+def _of_kind(kind: str) -> Iterator[str]:
+    return (program for program, its in _PROGRAMS.items() if its == kind)
 
 
 def _found(block: bytes) -> Iterator[re.Match[bytes]]:

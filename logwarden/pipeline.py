@@ -203,7 +203,15 @@ class Pipeline:
         """The hits that count and of which the database does not know yet; `now` where a line has no time."""
         taken_back = set(map(id, self._taken_back))
         return [
-            Hit(now if event.time is None else min(event.time, now), rule.file, address, rule.score, event.host or "")
+            Hit(
+                now if event.time is None else min(event.time, now),
+                rule.file,
+                address,
+                rule.score,
+                event.host or "",
+                rule,
+                event.raw,
+            )
             for verdict, counted in chain(self._by_name, *(judged.hits for judged in self.uncommitted))
             if counted and id(verdict) not in taken_back
             for event, rule, address in [(verdict.event, verdict.attack_by, verdict.address)]

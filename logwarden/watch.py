@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import matcher, presets, process, rules
 from .address import Guard
@@ -24,7 +24,7 @@ from .echo import Echoes
 from .errors import CommandError, EdgeError
 from .firewall import BACKENDS, Firewall, Run
 from .matcher import Matcher
-from .model import Ban, Policy, Preset, Refusal, RuleSet
+from .model import AttackRule, Ban, Policy, Preset, Refusal, RuleSet
 from .sighting import Sighting
 from .sources import Source
 from .sources.file import FileSource
@@ -32,6 +32,7 @@ from .sources.journal import JournalSource
 from .sources.sdjournal import Selection, available
 from .state import State
 from .tracker import Hit, Known, Tracker
+from .tracker.attempts import CAPACITY, names_user
 
 REMEMBERED = 7 * 86400.0
 """Seconds of past bans that a new tracker hears of at least, so that bans go on growing over a restart."""
@@ -148,9 +149,15 @@ def tracker(
     remembered = max(REMEMBERED, repeat, bans_.growth.ceiling, bans_.growth.memory(shortest))
     longest = max(policy.window for policy in (default, *own.values()))
     rows = state.attacks(now - 2 * longest)
-    written = [Hit(row["time"], row["file"], row["address"], row["score"], row["host"]) for row in rows]
+    naming = {str(rule): rule for rule in watch.rules.attack if names_user(rule)}
+    written = [_hit(row, None) for row in rows[:-CAPACITY]]
+    written += [_hit(row, naming.get(row["rule"])) for row in rows[-CAPACITY:]]
     made.restore([*written, *hits], [*state.bans_since(now - remembered), *bans], now)
     return made
+
+
+def _hit(row: Any, rule: AttackRule | None) -> Hit:
+    return Hit(row["time"], row["file"], row["address"], row["score"], row["host"], rule, row["raw"])
 
 
 def firewall(config: Config, run: Run) -> Firewall:

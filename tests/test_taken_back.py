@@ -12,7 +12,7 @@ from logwarden import upkeep
 from logwarden.address import Guard, parse, prefix
 from logwarden.errors import StateError
 from logwarden.logins import Logins
-from logwarden.model import AttackRule, Ban, Batch, Event, Location, Outcome, Policy, Provenance, Verdict
+from logwarden.model import AttackRule, Ban, Batch, Event, Location, Manner, Outcome, Policy, Provenance, Verdict
 from logwarden.tracker import Tracker
 from logwarden.tracker.attempts import CAPACITY, LONGEST, Attempts
 
@@ -75,6 +75,36 @@ def test_a_login_that_somebody_else_wrote_takes_back_nothing(host: Small) -> Non
     )
     fail(host, "root")
     assert set(host.bans()) == {f"{HERE}/32"}
+
+
+def test_who_mistyped_before_a_restart_or_a_reload_and_logs_in_stands_where_he_stood_before(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running():
+        fail(host, "alice")
+    with host.running():
+        fail(host, "alice")
+        upkeep.learn_again(host.daemon, host.hands.wall)
+        log_in(host)
+        fail(host, "root", "root")
+        assert host.bans() == {}
+        lines = host.daemon.state.attacks_from(prefix(HERE), 9)
+        assert [bool(each["counted"]) for each in lines] == [False, False, True, True]
+    with host.running():
+        log_in(host, "mallory")
+        fail(host, "root")
+        assert set(host.bans()) == {f"{HERE}/32"}
+
+
+def test_a_line_whose_rule_has_changed_since_is_taken_back_by_nobody_it_does_not_name(tmp_path: Path) -> None:
+    host = Small(tmp_path)
+    with host.running():
+        fail(host, "alice", "alice")
+    rules = tmp_path / "attack.d" / "sshd.yaml"
+    rules.write_text(rules.read_text().replace("for <USER> from", "for [a-z]+ from"))
+    with host.running():
+        log_in(host)
+        fail(host, "root")
+        assert set(host.bans()) == {f"{HERE}/32"}
 
 
 def test_what_was_taken_back_stays_so_over_a_reload_and_a_restart(tmp_path: Path) -> None:
@@ -178,11 +208,11 @@ def test_hits_that_may_be_taken_back_are_few_and_short() -> None:
     his = failed(f"Failed password for alice from {HERE}")
     long = failed(f"Failed password for {'a' * LONGEST} from {HERE}")
     for rule, verdict in ((RULE, his), (RULE, long), (RULE._replace(regex="Failed from <ADDR>"), his)):
-        attempts.note(parse(HERE), key, NOW, rule, verdict)
+        attempts.note(key, NOW, rule, verdict)
     assert len(attempts) == 1
     for number in range(CAPACITY):
         there = f"198.51.{number >> 8}.{number & 255}"
-        attempts.note(parse(there), key, NOW, RULE, failed(f"Failed password for alice from {there}"))
+        attempts.note(key, NOW, RULE, failed(f"Failed password for alice from {there}", there))
     assert len(attempts) == CAPACITY
     assert attempts.by("alice", prefix(HERE)) == []
     assert len(attempts.by("alice", prefix("198.51.0.1"))) == 1
@@ -191,6 +221,14 @@ def test_hits_that_may_be_taken_back_are_few_and_short() -> None:
     assert len(attempts) == CAPACITY - 1
     attempts.expire({})
     assert len(attempts) == 0
+
+
+@pytest.mark.parametrize(("program", "known"), [("odoo", False), ("sshd", True), ("sshd-session", True), ("*", True)])
+def test_a_log_of_another_program_that_is_read_for_its_attacks_tells_of_no_login(program: str, known: bool) -> None:
+    """Who makes a web application write a line of his own into its log has logged in nowhere."""
+    line = f"2023-11-14T22:13:20+00:00 web1 sshd[1]: Accepted password for alice from {HERE} port 4242 ssh2\n"
+    batch = Batch("file:/x", line.encode(), 1, "", program, manner=Manner(alone=True))
+    assert bool(Logins(60).hear(batch, 1_700_000_000.0)) is known
 
 
 def test_nothing_is_remembered_where_no_login_counts() -> None:

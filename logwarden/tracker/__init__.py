@@ -20,7 +20,7 @@ from ipaddress import IPv4Address
 from typing import NamedTuple, Protocol
 
 from ..address import Address, Guard, Prefix, host_prefix, parse, prefix, source_prefix, spelt
-from ..model import AttackRule, Ban, Event, Policy, Severity, Verdict
+from ..model import AttackRule, Ban, Event, Outcome, Policy, Severity, Verdict
 from . import cut, provenance
 from .attempts import Attempts
 from .history import Aggregation, Growth, History, Neighbours
@@ -73,13 +73,16 @@ class Known(Protocol):
 
 
 class Hit(NamedTuple):
-    """An attack line as it was written down: POSIX seconds, attack file, address, the rule's score, host attacked."""
+    """An attack line as it was written down: POSIX seconds, attack file, address, the rule's score, host attacked; and
+    what it takes to know whose login it was, where it may be taken back: the rule, and the line."""
 
     time: float
     file: str
     address: str
     score: int
     host: str = ""
+    rule: AttackRule | None = None
+    line: str = ""
 
 
 def counts(verdict: Verdict) -> bool:
@@ -320,8 +323,10 @@ class Tracker:
         for hit in hits:
             text = self._counted_as(*_host(hit.address), now)
             if hit.time > spent.get(text, 0.0):
-                place = self._place(hit.file, hit.host)
-                self._windows.push((*place, text), hit.time, hit.score, window, keep)
+                key = (*self._place(hit.file, hit.host), text)
+                self._windows.push(key, hit.time, hit.score, window, keep)
+                if hit.rule and self._known:
+                    self._attempts.note(key, hit.time, hit.rule._replace(score=hit.score), _as_written(hit))
 
     def expire(self, now: float) -> None:
         """Forget what is over. Due each minute or so; takes time in proportion to what is remembered."""
@@ -357,6 +362,12 @@ def _host(text: str) -> tuple[Address, str]:
     """The address that `text` spells, and the prefix of it alone, as it is spelt. Raises ValueError."""
     address = parse(text)
     return address, f"{spelt(address)}/{address.max_prefixlen}"
+
+
+def _as_written(hit: Hit) -> Verdict:
+    """The verdict on its line, as far as it was written down: the message still stands in the line."""
+    event = Event(hit.time, hit.host, None, None, "", hit.line)
+    return Verdict("", event, Outcome.ATTACK, attack_by=hit.rule, address=hit.address)
 
 
 def _is_known_again(verdict: Verdict, policy: Policy, now: float) -> bool:

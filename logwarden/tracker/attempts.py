@@ -3,7 +3,7 @@
 Owns: which hits were lately counted against whom, and whose login was tried: a user takes back the hits that name him
 and nobody else. So one who has an account, and guesses the passwords of others, takes back none of these.
 Bounded: the latest CAPACITY hits of rules that name a user, of lines of LONGEST characters. What is forgotten in a
-flood, or was counted before a restart or a reload, can not be taken back: it stays.
+flood can not be taken back: it stays.
 Never: names a user, or looks for one, before somebody logs in: of hits there are many, of logins few.
 """
 
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
+from .. import header
 from ..address import Prefix, parse
 from ..model import AttackRule, Verdict
 from .window import Key
@@ -30,6 +31,11 @@ class Attempt(NamedTuple):
     verdict: Verdict
 
 
+def names_user(rule: AttackRule) -> bool:
+    """Whether a line that it matches may say whose login failed."""
+    return bool(rule.programs) and ("<USER>" in rule.regex or "<LOGIN>" in rule.regex)
+
+
 class Attempts:
     """The latest of them."""
 
@@ -41,15 +47,16 @@ class Attempts:
 
     def note(self, key: Key, time: float, rule: AttackRule, verdict: Verdict) -> None:
         """It has been counted."""
-        if ("<USER>" in rule.regex or "<LOGIN>" in rule.regex) and len(verdict.event.raw) <= LONGEST:
+        if names_user(rule) and len(verdict.event.raw) <= LONGEST:
             self._latest.append(Attempt(key, time, rule, verdict))
 
     def by(self, user: str, place: Prefix) -> list[Attempt]:
         """Those from within `place` that were on `user` and on nobody else; they are remembered no longer."""
         from ..matcher import users  # with the first login
 
-        there = (each for each in self._latest if each.verdict.address and _is_in(each.verdict.address, place))
-        his = [each for each in there if users(each.rule, each.verdict.event.message) == {user}]
+        named = (each for each in self._latest if user in each.verdict.event.raw)
+        there = (each for each in named if each.verdict.address and _is_in(each.verdict.address, place))
+        his = [each for each in there if users(each.rule, _message(each)) == {user}]
         if his:
             taken = set(map(id, his))
             self._keep(each for each in self._latest if id(each) not in taken)
@@ -70,3 +77,9 @@ class Attempts:
 def _is_in(text: str, place: Prefix) -> bool:
     address = parse(text)
     return address.version == place.version and address in place
+
+
+def _message(attempt: Attempt) -> str:
+    """What its line says; of one that was counted before a restart, the line alone is known."""
+    event, (program, *_) = attempt.verdict.event, attempt.rule.programs
+    return event.message or header.parse(event.raw.encode("utf-8", "backslashreplace"), program, attempt.time).message
