@@ -97,10 +97,14 @@ def test_what_a_pattern_matches_ends_with_its_value(text: str, parts: list[str])
     assert found({"message": f"a({''.join(parts)})?", "remoteAddr": "<ADDR>"}, line) == "203.0.113.9"
 
 
+ENDS = ("[[:print:]]", "[[:punct:]]", "[!-~]", r"[a-z\\]", r"\S", r"\W")
+
+
 @pytest.mark.parametrize(
     ("given_", "why"),
     [
         ({"a": 'x"y'}, "a quotation mark"),
+        *(({"a": f"x{part}*", "b": "<ADDR>"}, "beyond the end of a value") for part in ENDS),
         ({"a": "x", "b": "x", "c": "x", "d": "x"}, "3 in one object"),
         ({"a": "x", "a.b": "x"}, "a.b lies within another"),
         ({"a.b": "x", "a": "x"}, "another one of them lies within a"),

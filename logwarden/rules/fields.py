@@ -81,8 +81,21 @@ def _within(pattern: str) -> Iterator[str]:
             closing = "]" * part.startswith("[^]")  # which has to stand first
             others = rf'[^{closing}"\{part[2 + len(closing) :]}'
             yield others if "\\" in part else rf"({others}|\\.)"
+        elif part[0] in "[\\" and _goes_beyond(part):
+            raise RuleError(
+                f"fields: {part} may be a quotation mark or a backslash, and so go beyond the end of a value"
+            )
         else:
             yield _PLACEHOLDERS.get(part, part)
+
+
+def _goes_beyond(part: str) -> bool:
+    """Whether a set, or what is short for one, holds a mark that ends a string, or one that keeps it from doing so."""
+    from .. import ere  # as of most rules none is parsed again
+    from ..ere.nodes import Set, mask, walk
+
+    nodes = walk(ere.parse(part.encode(), ere.Dialect.ATTACK))
+    return any(isinstance(node, Set) and node.bits & mask(b'"\\') for node in nodes)
 
 
 def _nested(depth: int) -> str:
