@@ -37,6 +37,8 @@ LONGEST = 60
 QUEUE = 256
 LINES = 100
 """Lines of one name that wait for its answer: of more, the first."""
+LINE = 1_000
+"""Characters of a line that may wait: of a longer one it is not sure that the name is the daemon's."""
 TIMEOUT, TTL = 60.0, 300.0
 KNOWN = 1_000
 """Answers that are kept."""
@@ -146,7 +148,9 @@ class Resolver:
         """Ask for each of them that has a host's name in the place of an address, by a rule that has it looked up."""
         for verdict in attacks:
             rule = verdict.attack_by
-            if rule is None or not rule.resolve or verdict.address or doubt(rule, verdict.event):
+            if rule is None or not rule.resolve or verdict.address or len(verdict.event.raw) > LINE:
+                continue
+            if doubt(rule, verdict.event):
                 continue
             if name := host(rule, verdict.event.message):
                 self.ask(name, verdict, now)

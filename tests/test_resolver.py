@@ -18,6 +18,7 @@ from logwarden.daemon import Daemon
 from logwarden.model import AttackRule, Event, Location, Outcome, Provenance, Severity, Verdict
 from logwarden.resolver import (
     KNOWN,
+    LINE,
     LINES,
     LONGEST,
     MOST,
@@ -257,6 +258,7 @@ def test_answers_that_are_kept_are_few(ask: Make) -> None:
         line("host:22.example.org"),
         line(f"{'a' * (LONGEST - len('.example.org'))}.example.org"),
         line(provenance=1000),
+        line()._replace(event=line().event._replace(raw="x" * (LINE + 1))),
         line()._replace(address=HE),
         line()._replace(attack_by=None),
     ],
