@@ -127,6 +127,22 @@ def test_no_attack_rule_is_too_large_for_hyperscan() -> None:
     assert [pattern.name for each in others for pattern in each.patterns.values()] == []
 
 
+def test_an_attempt_of_which_two_of_asterisks_logs_tell_counts_once_in_each_of_two_files() -> None:
+    failed = "Request 'REGISTER' from '<sip:100@192.0.2.1>' failed for '203.0.113.9:5060' (callid: x)"
+    event = (
+        'SecurityEvent="ChallengeResponseFailed",EventTV="2026-11-22T17:00:00.000+0000",Severity="Error",'
+        'Service="PJSIP",EventVersion="1",AccountID="100",SessionID="x",LocalAddress="IPV4/UDP/192.0.2.1/5060",'
+        'RemoteAddress="IPV4/UDP/203.0.113.9/5060",Challenge="0",Response="x",ExpectedResponse=""'
+    )
+    lines = [
+        f"NOTICE[8] res_pjsip/pjsip_distributor.c: {failed} - Failed to authenticate",
+        f"SECURITY[8] res_security_log.c: {event}",
+    ]
+    verdicts = said([("asterisk", line) for line in lines], portable())
+    files = [verdict.attack_by.file for verdict in verdicts if verdict.attack_by and verdict.address == "203.0.113.9"]
+    assert sorted(files) == ["asterisk-security.yaml", "asterisk.yaml"]
+
+
 def test_no_near_miss_is_taken_for_an_attack_by_its_rule() -> None:
     pairs = [(rule, line) for rule in shipped().attack for line in rule.near_misses]
     verdicts = said([(program_of(rule), line) for rule, line in pairs], portable())
