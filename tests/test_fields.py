@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden import ere
+from logwarden import ere, matcher
 from logwarden.errors import RuleError
-from logwarden.model import Dialect
+from logwarden.matcher import objects
+from logwarden.matcher.cache import hyperscan_version
+from logwarden.model import Batch, Dialect, RuleSet
 from logwarden.rules import attack, fields
 
 LOGIN = {"remoteAddr": "<ADDR>", "message": "Login failed: .*"}
@@ -139,3 +142,52 @@ def test_a_rule_has_either_a_match_or_fields() -> None:
         found, refused = attack.parse(RULE.replace(old, new, 1).encode(), "app.yaml")
         assert not found
         assert str(refused[0]).startswith(f"app.yaml:{why}")
+
+
+# --- whom a member names --------------------------------------------------------------------------------------------
+
+CADDY = Path(__file__).parent.parent / "attack.d" / "caddy.yaml"
+
+
+@pytest.mark.skipif(hyperscan_version() is None, reason="logwarden was built without Hyperscan")
+def test_who_sends_thousands_of_headers_is_named_and_has_no_rule_suspended() -> None:
+    """Caddy logs each of them."""
+    headers = {"X-Forwarded-For": ["192.0.2.1"], **{f"X-{number}": ["1"] for number in range(4_000)}}
+    request = {"remote_ip": "203.0.113.9", "uri": "/", "headers": headers}
+    line = json.dumps({"msg": "handled request", "request": request, "status": 401}, separators=(",", ":"))
+    known, _ = attack.parse(CADDY.read_bytes(), "caddy.yaml")
+    made = matcher.compile(RuleSet(attack=tuple(rule for rule in known if rule.fields)))
+    judged = made.classify(Batch("file:/x", f"{line}\n".encode() * 30, 30, "", "caddy"), 1e9)
+    assert {verdict.address for verdict in judged.verdicts} == {"203.0.113.9"}
+    assert judged.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "address"),
+    [
+        ('{"a":1,"remoteAddr":"203.0.113.9","message":"Login failed: x"}', "203.0.113.9"),
+        ('@cee: {"remoteAddr":"2001:db8::9"}', "2001:db8::9"),
+        ('{"remoteAddr":"203.0.113.9","remoteAddr":"192.0.2.1"}', None),
+        ('{"remoteAddr":"203.0.113.9","x":{"a":1,"a":1}}', None),
+        ('{"x":{"remoteAddr":"192.0.2.1"}}', None),
+        ('{"remoteAddr":["192.0.2.1"]}', None),
+        ('{"remoteAddr":"192.0.2.1 "}', None),
+        ('{"remoteAddr":"192.0.2.1"', None),
+        ('{"x":' + "[" * 60_000, None),
+        ("remoteAddr", None),
+    ],
+)
+def test_the_source_that_a_member_names_is_read_without_the_regex_or_not_at_all(line: str, address: str | None) -> None:
+    assert objects.source(tuple(LOGIN.items()), line.encode()) == (address.encode() if address else None)
+
+
+def test_a_value_that_json_has_to_escape_is_what_the_pattern_sees() -> None:
+    asked = (("message", "Login failed: user='.*' ip=<ADDR>"),)
+    for user in ('x"y', "a\\b", "ü", "\u2028", "x' ip=192.0.2.1", "\ud800"):
+        line = json.dumps({"message": f"Login failed: user='{user}' ip=203.0.113.9"}).encode()
+        assert objects.source(asked, line) == b"203.0.113.9"
+
+
+def test_where_two_fields_or_none_name_a_source_the_regex_says_which() -> None:
+    assert objects.source((("a", "<ADDR>"), ("b", "<ADDR>")), b'{"a":"192.0.2.1","b":"192.0.2.1"}') is None
+    assert objects.source((("a", "x"),), b'{"a":"x"}') is None

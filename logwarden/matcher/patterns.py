@@ -166,11 +166,16 @@ class Pattern:
 
     @functools.cached_property
     def shortcuts(self) -> tuple[Shortcut, ...]:
-        """See `sole.shortcuts`."""
+        """See `sole.shortcuts`; of a rule for an object its members tell whatever else stands there."""
         try:
-            return self._analysis.shortcuts
+            known = self._analysis.shortcuts
         except RuleError:
             return ()
+        if not isinstance(self.rule, AttackRule) or not self.rule.fields:
+            return known
+        from . import objects  # as in `analysis`
+
+        return (*known, functools.partial(objects.sources, self.rule.fields))
 
     def is_for(self, program: bytes | None) -> bool:
         """Whether a native rule is for messages of `program` ('*': any; None: the message of none)."""

@@ -65,8 +65,13 @@ def _object(tree: Mapping[str, object]) -> str:
 def _value(given: object) -> str:
     if isinstance(given, dict):
         return _object(given)
-    within = "".join(_within(str(given)))
-    return rf'("?({within})"?)' if _BARE.fullmatch(str(given)) else rf'"({within})"'
+    text = within(str(given))
+    return rf'("?({text})"?)' if _BARE.fullmatch(str(given)) else rf'"({text})"'
+
+
+def within(pattern: str) -> str:
+    """An ERE for what such a value holds between its quotation marks. Raises RuleError."""
+    return "".join(_within(pattern))
 
 
 def _within(pattern: str) -> Iterator[str]:
