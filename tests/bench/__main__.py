@@ -139,6 +139,11 @@ def contestants(place: Path, count: int) -> Iterator[Contestant]:
     yield parted("logwarden", partial(classify, judge), given, count)
     without = matcher.compile(RuleSet(ruleset.ignore))
     yield parted("logwarden, no attack rules", partial(classify, without), given, count)
+    verdicts = (each for batch in given for each in judge.classify(batch, time.time()).verdicts)
+    attacks = {each.event.raw for each in verdicts if each.outcome is Outcome.ATTACK}
+    peace = [line for line in lines if line.decode("utf-8", "backslashreplace").rstrip("\n") not in attacks]
+    for name, each in (("logwarden, no attack", judge), ("logwarden, no attack, nor rules of any", without)):
+        yield parted(name, partial(classify, each), batches(blocks(peace)), len(peace))
     portable = matcher.compile(ruleset, portable=True)
     few = batches(blocks(lines[:PORTABLE_LINES]))
     yield parted("logwarden, regex engine", partial(classify, portable), few, PORTABLE_LINES)
@@ -160,6 +165,7 @@ RATIOS: tuple[tuple[str, str, float | None], ...] = (
     ("logwarden", "Hyperscan, raw", 0.80),
     ("logwarden", "Hyperscan, raw, attack rules behind their gate", None),
     ("logwarden", "logwarden, no attack rules", 0.90),
+    ("logwarden, no attack", "logwarden, no attack, nor rules of any", 0.90),  # a line's share; an attack costs its own
     ("logwarden, no attack rules", "logcheck's grep", 250),  # the same rules: logcheck has none of attacks
     ("logwarden", "logcheck's grep", None),
     ("logwarden", "logcheck's grep, C locale", None),
