@@ -34,40 +34,32 @@ def session(rule: AttackRule, message: str) -> str | None:
 
 def host(rule: AttackRule, message: str) -> str | None:
     """What stands where a message which `rule` matches names its source, be it an address or a name; None: nothing."""
-    capturing = _capturing(text_of(rule)) if rule.programs else None
-    try:
-        found = capturing.fullmatch(message.encode(), timeout=TIMEOUT, concurrent=False) if capturing else None
-    except TimeoutError:
-        return None
+    found = _found(text_of(rule), message)
     captured = found["addr"] if found else None
     return captured.decode("ascii", "backslashreplace") if captured else None
 
 
 def _named(rule: AttackRule, dialect: Dialect, message: str) -> list[str] | None:
     """What stands where the rule has the names that the dialect is for; None where it has none, or takes too long."""
-    naming = _naming(text_of(rule)._replace(dialect=dialect)) if rule.programs else None
-    try:
-        found = naming.fullmatch(message.encode(), timeout=TIMEOUT, concurrent=False) if naming else None
-    except TimeoutError:
-        return None
+    found = _found(text_of(rule)._replace(dialect=dialect), message)
     return [name.decode("utf-8", "backslashreplace") for name in found.captures("name")] if found else None
 
 
-@functools.lru_cache(maxsize=256)
-def _naming(text: Text) -> regex.Pattern[bytes] | None:
-    """None where the rule has no such names."""
+def _found(text: Text, message: str) -> regex.Match[bytes] | None:
+    """The rule's match, with what its dialect is for; None where it has no such thing, or takes too long."""
+    asking = _asking(text) if text.programs else None
     try:
-        naming = analysis(text).naming()
-    except RuleError:
+        return asking.fullmatch(message.encode(), timeout=TIMEOUT, concurrent=False) if asking else None
+    except TimeoutError:
         return None
-    return naming if "name" in naming.groupindex else None
 
 
-@functools.lru_cache(maxsize=256)
-def _capturing(text: Text) -> regex.Pattern[bytes] | None:
-    """None where the rule has no source."""
+@functools.lru_cache(maxsize=512)
+def _asking(text: Text) -> regex.Pattern[bytes] | None:
+    """What finds it; None where the rule has none."""
+    is_for_source = text.dialect == Dialect.ATTACK
     try:
-        capturing = analysis(text).capturing()
+        asking = analysis(text).capturing() if is_for_source else analysis(text).naming()
     except RuleError:
         return None
-    return capturing if "addr" in capturing.groupindex else None
+    return asking if ("addr" if is_for_source else "name") in asking.groupindex else None

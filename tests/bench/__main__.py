@@ -140,8 +140,8 @@ def contestants(place: Path, count: int) -> Iterator[Contestant]:
     without = matcher.compile(RuleSet(ruleset.ignore))
     yield parted("logwarden, no attack rules", partial(classify, without), given, count)
     verdicts = (each for batch in given for each in judge.classify(batch, time.time()).verdicts)
-    attacks = {each.event.raw for each in verdicts if each.outcome is Outcome.ATTACK}
-    peace = [line for line in lines if line.decode("utf-8", "backslashreplace").rstrip("\n") not in attacks]
+    accused = {each.event.raw for each in verdicts if each.outcome is Outcome.ATTACK}
+    peace = [line for line in lines if line.decode("utf-8", "backslashreplace").rstrip("\n") not in accused]
     for name, each in (("logwarden, no attack", judge), ("logwarden, no attack, nor rules of any", without)):
         yield parted(name, partial(classify, each), batches(blocks(peace)), len(peace))
     portable = matcher.compile(ruleset, portable=True)
