@@ -14,8 +14,8 @@ from .model import Notice, NoticeKind
 from .watch import Watch
 
 if TYPE_CHECKING:
-    from .config import Config
     from .daemon import Daemon
+    from .settings import Config
 
 log = logging.getLogger("logwarden")
 

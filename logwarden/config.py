@@ -1,6 +1,6 @@
 """The config file -> a frozen Config. Each setting's name, default and meaning stand in config.schema.json.
 
-Owns: the defaults, the checks that a schema cannot express, and the messages `file:line: path: what was expected`.
+Owns: the defaults, and the messages `file:line: path: what was expected`.
 Never: looks at the machine, but for its host name, for which default sources exist, and for what is remembered of it.
 Fails: with one ConfigError that lists every problem, in the order of the file.
 """
@@ -11,182 +11,44 @@ import functools
 import importlib.util
 import json
 import os
-import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from . import actions, address, document, doors, duration, firewall
+from . import address, document, duration, firewall
 from .actions import Action
 from .allowlist import Allowlist
 from .document import Document
-from .errors import ConfigError, LogwardenError
-from .mailer import Smtp
+from .errors import ConfigError
 from .memory import Memory
 from .model import Location, Manner, Policy, Refusal
+from .sanity import impossible, room
 from .schedule import Schedule
+from .settings import (
+    BansConfig,
+    Config,
+    DigestConfig,
+    FileConfig,
+    ImmediateConfig,
+    JournalConfig,
+    LogcheckConfig,
+    MailConfig,
+    MaintenanceConfig,
+    PresetsConfig,
+    RetentionConfig,
+    RouteConfig,
+    RulesConfig,
+    SourcesConfig,
+)
 from .tracker import Aggregation, Growth
 
 DEFAULT_PATH = "/etc/logwarden/logwarden.yaml"
 
-SMALLEST = 16_000_000
-"""Bytes that the database must at least be allowed."""
 JOURNAL_DIRECTORIES = ("/run/log/journal", "/var/log/journal")
 USUAL_FILES = ("/var/log/syslog", "/var/log/messages", "/var/log/auth.log", "/var/log/secure", "/var/log/mail.log")
 """What is read where no source is named and there is no journal: what rsyslog writes on Debian and on Fedora."""
-
-
-class JournalConfig(NamedTuple):
-    units: tuple[str, ...] = ()
-    priority: int = 7
-    directories: tuple[str, ...] = ()
-    every: float | None = None
-
-
-class FileConfig(NamedTuple):
-    path: str
-    program: str | None = None
-    continues: str | None = None
-    from_start: bool = False
-    every: float | None = None
-    manner: Manner = Manner()
-
-
-class PresetsConfig(NamedTuple):
-    """Which presets may be read, by programs or paths: those that are `wanted` (None: all) and not `unwanted`."""
-
-    wanted: tuple[str, ...] | None = None
-    unwanted: tuple[str, ...] = ()
-
-
-class SourcesConfig(NamedTuple):
-    journal: JournalConfig | None
-    files: tuple[FileConfig, ...]
-    presets: PresetsConfig = PresetsConfig()
-
-
-class RetentionConfig(NamedTuple):
-    """Seconds and bytes."""
-
-    age: float
-    size: int
-
-
-class RulesConfig(NamedTuple):
-    level: str
-    ignore: tuple[str, ...]
-    attack: tuple[str, ...]
-    aggressive: bool
-
-
-class LogcheckConfig(NamedTuple):
-    rules: bool
-    path: str
-    level: str
-
-
-class BansConfig(NamedTuple):
-    mode: str
-    backend: str
-    default: Policy
-    policies: Mapping[str, Policy]
-    allowlist: Allowlist
-    permit: tuple[address.Prefix, ...]
-    permit_documentation: bool
-    widest_ipv4: int
-    widest_ipv6: int
-    ipv6_prefix: int
-    known_for: float
-    growth: Growth
-    repeat: Policy | None
-    aggregate: Aggregation | None
-    firewall: firewall.Settings
-    actions: tuple[Action, ...]
-    on_stop: str
-
-    @property
-    def effective_backend(self) -> str:
-        """Observing is banning with a firewall that does nothing."""
-        return self.backend if self.mode == "enforce" else "dry-run"
-
-
-class MaintenanceConfig(NamedTuple):
-    """At each time that `at` names, for `length` seconds, what hosts of the glob `host` say is set apart."""
-
-    at: Schedule
-    length: float
-    title: str
-    host: str
-
-
-class ImmediateConfig(NamedTuple):
-    """What is mailed at once: whether the first ban by an attack file, whether the lines of rules of severity ALERT,
-    and the lines of which other attack rules (globs). At most one mail in `every` seconds."""
-
-    bans: bool
-    alerts: bool
-    rules: tuple[str, ...]
-    every: float
-
-
-class RouteConfig(NamedTuple):
-    """A digest of some lines alone: of hosts and programs that the globs name, and of these severities or outcomes
-    (none: all)."""
-
-    to: tuple[str, ...]
-    schedule: Schedule
-    host: str
-    program: str
-    severity: tuple[str, ...]
-    format: str
-    attach: bool
-
-
-class DigestConfig(NamedTuple):
-    schedule: Schedule
-    jitter: float
-    to: tuple[str, ...]
-    sender: str
-    heartbeat: float | None
-    format: str
-    attach: bool
-    routes: tuple[RouteConfig, ...]
-    immediate: ImmediateConfig
-    subject: str | None
-    templates: str | None
-
-
-class MailConfig(NamedTuple):
-    transport: str
-    host: str
-    port: int
-    tls: Literal["none", "starttls", "tls"]
-    user: str | None
-    password_file: str | None
-    sendmail: tuple[str, ...]
-    timeout: float
-    lifetime: float
-
-
-class Config(NamedTuple):
-    """Everything that the composition floor hands down. `file` is None where the defaults alone are used."""
-
-    file: str | None
-    host: str
-    state: str
-    socket: str
-    retention: RetentionConfig
-    sources: SourcesConfig
-    programs: Mapping[str, float]
-    """How often each of these programs is expected to say something, in seconds."""
-    rules: RulesConfig
-    logcheck: LogcheckConfig
-    bans: BansConfig
-    digest: DigestConfig
-    maintenance: tuple[MaintenanceConfig, ...]
-    mail: MailConfig
 
 
 SHIPPED = "/usr/share/logwarden/"
@@ -227,7 +89,7 @@ def from_document(source: Document, *, file: str | None, memory: Memory | None =
     """Check `source` and fill in the defaults. Raises ConfigError with every problem, a line each."""
     rules = schema()
     given = source if source.data is not None else source._replace(data={})
-    problems = _against(rules, given, memory or Memory()) or list(_impossible(given))
+    problems = _against(rules, given, memory or Memory()) or list(impossible(given))
     if problems:
         raise ConfigError("\n".join(map(str, problems)))
     return _config(_filled(rules, given.data), given.data, file)
@@ -253,125 +115,6 @@ def _filled(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     return filled
 
 
-def _impossible(given: Document) -> Iterator[Refusal]:
-    """Values of the right type that cannot be meant."""
-    for path, check in _CHECKS.items():
-        for place, value in _find(given.data, path):
-            try:
-                check(value)
-            except (ValueError, LogwardenError) as error:
-                name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
-                yield Refusal(given.where(place), f"{name}: {error}")
-    paths: dict[str, int] = {}
-    for place, value in _find(given.data, ("sources", "files", "*", "path")):
-        if paths.setdefault(value, index := int(place[2])) != index:
-            yield Refusal(
-                given.where(place), f"sources.files[{index}].path: is the same as sources.files[{paths[value]}]"
-            )
-
-
-def _find(data: Any, path: document.Path, place: document.Path = ()) -> Iterator[tuple[document.Path, Any]]:
-    """Each value at `path`, in which '*' stands for any key or index, and its place."""
-    if not path:
-        yield place, data
-        return
-    step, rest = path[0], path[1:]
-    if step == "*":
-        items = enumerate(data) if isinstance(data, list) else data.items()
-        for key, value in items:
-            yield from _find(value, rest, (*place, key))
-    elif isinstance(data, dict) and step in data:
-        yield from _find(data[step], rest, (*place, step))
-
-
-def _positive(text: str) -> None:
-    if duration.parse(text) <= 0:
-        raise ValueError("expected more than 0")
-
-
-def _positive_or_none(text: str | None) -> None:
-    if text is not None:
-        _positive(text)
-
-
-def _regex(text: str | None) -> None:
-    try:
-        re.compile(text or "")
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-
-
-def _log(item: Mapping[str, Any]) -> None:
-    if "time" in item and item.get("format") != "json":
-        raise ValueError("time goes with format json alone")
-
-
-def _mail(mail: Mapping[str, Any]) -> None:
-    """What the transport itself says of settings that go together."""
-    given = {key: mail[key] for key in ("host", "tls", "user", "password_file") if key in mail}
-    if mail.get("transport", "smtp") == "smtp":
-        Smtp(**given)
-
-
-def _bans(bans: Mapping[str, Any]) -> None:
-    """nftables has chains of its own alone."""
-    hook = bans.get("hook", "PREROUTING")
-    if bans.get("backend") == "nftables" and hook not in ("PREROUTING", "INPUT", "none"):
-        raise ValueError(f"hook: with nftables PREROUTING, INPUT or none, not {hook}")
-
-
-def _bytes(text: str) -> int:
-    """`512MB` in bytes."""
-    return int(text[:-2]) * {"MB": 1_000_000, "GB": 1_000_000_000}[text[-2:]]
-
-
-def _room(text: str) -> None:
-    if _bytes(text) < SMALLEST:
-        raise ValueError(f"expected {SMALLEST // 1_000_000}MB at least")
-
-
-_CHECKS: Mapping[document.Path, Callable[[Any], object]] = {
-    ("sources", "files", "*"): _log,
-    ("sources", "files", "*", "continues"): _regex,
-    ("bans", "window"): _positive,
-    ("bans", "ban"): _positive,
-    ("bans", "policies", "*", "window"): _positive,
-    ("bans", "policies", "*", "ban"): _positive,
-    ("bans", "allowlist", "*"): Allowlist.check,
-    ("bans", "permit", "*"): address.prefix,
-    ("bans", "hook"): firewall.Hook.parse,
-    ("bans", "known_for"): duration.parse,
-    ("bans", "growth", "ceiling"): _positive,
-    ("bans", "growth", "decay"): _positive,
-    ("bans", "repeat", "window"): _positive,
-    ("bans", "repeat", "ban"): _positive,
-    ("bans", "aggregate", "window"): _positive,
-    ("bans", "aggregate", "ban"): _positive,
-    ("bans", "actions", "*", "timeout"): _positive,
-    ("bans", "actions", "*", "ban"): actions.check,
-    ("bans", "actions", "*", "unban"): actions.check,
-    ("bans",): _bans,
-    ("digest", "schedule"): Schedule.parse,
-    ("digest", "to", "*"): doors.check,
-    ("digest", "routes", "*", "to", "*"): doors.check,
-    ("digest", "routes", "*", "schedule"): Schedule.parse,
-    ("digest", "jitter"): duration.parse,
-    ("digest", "heartbeat"): _positive_or_none,
-    ("digest", "immediate", "every"): _positive,
-    ("maintenance", "*", "at"): Schedule.parse,
-    ("maintenance", "*", "for"): _positive,
-    ("retention", "age"): _positive,
-    ("retention", "size"): _room,
-    ("sources", "journal", "expect", "every"): _positive,
-    ("sources", "files", "*", "expect", "every"): _positive,
-    ("programs", "*", "expect", "every"): _positive,
-    ("mail", "timeout"): _positive,
-    ("mail", "lifetime"): _positive,
-    ("mail",): _mail,
-}
-"""What is asked of a value that the schema has found to be of the right type."""
-
-
 def _installed(directory: str) -> str:
     """A directory of shipped rules where this installation has it: pip and pipx have a prefix of their own."""
     ours = os.path.join(sys.prefix, os.path.relpath(directory, "/usr"))
@@ -386,7 +129,7 @@ def _config(filled: Mapping[str, Any], given: Mapping[str, Any], file: str | Non
         host=host,
         state=filled["state"],
         socket=filled["socket"],
-        retention=RetentionConfig(duration.parse(filled["retention"]["age"]), _bytes(filled["retention"]["size"])),
+        retention=RetentionConfig(duration.parse(filled["retention"]["age"]), room(filled["retention"]["size"])),
         sources=_sources(filled["sources"], named="sources" in given and given["sources"].keys() != {"presets"}),
         programs={name: duration.parse(known["expect"]["every"]) for name, known in filled["programs"].items()},
         rules=RulesConfig(

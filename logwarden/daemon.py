@@ -23,7 +23,6 @@ from . import __version__, adoption, answers, byhand, heap, own, systemd, upkeep
 from .actions import Actions
 from .allowlist import Protected
 from .clock import Clock
-from .config import Config
 from .control import Request, Server
 from .errors import EdgeError, LogwardenError, StateError
 from .feed import Feed
@@ -42,6 +41,7 @@ from .reload import Rebuilt, Reloader, Reply
 from .resolver import Answer, Resolver
 from .routes import Routes
 from .rulewatch import RuleWatch
+from .settings import Config
 from .silence import Roll
 from .sources import Source
 from .state import State

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import control, process
-from .config import Config
 from .errors import CommandError, EdgeError
+from .settings import Config
 
 USER = "logwarden"
 GROUPS = ("adm", "systemd-journal")

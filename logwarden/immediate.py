@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from .config import Config
 from .errors import StateError
 from .model import Ban, Entry, Message, Severity
 from .press import Press, Result
+from .settings import Config
 from .state import Questions, State, Transaction
 from .tracker import NO_RULE
 

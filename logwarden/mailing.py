@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import doors, duration, undeliverable
-from .config import Config
 from .errors import StateError
 from .immediate import MARK, Immediate
 from .mailer import TRANSPORTS, Sendmail, Smtp, Transport
@@ -23,6 +22,7 @@ from .model import Message, Notice, NoticeKind, Refusal
 from .outbox import Attempt, Courier, backoff
 from .press import Done, Press, Result
 from .schedule import jitter
+from .settings import Config
 from .state import Owed, Questions, State
 
 if TYPE_CHECKING:

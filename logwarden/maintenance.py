@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .config import Config
 from .errors import EdgeError
 from .model import Notice, NoticeKind, Window
+from .settings import Config
 from .state import Questions, State
 
 if TYPE_CHECKING:

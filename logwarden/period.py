@@ -15,12 +15,12 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from . import address, digest, doors, maintenance
-from .config import Config, DigestConfig, RouteConfig
 from .digest import Attached, Rendered, Shapes
 from .digest.message import identity
 from .digest.render import render
 from .digest.tally import BanIndex, Source
 from .model import Ban, Entry, Message, Outcome, Refusal, Severity
+from .settings import Config, DigestConfig, RouteConfig
 from .state import Owed, Questions, Transaction
 
 WEEK = 7 * 86_400.0

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .config import Config, SourcesConfig
 from .model import Found, Manner, Preset
+from .settings import Config, SourcesConfig
 from .sources.file import FileSpec
 from .sources.presets import covered
 

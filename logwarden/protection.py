@@ -14,11 +14,11 @@ from typing import Any
 from . import address, watch
 from .address import Address, Guard, Prefix
 from .allowlist import Protected, Refresher
-from .config import Config
 from .logins import Logins
 from .model import AttackRule
 from .rulewatch import RuleWatch
 from .sessions import Sessions
+from .settings import Config
 from .state import State, Transaction
 
 ALLOWANCES, LOGINS, NAMES, FILES = "allowances", "logins", "names", "files"

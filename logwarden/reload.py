@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from . import config, watch
-from .config import Config
 from .errors import LogwardenError
+from .settings import Config
 from .watch import Watch
 
 Reply = Future[dict[str, Any]]

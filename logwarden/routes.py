@@ -13,10 +13,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .config import Config, RouteConfig
 from .model import Message
 from .press import Press, Result
 from .schedule import jitter
+from .settings import Config, RouteConfig
 from .state import Questions, State
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from .state import PENDING
 from .traces import Trace
 
 if TYPE_CHECKING:
-    from .config import Config
     from .daemon import Daemon
+    from .settings import Config
 
 CLOCK, ROLL, ENDED = "clock", "roll", "ended"
 """Where state remembers the clocks as they stood last, who speaks how often, and which ends of bans were told."""

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 from . import matcher, presets, process, rules
 from .address import Guard
 from .allowlist import Protected
-from .config import Config, JournalConfig
 from .echo import Echoes
 from .errors import CommandError, EdgeError
 from .firewall import BACKENDS, Firewall, Run
 from .matcher import Matcher
 from .model import AttackRule, Ban, Policy, Preset, Refusal, RuleSet
+from .settings import Config, JournalConfig
 from .sighting import Sighting
 from .sources import Source
 from .sources.file import FileSource

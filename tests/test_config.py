@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from logwarden import config, memory
 from logwarden.errors import ConfigError
 from logwarden.firewall import Hook, Settings
+from logwarden.settings import Config, FileConfig, JournalConfig
 from logwarden.tracker import Aggregation
 
 
-def load(tmp_path: Path, text: str) -> config.Config:
+def load(tmp_path: Path, text: str) -> Config:
     file = tmp_path / "logwarden.yaml"
     file.write_text(text)
     return config.load(str(file))
@@ -62,8 +63,8 @@ digest: {schedule: "*:02", to: [root], from: logwarden@host}
 mail: {transport: smtp, host: localhost, port: 25}
 """,
     )
-    assert settings.sources.journal == config.JournalConfig()
-    assert settings.sources.files[1] == config.FileConfig("/var/log/nginx/error.log", program="nginx")
+    assert settings.sources.journal == JournalConfig()
+    assert settings.sources.files[1] == FileConfig("/var/log/nginx/error.log", program="nginx")
     assert settings.rules.ignore == ("/a",)
     assert list(map(str, settings.bans.allowlist.prefixes)) == ["192.0.2.0/24"]
     assert settings.digest.sender == "logwarden@host"
@@ -95,9 +96,7 @@ bans:
 
 def test_the_journal_may_be_narrowed(tmp_path: Path) -> None:
     text = "sources: {journal: {units: [ssh.service], priority: 4, directories: [/var/log/journal/remote]}}"
-    assert load(tmp_path, text).sources.journal == config.JournalConfig(
-        ("ssh.service",), 4, ("/var/log/journal/remote",)
-    )
+    assert load(tmp_path, text).sources.journal == JournalConfig(("ssh.service",), 4, ("/var/log/journal/remote",))
 
 
 @pytest.mark.parametrize(

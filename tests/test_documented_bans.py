@@ -22,9 +22,9 @@ from test_firewall_packets import EVIL4, EVIL6, FRIEND4, FRIEND6, HERE4, HERE6
 
 from logwarden import config
 from logwarden.actions import Actions
-from logwarden.config import BansConfig
 from logwarden.firewall import BACKENDS
 from logwarden.model import Ban
+from logwarden.settings import BansConfig
 
 PAGES = Path(__file__).parent.parent / "packaging" / "doc"
 FIREWALLS = ("shorewall", "firewalld", "ufw")

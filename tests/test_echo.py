@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from logwarden import watch
 from logwarden.address import Guard
-from logwarden.config import FileConfig, JournalConfig, SourcesConfig, load
+from logwarden.config import load
 from logwarden.echo import ECHO, WINDOW, Echoes
 from logwarden.firewall import BACKENDS
 from logwarden.matcher import compile as compile_rules
@@ -30,6 +30,7 @@ from logwarden.model import (
 )
 from logwarden.notices import Owed
 from logwarden.pipeline import Pipeline
+from logwarden.settings import FileConfig, JournalConfig, SourcesConfig
 from logwarden.silence import Roll
 from logwarden.state import State
 from logwarden.tracker import Tracker

@@ -10,8 +10,8 @@ import pytest
 from small import Small
 
 from logwarden import watch
-from logwarden.config import Config
 from logwarden.model import Outcome
+from logwarden.settings import Config
 from logwarden.watch import Watch
 
 pytestmark = pytest.mark.slow  # a whole daemon

@@ -15,9 +15,9 @@ from small import Small
 
 from logwarden import config, diagnosis, presets, watch
 from logwarden.cli.rules import rules as rules_command
-from logwarden.config import PresetsConfig, SourcesConfig
 from logwarden.model import Batch, Found, Location, Manner, Preset
 from logwarden.rules import attack
+from logwarden.settings import Config, PresetsConfig, SourcesConfig
 from logwarden.sources import presets as of_sources
 from logwarden.sources.ahead import Scout
 from logwarden.sources.file import FileSource, FileSpec
@@ -178,7 +178,7 @@ def test_a_preset_is_what_somebody_would_write_by_hand_for_its_attacks(tmp_path:
     assert own.manner == Manner(alone=True, time="at")
 
 
-def _config(sources: SourcesConfig) -> config.Config:
+def _config(sources: SourcesConfig) -> Config:
     return config.load(os.devnull)._replace(sources=sources)
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from logwarden import config
+from logwarden.settings import Config
 
 SAMPLE = Path(__file__).parent.parent / "packaging" / "logwarden.yaml"
 
@@ -49,7 +50,7 @@ def test_the_sample_as_shipped_means_the_defaults(tmp_path: Path) -> None:
     assert {**vars_of(shipped), "file": None} == {**vars_of(empty), "file": None}
 
 
-def vars_of(record: config.Config) -> dict[str, Any]:
+def vars_of(record: Config) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record._fields}
 
 

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from .. import address as addresses
 from .. import config, control, duration, ssh_session
 from ..errors import EdgeError, LogwardenError
+from ..settings import Config
 from .ask import put, say
 from .options import Duration, clock, config_option, console, json_option, print_json, safe, table
 from .withdraw import clear
@@ -217,7 +218,7 @@ def flush(config_file: str, *, yes: bool, as_json: bool) -> None:
     say(answer, f"{len(answer['lifted'])} bans lifted; nothing of logwarden is left in the firewall.", as_json=as_json)
 
 
-def _flush_alone(settings: config.Config) -> dict[str, Any]:
+def _flush_alone(settings: Config) -> dict[str, Any]:
     """No daemon runs: do it here. Where there is a database, its bans are ended too."""
     import os
     import time

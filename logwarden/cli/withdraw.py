@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import config
-from ..config import Config
+from ..settings import Config
 from ..traces import Trace, Traces
 from .options import config_option
 
