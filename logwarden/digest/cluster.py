@@ -15,12 +15,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .mask import VARIABLE, mask, pieces
+from .mask import VARIABLE, mask, measures, pieces
 from .model import Part
 
 CHOICES = 4
 """Most words in a place that are told apart. 3 to 5 do nearly alike on real logs of three systems and on invented ones
 in the manner of a dozen more: with fewer, a thing's states become one kind; with more, each of a few users has one."""
+BEGINNINGS = 16
+"""The same of capitalised first words: Starting, Stopped, Reloading. Whatever a line begins with is seldom a name."""
 MASKED_WEIGHT = 0.3
 """What agreement in a word without letters counts, where one with letters counts 1."""
 ALIASES = 8
@@ -65,7 +67,7 @@ class Shape:
     @property
     def template(self) -> str:
         """Its words, with `<*>` for what varies."""
-        return " ".join(self.words)
+        return " ".join(filter(None, self.words))
 
     def absorb(self, younger: Shape) -> None:
         """Make `younger` part of this shape."""
@@ -79,7 +81,10 @@ class Shape:
         Without `places`: in every word that the template knows as variable.
         """
         parts: list[Part] = []
-        for number, piece in enumerate(_SPACE.split(message.strip())):
+        texts = _SPACE.split(message.strip())
+        for place in reversed(measures(texts[::2])):
+            texts[2 * place - 2 : 2 * place + 1] = ["".join(texts[2 * place - 2 : 2 * place + 1])]
+        for number, piece in enumerate(texts):
             place, between = divmod(number, 2)
             word = self.words[place] if place < len(self.words) else ""
             chosen = VARIABLE in word if places is None else place in places
@@ -101,7 +106,7 @@ class Cluster:
         """How much of what is not variable agrees: 0 to 1."""
         total = same = 0.0
         for column, word in zip(self.columns, words, strict=True):
-            if column is not None:
+            if column is not None and not ("" == word == column[0]):
                 weight = 1.0 if _LETTER.search(word) else MASKED_WEIGHT
                 total += weight
                 if word in column:
@@ -148,7 +153,8 @@ class Cluster:
         column = self.columns[place]
         if column is None or word in column:
             return False
-        if len(column) < CHOICES and not any(_fits(word, other) or _fits(other, word) for other in column):
+        few = BEGINNINGS if not place and word[:1].isupper() else CHOICES
+        if len(column) < few and not any(_fits(word, other) or _fits(other, word) for other in column):
             column.append(word)
             return False
         self.labels[place] = _label([*column, word])

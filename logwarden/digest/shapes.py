@@ -19,11 +19,19 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from ..header import ANY_PROGRAM
 from .cluster import Cluster, Row, Shape
-from .mask import VARIABLE, Masked
+from .mask import VARIABLE, Masked, split
 
 NAMED = "user"
 """The word that a name follows, where daemons speak of one: a few users are no few kinds of line."""
+_LEVELS = "TRACE DEBUG INFO NOTICE WARN WARNING ERR ERROR SEVERE CRIT CRITICAL FAILURE FATAL ALERT EMERG"
+LEVELS = {form.format(level) for form in ("{}", "{}:", "[{}]") for level in _LEVELS.split()}
+"""Words that end the header of a line that no known header begins."""
+LETTERS = set("VDIWEF")
+"""The same, where all before is stamp."""
+HEADER, STAMP = 12, 2
+"""Most words of such a header, and how many of them vary at least."""
 SIMILAR = 0.5
 """Least agreement with a cluster that a row may join."""
 MESSAGE = 1000
@@ -35,7 +43,7 @@ CLUSTERS, SHAPES = 256, 20_000
 """Most clusters of one program and length, and most shapes in all, while learning."""
 KEPT_CLUSTERS, KEPT_SHAPES = 128, 5_000
 """Most of them that `dump` gives, those seen last: what an attack has filled is empty again in the next period."""
-FORMAT = 2
+FORMAT = 3
 """Version of what `dump` gives: a new one for new masks too, for rows masked otherwise are never met again."""
 CACHED_WORDS = 500_000
 """Words of the rows whose shape is remembered without a search."""
@@ -88,6 +96,20 @@ def _without_names(words: Row) -> Row:
     return tuple(VARIABLE if before == NAMED else word for before, word in zip(("", *words), words, strict=False))
 
 
+def _without_header(words: Row) -> Row:
+    """The words of a line whose header nobody could read, with nothing in the places of its stamp, node and level: they
+    say nothing of what kind it is, and would make all lines look alike."""
+    stamps = 0
+    for place, word in enumerate(words[:HEADER]):
+        if (word in LEVELS and stamps >= STAMP) or (word in LETTERS and stamps == place > STAMP):
+            return ("",) * (place + 1) + words[place + 1 :]
+        if VARIABLE in word:
+            stamps += 1
+        elif word != word.upper():
+            return words
+    return words
+
+
 class Shapes:
     """The shapes learned so far."""
 
@@ -105,9 +127,11 @@ class Shapes:
 
         A later line may show that two shapes are one: `root` of what was returned is the shape as known by then.
         """
-        words = tuple(map(self._masked.__getitem__, message[:MESSAGE].split()))
+        words = tuple(map(self._masked.__getitem__, split(message[:MESSAGE])))
         if NAMED in words:
             words = _without_names(words)
+        if not program or program == ANY_PROGRAM:
+            words = _without_header(words)
         row = (program, words)
         shape = self._rows.get(row)
         if shape is None:

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from .. import address
 from ..model import Ban, Entry, Outcome, Severity, Window
 from .cluster import Shape
+from .mask import split
 from .shapes import Shapes
 
 SAMPLE = 1000
@@ -128,7 +129,7 @@ class Tallies:
 
     def _of_shape(self, entry: Entry) -> Tally:
         shape = self._shapes.learn(entry.program, entry.message, entry.time)
-        words = entry.message[:SAMPLE].split()
+        words = split(entry.message[:SAMPLE])
         if shape.id in self._unexplained:
             _, tally = self._unexplained[shape.id]
             tally.compare(words)
