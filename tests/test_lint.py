@@ -21,7 +21,21 @@ def advice(text: str) -> list[str]:
     return [str(each) for each in lint(found)]
 
 
-@pytest.mark.parametrize("regex", ["job .* done", "job .+ done", "job (.*) done", "job [^[:cntrl:]]+ done"])
+@pytest.mark.parametrize(
+    "regex",
+    [
+        "job .* done",
+        "job .+ done",
+        "job (.*) done",
+        "job (.)* done",
+        "job .{3,} done",
+        "job .{0,200} done",
+        "job [^[:cntrl:]]+ done",
+        "job [[:print:]]+ done",
+        "job [ -~]* done",
+        "job <TEXT> of .* done",
+    ],
+)
 def test_anything_at_all_could_be_a_placeholder(regex: str) -> None:
     (found,) = advice(f"cups: {regex}")
     assert found.startswith("x.rules:1: `.*` could be a placeholder")
@@ -36,15 +50,43 @@ def test_anything_at_all_could_be_a_placeholder(regex: str) -> None:
         r"job \.* done",
         "job [[:alnum:].*]+",
         "job [^[:cntrl:]x]+",
+        "job .{8} done",
+        "job .? done",
+        "job [[:graph:]]+ done",
     ],
 )
 def test_what_only_looks_like_it_is_left_alone(regex: str) -> None:
     assert advice(f"cups: {regex}") == []
 
 
-def test_a_logcheck_rule_without_its_end_is_found() -> None:
-    assert advice("^host cups: job done$") == []
-    assert advice("^host cups: job done") == ["x.rules:1: has no $ at its end: it hides whatever follows"]
+NO_END = "x.rules:1: has no $ at its end: it hides whatever follows"
+NO_START = "x.rules:1: has no ^ at its start: it hides whatever stands before"
+
+
+@pytest.mark.parametrize("regex", ["^host cups: job done$", "^(host cups: (a|b)$)", "^a$|^b$"])
+def test_a_logcheck_rule_with_both_its_anchors_is_left_alone(regex: str) -> None:
+    assert advice(regex) == []
+
+
+@pytest.mark.parametrize(
+    "regex", ["^host cups: job done", r"^host cups: job \$", "^host cups: job [$]", "^a$|^b", "^(a$|b)"]
+)
+def test_a_logcheck_rule_without_its_end_is_found(regex: str) -> None:
+    assert advice(regex) == [NO_END]
+
+
+def test_a_logcheck_rule_without_its_start_is_found(tmp_path: Path) -> None:
+    """Only logcheck's own directories, and a branch, can have one: in ours a rule for whole lines begins with ^."""
+    assert advice("^a$|b$") == [NO_START]
+    assert advice("^a|b$") == [NO_END, NO_START]
+    (tmp_path / "ignore.d.server").mkdir()
+    (tmp_path / "ignore.d.server" / "x").write_text("cups: job done$\n")
+    loaded = rules.load(logcheck=str(tmp_path), level="server")
+    assert [each.why for each in lint(loaded.ignore)] == [NO_START.partition(": ")[2]]
+
+
+def test_a_rule_for_a_programs_messages_needs_no_anchors() -> None:
+    assert advice("cups: job done") == []
 
 
 def test_a_rule_that_says_what_another_says_is_found() -> None:

@@ -1,6 +1,6 @@
 """What could be better about an ignore rule that is in force: advice, by `file:line`, for the person who wrote it.
 
-Found are a `.*` or `[^[:cntrl:]]+` that says nothing of what stands there, a logcheck rule without an anchor at an
+Found are a `.*`, in whatever spelling, that says nothing of what stands there, a logcheck rule without an anchor at an
 end, a rule that says what another one says, and a rule that is shadowed: all that it hides another one hides too.
 Never: refuses a rule (`audit` does), or says that a rule is good. Shadows are found by trial: the lines that a rule
 was plainly written for, one for each of its alternatives, are shown to the others. Of many some.
@@ -9,20 +9,22 @@ was plainly written for, one for each of its alternatives, are shown to the othe
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 import regex
 
 from .. import ere
-from ..ere import examples
+from ..ere import examples, nodes
+from ..ere.nodes import Alt, Assertion, At, Capture, Cat, Group, Node, Repeat, Set
 from ..errors import RuleError
 from ..model import IgnoreRule, Refusal
 from .soundness import TIMEOUT
 
-_ANYTHING = re.compile(r"\\.|((?:\.|\[\^\[:cntrl:\]\])[*+])|\[\^?\]?(?:\[[:.=].*?[:.=]\]|[^\]])*\]")
-"""What may be anything, unless it is escaped or within brackets. Hardly a line holds a control character."""
+_PRINTABLE = nodes.CLASSES[b"print"]
+"""Who allows all of these says nothing: hardly a line holds anything else."""
+_SHORT = 20
+"""So many bytes of anything are a field of fixed width."""
 _LINES = 40
 """Lines of a rule that are tried on the others."""
 
@@ -30,8 +32,7 @@ _LINES = 40
 class _Tried:
     """A rule, its regex, and lines that it was written for."""
 
-    def __init__(self, rule: IgnoreRule) -> None:
-        tree = ere.parse(rule.regex.encode(), rule.dialect)
+    def __init__(self, rule: IgnoreRule, tree: Node) -> None:
         self.rule = rule
         self.needed = ere.required_text(tree)
         self.pattern = regex.compile(ere.emit(tree, "regex"))
@@ -52,22 +53,46 @@ def lint(rules: Iterable[IgnoreRule]) -> list[Refusal]:
     tried: list[_Tried] = []
     found: list[Refusal] = []
     for rule in rules:
-        found += [Refusal(rule.where, why) for why in _alone(rule)]
         try:
-            tried.append(_Tried(rule))
+            tree = ere.parse(rule.regex.encode(), rule.dialect)
+            found += [Refusal(rule.where, why) for why in _alone(rule, tree)]
+            tried.append(_Tried(rule, tree))
         except (RuleError, regex.error, OverflowError, RecursionError):  # the other engine takes it: not compared
             continue
     return sorted([*found, *_compared(tried)], key=lambda each: (each.where.file, each.where.line))
 
 
-def _alone(rule: IgnoreRule) -> Iterator[str]:
+def _alone(rule: IgnoreRule, tree: Node) -> Iterator[str]:
     """What is wrong with a rule whatever the others say."""
-    if any(match[1] for match in _ANYTHING.finditer(rule.regex)):
+    chosen = rule.regex.replace("<TEXT>", "<NUM>")
+    if any(map(_is_anything, nodes.walk(ere.parse(chosen.encode(), rule.dialect)))):
         yield "`.*` could be a placeholder, such as <WORD>, <PATH> or <NUM>; <TEXT> says that it may be anything"
-    if not rule.programs and not rule.regex.endswith("$"):
+    if not rule.programs and not _is_held(tree, At.LINE_END):
         yield "has no $ at its end: it hides whatever follows"
-    if not rule.programs and not rule.regex.startswith("^"):
+    if not rule.programs and not _is_held(tree, At.LINE_START):
         yield "has no ^ at its start: it hides whatever stands before"
+
+
+def _is_anything(node: Node) -> bool:
+    """Whether a repetition may be any text."""
+    match node:
+        case Repeat(Set(bits) | Group(_, Set(bits)), _, high):
+            return bits & _PRINTABLE == _PRINTABLE and (high is None or high > _SHORT)
+    return False
+
+
+def _is_held(node: Node, at: At) -> bool:
+    """Whether all that a rule matches begins, or ends, where the line does: each branch of `^a|b$` lacks one anchor."""
+    match node:
+        case Assertion(found):
+            return found is at
+        case Cat(parts) if parts:
+            return _is_held(parts[-1 if at is At.LINE_END else 0], at)
+        case Alt(branches):
+            return all(_is_held(branch, at) for branch in branches)
+        case Group(_, inner) | Capture(_, inner):
+            return _is_held(inner, at)
+    return False
 
 
 def _compared(tried: Sequence[_Tried]) -> Iterator[Refusal]:
