@@ -52,9 +52,19 @@ def program_of(rule: AttackRule) -> str:
     )
 
 
-def said(lines: Sequence[tuple[str, str]], made: Matcher) -> tuple[Verdict, ...]:
-    """What the rules make of (program, message) pairs, as syslog would write them."""
-    block = "".join(f"Nov 22 17:00:00 host {program}[42]: {message}\n" for program, message in lines)
+def line_of(program: str, message: str) -> str:
+    """A message as syslog would write it."""
+    return f"Nov 22 17:00:00 host {program}[42]: {message}"
+
+
+def said(pairs: Sequence[tuple[str, str]], made: Matcher) -> tuple[Verdict, ...]:
+    """What the rules make of (program, message) pairs."""
+    return judged([line_of(*pair) for pair in pairs], made)
+
+
+def judged(lines: Sequence[str], made: Matcher) -> tuple[Verdict, ...]:
+    """What the rules make of whole lines."""
+    block = "".join(f"{line}\n" for line in lines)
     return made.classify(Batch("test", block.encode(), len(lines), ""), NOW, every=True).verdicts
 
 
@@ -356,6 +366,44 @@ netifd odhcpd procd dropbear hostapd pppd
 def test_each_daemon_has_samples_of_what_is_normal_or_of_what_is_not() -> None:
     known = {program for mark in "=!" for program, _ in ignore_samples(mark)}
     assert [name for name in DAEMONS.split() if name not in known] == []
+
+
+PROGRAMS = """
+systemd, systemd-logind, systemd-networkd, systemd-resolved, systemd-timesyncd, systemd-tmpfiles, systemd-udevd,
+systemd-oomd, systemd-journald, systemd-coredump, kernel, cron, anacron, atd, sshd, sudo, su, login, passwd, PAM,
+polkit, D-Bus, rsyslog, logrotate, apt, unattended-upgrades, dpkg, needrestart, chrony, ntpsec, postfix, exim, dovecot,
+opendkim, rspamd, spamassassin, amavis, clamav, bind, unbound, dnsmasq, nginx, apache, php-fpm, haproxy, squid, mariadb,
+postgresql, redis, mongodb, docker, containerd, podman, libvirt, NetworkManager, ddclient, dhclient, wpa_supplicant,
+ModemManager, snapd, fwupd, smartd, mdadm, zfs, lvm, samba, nfs, cups, avahi, openvpn, wireguard, strongswan, munin,
+nagios-nrpe, prometheus exporters, zabbix-agent, snmpd, fail2ban, logwarden, OpenWrt, dropbear, hostapd
+"""
+"""What we promise to know, as people call it."""
+
+
+def catalogue() -> dict[str, str]:
+    """The table in ignore.d/README.md: program -> its files, or why it has none."""
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", (ROOT / "ignore.d" / "README.md").read_text(), re.MULTILINE)[1:]
+    return {
+        name if name[0] != "-" else f"systemd{name}": where for names, where in rows for name in re.split(", ", names)
+    }
+
+
+def test_each_program_has_a_file_or_a_reason_why_not() -> None:
+    known = catalogue()
+    assert [name for name in re.split(r",\s", PROGRAMS.strip()) if name.strip() not in known] == []
+    bare = {name: where for name, where in known.items() if not re.search(r"\w/[\w.-]+\.rules", where)}
+    assert sorted(bare) == ["apt", "logrotate", "needrestart", "systemd-coredump"]
+    assert all(re.fullmatch("none: .{20,}", why) for why in bare.values())
+
+
+def test_the_catalogue_names_each_file_and_no_other() -> None:
+    named = {file for where in catalogue().values() for file in re.findall(r"\w+/[\w.-]+\.rules", where)}
+    assert named == {str(file.relative_to(ROOT / "ignore.d")) for file in IGNORE_FILES}
+
+
+def test_each_file_has_samples_of_what_is_reported_too() -> None:
+    trouble = {file.name for file in IGNORE_SAMPLES.iterdir() if re.search("^! ", file.read_text(), re.MULTILINE)}
+    assert [str(file) for file in IGNORE_FILES if file.stem not in trouble] == []
 
 
 def test_no_ignore_rule_is_too_large_for_hyperscan() -> None:
