@@ -1,10 +1,9 @@
-"""`make quiet`: a real machine, used for an hour and then broken in forty ways, before logwarden and logcheck.
+"""`make quiet`: a real machine, used for an hour and then broken in fifty ways, before logwarden and logcheck.
 
     make quiet              boot, use, break, judge: some five minutes; needs root and apt
     make quiet AGAIN=1      judge the last capture once more
 
-Exits with 1 where the steady state is not quiet, a fault was missed, or more is
-reported than a tenth of logcheck's lines.
+Exits with 1 where anything is not so that `claims` says.
 """
 
 from __future__ import annotations

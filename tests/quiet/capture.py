@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from .faults import FAULTS, OOM
+from .faults import FAULTS, OOM, OURS_ALONE
 from .machine import HERE, Machine
 from .tree import BUILD, tree
 
@@ -49,7 +49,7 @@ def capture() -> Capture:
         _say(f"used for {time.time() - steady:.0f} s; {services} services run")
         if services < SERVICES:
             raise SystemExit(f"quiet: {SERVICES} services must run")
-        seeded = {fault.name: _seed(machine, fault.name, fault.script) for fault in FAULTS}
+        seeded = {fault.name: _seed(machine, fault.name, fault.script) for fault in (*FAULTS, *OURS_ALONE)}
         _say(f"{len(seeded)} faults seeded")
         machine.bash("journalctl -o export > /tmp/export")
         (place / "export").write_bytes(machine.fetch("/tmp/export"))

@@ -1,7 +1,8 @@
-"""Forty-five things that go wrong, each seeded once into the running machine, and what must be reported of it.
+"""What goes wrong, each seeded once into the running machine, and what must be reported of it.
 
-Most really happen. `stand_in` marks a line that is written by logger in the daemon's words, because the hardware or the
-kernel that would say it is not here.
+FAULTS are for logwarden and logcheck alike: `claims` has the run fail where either misses one. OURS_ALONE are those
+that logcheck-database calls normal, each with the reason why we do not. Most really happen. `stand_in` marks a line
+that is written by logger in the daemon's words, because the hardware or the kernel that would say it is not here.
 """
 
 from __future__ import annotations
@@ -10,22 +11,23 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """A script, run inside as root, and a regex for the message that must be reported. `logcheck_hides`: it is asked of
-    logwarden alone, for logcheck-database calls the line normal."""
+    """A script, run inside as root, and a regex for the message that must be reported. `why`: of a line that
+    logcheck-database calls normal, why it is news."""
 
     name: str
     script: str
     shown: str
     stand_in: bool = False
-    logcheck_hides: bool = False
+    why: str = ""
 
 
-def _broken(unit: str, file: str, text: str, shown: str, verb: str = "restart") -> Fault:
+def _broken(unit: str, file: str, text: str, shown: str) -> Fault:
     """A service that is restarted with a mistake in its configuration; it is put right afterwards."""
     script = f"""
 [ -e {file} ] && cp -a {file} /tmp/kept
 printf '%s\\n' '{text}' >> {file}
-timeout 60 systemctl {verb} {unit}
+timeout 60 systemctl restart {unit}
+sleep 0.5
 if [ -e /tmp/kept ]; then mv /tmp/kept {file}; else rm {file}; fi
 systemctl reset-failed
 timeout 60 systemctl restart {unit}
@@ -111,12 +113,6 @@ FAULTS = (
         r"Could not bring up interface",
     ),
     Fault(
-        "ssh with a wrong password",
-        "sshpass -p wrong ssh -b 192.0.2.7 -o StrictHostKeyChecking=no -o PubkeyAuthentication=no bob@192.0.2.10 true",
-        r"Failed password for bob",
-        logcheck_hides=True,
-    ),
-    Fault(
         "ssh by a user who does not exist",
         "sshpass -p x ssh -b 192.0.2.7 -o StrictHostKeyChecking=no -o PubkeyAuthentication=no eve@192.0.2.10 true",
         r"Invalid user eve|invalid user eve",
@@ -139,12 +135,6 @@ FAULTS = (
         "timeout 20 curl -sk imaps://192.0.2.10/ -u bob:wrong; sleep 3; systemctl restart dovecot",
         r"auth failed|authentication failure",
     ),
-    Fault(
-        "mail that is no business of ours",
-        "swaks -n -s 192.0.2.10 --local-interface 192.0.2.7 -f x@example.net -t y@example.net",
-        r"Relay access denied",
-        logcheck_hides=True,
-    ),
     Fault("a new user", "useradd mallory", r"new user: name=mallory"),
     Fault(
         "a user who becomes an administrator",
@@ -152,7 +142,6 @@ FAULTS = (
         r"add(ed)? 'bob' to group 'sudo'",
     ),
     Fault("a changed password", "echo 'bob:battery staple' | chpasswd", r"password changed for bob"),
-    Fault("a changed crontab", "echo '0 0 1 1 * true' | crontab -", r"REPLACE \(root\)", logcheck_hides=True),
     Fault(
         "a listener on the link",
         "ip link set eth0 promisc on; ip link set eth0 promisc off",
@@ -214,4 +203,57 @@ FAULTS = (
     _broken("redis-server", "/etc/redis/redis.conf", "nonsense", r"Failed to start redis-server"),
     _broken("chrony", "/etc/chrony/chrony.conf", "nonsense", r"Failed to start chrony"),
     _broken("logrotate", "/etc/logrotate.d/nonsense", "/var/log/x {\n  nonsense\n}", r"Failed to start logrotate"),
+    _broken("dovecot", "/etc/dovecot/conf.d/zz.conf", "nonsense", r"dovecot\.service: Failed with result"),
+    _broken("opendkim", "/etc/opendkim.conf", "Nonsense yes", r"Failed to start opendkim"),
+    _broken("named", "/etc/bind/named.conf.local", "nonsense;", r"named\.service: Failed with result"),
+    Fault(
+        "a mount that fails",
+        "truncate -s 1M /tmp/blank; systemctl start mnt-y.mount; systemctl reset-failed",
+        r"Failed to mount mnt-y\.mount",
+    ),
+    Fault(
+        "a program that is not there",
+        "systemctl start gone; sleep 1; systemctl reset-failed",
+        r"gone\.service: Failed (at step EXEC|to locate executable)",
+    ),
+    Fault(
+        "a daemon that hangs in its start",
+        "timeout 20 systemd-run --unit=slow --service-type=notify -p TimeoutStartSec=1 sleep 60;"
+        " systemctl reset-failed",
+        r"slow\.service: start operation timed out",
+    ),
+    Fault(
+        "a daemon that its watchdog finds dead",
+        "timeout 20 systemd-run --unit=dead -p WatchdogSec=1 -p TimeoutAbortSec=1 sleep 60; sleep 3;"
+        " systemctl reset-failed",
+        r"dead\.service: Watchdog timeout",
+    ),
+    Fault(
+        "a database login with a wrong password",
+        "timeout 10 mariadb -h 127.0.0.1 -u shop -pwrong -e 'select 1'; sleep 1",
+        r"Access denied for user 'shop'",
+    ),
 )
+"""As many as `claims.LEAST`, and both must report each."""
+
+OURS_ALONE = (
+    Fault(
+        "ssh with a wrong password",
+        "sshpass -p wrong ssh -b 192.0.2.7 -o StrictHostKeyChecking=no -o PubkeyAuthentication=no bob@192.0.2.10 true",
+        r"Failed password for bob",
+        why="a password refused is how guessing looks; what mistyped passwords cost is one line of a digest",
+    ),
+    Fault(
+        "mail that is no business of ours",
+        "swaks -n -s 192.0.2.10 --local-interface 192.0.2.7 -f x@example.net -t y@example.net",
+        r"Relay access denied",
+        why="somebody looks for a relay, or a user of ours has no login: both are for the administrator",
+    ),
+    Fault(
+        "a changed crontab",
+        "echo '0 0 1 1 * true' | crontab -",
+        r"REPLACE \(root\)",
+        why="what root runs each night has changed: so does who wants to stay",
+    ),
+)
+"""logcheck-database 1.4 hides these. The run fails too where that is no longer so: then they belong above."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tempfile
 import time
@@ -15,8 +16,10 @@ from logwarden.sources.journal_reader import Journal
 from logwarden.sources.sdjournal import EVERYTHING
 
 from .. import logcheck_peer
+from . import claims
 from .capture import Capture
-from .faults import FAULTS
+from .claims import Seen
+from .faults import FAULTS, OURS_ALONE, Fault
 from .keep import keep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,42 +35,55 @@ class Line(NamedTuple):
 
 
 def judge(made: Capture) -> int:
-    """Print the comparison; the exit status."""
+    """Print the comparison, and which claims it breaks; the exit status."""
+    if (why := logcheck_peer.why_not()) is not None:
+        print(f"logcheck cannot be run: {why}")
+        return 1
     lines = list(_classified(made.journal))
-    broken = min(began for began, _ in made.seeded.values())
-    hour = [line for line in lines if made.steady <= line.time < broken]
+    since = min(began for began, _ in made.seeded.values())
+    hour = [line for line in lines if made.steady <= line.time < since]
     ours = [line.text for line in hour if line.reported]
+    theirs = _logcheck([line.text for line in hour])
     print(f"the first digest: {sum(line.reported for line in lines if line.time < made.steady)} lines reported")
     print(f"the hour after it: {len(hour)} lines; logwarden reports {len(ours)}:", *ours, sep="\n    ")
-    keep("hour", (line.text for line in hour if not line.reported))
-    theirs = _logcheck([line.text for line in hour])
     print(f"logcheck reports {len(theirs)} of the same {len(hour)} lines at level server")
-    missed = _faults(lines, made)
-    return int(bool(ours) or bool(missed) or 10 * len(ours) > len(theirs))
+    after = [line for line in lines if line.time >= since]
+    by_logcheck = _logcheck([line.text for line in after])
+    both = [_seen(fault, made.seeded[fault.name], after, by_logcheck) for fault in FAULTS]
+    alone = [_seen(fault, made.seeded[fault.name], after, by_logcheck) for fault in OURS_ALONE]
+    print(f"{len(both)} faults, for both to report:", *both, sep="\n    ")
+    print(f"{len(alone)} more, which logcheck-database calls normal:")
+    for each in alone:
+        print(f"    {each}: {each.fault.why}")
+    keep("hour", (line.text for line in hour if not line.reported))
+    keep("faults", _first(made, after))
+    wrong = list(claims.broken(len(ours), len(theirs), both, alone))
+    for claim in wrong:
+        print(f"quiet: BROKEN: {claim}")
+    if not wrong:
+        print(f"quiet: the hour is quiet, and {len(both)} of {len(both)} faults are reported by both")
+    return int(bool(wrong))
 
 
-def _faults(lines: list[Line], made: Capture) -> list[str]:
-    """The names of the faults that logwarden or logcheck missed."""
-    since = min(began for began, _ in made.seeded.values())
-    by_logcheck = _logcheck([line.text for line in lines if line.time >= since])
-    missed, kept = [], []
-    for fault in FAULTS:
-        began, ended = made.seeded[fault.name]
-        shown = [line for line in lines if began <= line.time <= ended and re.search(fault.shown, line.text)]
-        ours, theirs = any(line.reported for line in shown), any(line.text.encode() in by_logcheck for line in shown)
-        kept += [line.text for line in shown if line.reported][:1]
-        if not ours or not (theirs or fault.logcheck_hides):
-            missed.append(fault.name)
-        said = "not in the journal" if not shown else f"logwarden {_word(ours)}, logcheck {_word(theirs)}"
-        print(f"    {fault.name}{' (stand-in)' if fault.stand_in else ''}: {said}")
-    both = len(FAULTS) - len(missed) - sum(fault.logcheck_hides for fault in FAULTS)
-    print(f"{len(FAULTS)} faults; missed: {', '.join(missed) or 'none'}; reported by both: {both}")
-    keep("faults", kept)
-    return missed
+def _seen(fault: Fault, times: tuple[float, float], lines: list[Line], by_logcheck: set[bytes]) -> Seen:
+    shown = [line for line in lines if _shows(fault, times, line)]
+    return Seen(
+        fault,
+        bool(shown),
+        any(line.reported for line in shown),
+        any(line.text.encode() in by_logcheck for line in shown),
+    )
 
 
-def _word(reported: bool) -> str:
-    return "reports it" if reported else "MISSED IT"
+def _shows(fault: Fault, times: tuple[float, float], line: Line) -> bool:
+    return times[0] <= line.time <= times[1] and re.search(fault.shown, line.text) is not None
+
+
+def _first(made: Capture, lines: list[Line]) -> Iterator[str]:
+    """A reported line of each fault."""
+    for fault in (*FAULTS, *OURS_ALONE):
+        reported = (line.text for line in lines if line.reported and _shows(fault, made.seeded[fault.name], line))
+        yield from itertools.islice(reported, 1)
 
 
 def _classified(journal: Path) -> Iterator[Line]:
@@ -94,9 +110,6 @@ def _is_a_neighbours(event: Event) -> bool:
 
 def _logcheck(lines: list[str]) -> set[bytes]:
     """The lines that logcheck reports at level server, with logcheck-database."""
-    if (why := logcheck_peer.why_not()) is not None:
-        print(f"logcheck cannot be run: {why}")
-        return set()
     with tempfile.TemporaryDirectory() as place:
         sections = logcheck_peer.report(
             LOGCHECK_RULES, "".join(f"{line}\n" for line in lines).encode(), "server", Path(place)

@@ -21,9 +21,10 @@ SERVICES = """
 anacron at postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd opendkim rspamd spamassassin spamd amavisd-new
 clamav-daemon clamav-freshclam bind9 unbound dnsmasq nginx-light apache2 php-fpm haproxy squid mariadb-server
 postgresql redis-server fail2ban unattended-upgrades needrestart chrony polkitd samba cups avahi-daemon snmpd
-munin-node nagios-nrpe-server prometheus-node-exporter prometheus zabbix-agent smartmontools mdadm lvm2 openvpn
-memcached docker.io containerd network-manager nfs-kernel-server wireguard-tools modemmanager isc-dhcp-client
-wpasupplicant hostapd udisks2 rpcbind libvirt-daemon-system libvirt-clients systemd-oomd iptables apparmor
+munin-node nagios-nrpe-server prometheus-node-exporter prometheus-blackbox-exporter prometheus zabbix-agent
+smartmontools mdadm lvm2 openvpn memcached docker.io containerd network-manager nfs-kernel-server wireguard-tools
+modemmanager isc-dhcp-client wpasupplicant hostapd udisks2 rpcbind libvirt-daemon-system libvirt-clients
+systemd-oomd iptables apparmor
 """
 CLIENTS = """
 swaks openssl curl dnsutils procps iproute2 iputils-ping bsd-mailx python3 netcat-openbsd sshpass e2fsprogs kmod

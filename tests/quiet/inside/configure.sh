@@ -241,11 +241,24 @@ EOF
     printf "Origin: Example\nSuite: stable\nCodename: bookworm\nDate: Tue, 24 Nov 2026 00:00:00 UTC\nSHA256:\n %s %s Packages\n" \
         "$(sha256sum Packages | cut -d" " -f1)" "$(stat -c %s Packages)" > Release')
 
+# what is started in vain, once all else has been seen
+at /etc/systemd/system/gone.service <<'EOF'
+[Service]
+ExecStart=/usr/bin/gone
+EOF
+at /etc/systemd/system/mnt-y.mount <<'EOF'
+[Mount]
+What=/tmp/blank
+Where=/mnt/y
+Type=ext4
+Options=loop
+EOF
+
 off fwupd-refresh.timer podman-auto-update.timer libvirtd.service libvirtd.socket libvirtd-ro.socket \
     libvirtd-admin.socket nfs-blkmap.service nfs-server.service run-rpc_pipefs.mount unbound-resolvconf.service \
     strongswan-starter.service wpa_supplicant.service hostapd.service
 inside systemctl enable -q nginx apache2 postfix dovecot opendkim rspamd spamd amavis clamav-daemon unbound dnsmasq named \
     haproxy squid mariadb postgresql redis-server fail2ban chrony smbd nmbd cups avahi-daemon snmpd munin-node \
-    nagios-nrpe-server prometheus-node-exporter prometheus zabbix-agent openvpn memcached docker containerd \
+    nagios-nrpe-server prometheus-node-exporter prometheus-blackbox-exporter prometheus zabbix-agent openvpn memcached docker containerd \
     NetworkManager smartmontools atd anacron rsyslog ssh cron unattended-upgrades udisks2 \
     systemd-oomd php8.2-fpm || true

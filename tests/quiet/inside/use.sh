@@ -44,6 +44,7 @@ try dig -b 192.0.2.7 @192.0.2.10 example.org MX
 for n in 1 2 3; do try curl -sk https://192.0.2.10/; try curl -s http://192.0.2.10/index.php; try curl -s http://127.0.0.1:8000/; done
 try curl -s -x http://127.0.0.1:3128 http://mail.example.org/
 try curl -s http://127.0.0.1:9100/metrics
+try curl -s 'http://127.0.0.1:9115/probe?module=http_2xx&target=127.0.0.1:8080'
 try curl -s http://127.0.0.1:9090/metrics
 try apachectl graceful
 try nginx -s reload
@@ -80,7 +81,7 @@ try apt-get install -y --reinstall --allow-downgrades example
 try systemctl daemon-reload
 for unit in ssh cron rsyslog postfix dovecot nginx apache2 mariadb postgresql redis-server named unbound dnsmasq haproxy \
     opendkim rspamd spamd amavis chrony smbd nmbd cups avahi-daemon snmpd munin-node nagios-nrpe-server \
-    prometheus-node-exporter prometheus zabbix-agent openvpn@local memcached NetworkManager \
+    prometheus-node-exporter prometheus-blackbox-exporter prometheus zabbix-agent openvpn@local memcached NetworkManager \
     fail2ban squid php8.2-fpm atd systemd-logind polkit clamav-daemon udisks2 unattended-upgrades systemd-journald; do
     try systemctl restart $unit; systemctl -q is-failed $unit && echo "$unit failed"
 done
