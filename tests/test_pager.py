@@ -8,10 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from small import Small
+
+from logwarden.state import Search
 
 ROOT = Path(__file__).parent.parent
 
@@ -96,3 +99,19 @@ def test_the_events_are_those_that_were_asked_for(host: Small) -> None:
     assert len(found("--program", "sshd")) == 0
     assert len(found("--program", "a*", "--host", "web1")) == 3_002
     assert "\\x1b[2J" in found("--grep", "red alert")[0]
+
+
+def test_a_search_that_is_read_for_hours_keeps_the_daemon_from_nothing(host: Small) -> None:
+    """The log of the database could not be made shorter, and grew, for as long as a pager was open."""
+    with closing(Search(str(host.place / "state"))) as kept:
+        lines, bans = kept.entries(0.0), kept.bans(0.0)
+        first = next(lines)
+        assert list(bans) == []
+        busy, *_ = host.daemon.state._rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+        assert busy == 0
+        with host.daemon.state.transaction() as tx:
+            tx.forget_oldest(1)
+        rest = list(lines)
+        assert first.raw != rest[0].raw
+        assert len(rest) == 3_001
+        assert [each.time for each in rest] == sorted(each.time for each in rest)
