@@ -2,12 +2,14 @@
 
 Owns: that they are made one at a time, in the order in which they were asked for.
 Never: changes state: who asked does, when the daemon's loop hands over what was made.
-Fails: who asked hears of it. Where nothing can be read beside the daemon, since it has locked the database for a full
-disk, the loop makes the digest itself.
+Fails: who asked hears of it, of a bug too, whose traceback is logged: a line that no digest can be made of must not end
+the daemon at each start, and all bans with it. Where nothing can be read beside the daemon, since it has locked the
+database for a full disk, the loop makes the digest itself.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +18,8 @@ from typing import Any, NamedTuple
 
 from .errors import LogwardenError, StateError
 from .state import Beside, Questions, State
+
+log = logging.getLogger("logwarden")
 
 Result = Callable[[], Any]
 """Gives what was made, or raises the LogwardenError that stood in the way."""
@@ -87,6 +91,9 @@ def _attempt(work: Work, questions: Questions) -> Result:
         made = work.make(questions)
     except LogwardenError as error:
         return _failed(error)
+    except Exception as bug:
+        log.exception("a digest could not be made")
+        return _failed(StateError(f"a digest could not be made, for a bug: {type(bug).__name__}: {bug}"))
     return lambda: made
 
 

@@ -137,9 +137,20 @@ def test_where_nothing_can_be_read_beside_the_daemon_it_makes_the_digest_itself(
     assert "never seen before" in texts(host)[0]
 
 
-def test_what_fails_is_told_and_the_next_round_makes_it(host: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (StateError("the database does not answer: disk I/O error"), "the database does not answer: disk I/O error"),
+        (ValueError("odd line"), "a digest could not be made, for a bug: ValueError: odd line"),
+    ],
+)
+def test_what_fails_is_told_and_the_next_round_makes_it(
+    host: Small, monkeypatch: pytest.MonkeyPatch, trouble: Exception, said: str
+) -> None:
+    """A bug that one line met ended the daemon, and each start of it anew, until systemd gave up."""
+
     def broken(*_: object) -> None:
-        raise StateError("the database does not answer: disk I/O error")
+        raise trouble
 
     told: list[object] = []
     host.write("never seen before")
@@ -147,10 +158,13 @@ def test_what_fails_is_told_and_the_next_round_makes_it(host: Small, monkeypatch
         patch.setattr("logwarden.period.draft", broken)
         host.daemon.close_period(host.hands.wall, told.append)
         host.rest()
-    assert list(map(str, told)) == ["the database does not answer: disk I/O error"]
+    assert list(map(str, told)) == [said]
     assert texts(host) == []
+    assert host.daemon.state.damaged is None
+    host.attack("203.0.113.9", 3)
+    assert list(host.bans()) == ["203.0.113.9/32"]
     host.hands.pass_by(61)
     host.daemon.step()
     host.rest()
-    assert "never seen before" in texts(host)[0]
-    assert "disk I/O error" in " ".join(host.preview().split())
+    assert [text for text in texts(host) if "never seen before" in text]
+    assert said in " ".join(host.preview().split())
