@@ -6,7 +6,7 @@ r"""Rules as GNU grep reads them: text to a tree, and the tree to each engine's 
 """
 
 from ..model import Dialect
-from .emission import Engine, UnsupportedError, bounded, emit
+from .emission import Engine, UnsupportedError, bounded, emit, ends_outside_address
 from .nodes import Node, can_match_empty, required_text, required_texts
 from .parser import parse
 from .placeholders import CAPTURED
@@ -20,6 +20,7 @@ __all__ = [
     "bounded",
     "can_match_empty",
     "emit",
+    "ends_outside_address",
     "parse",
     "required_text",
     "required_texts",

@@ -193,7 +193,7 @@ class _Capturing(_Regex):
     def part(self, node: Node, before: Node | None, after: Node | None) -> str:
         if not isinstance(node, Capture):
             return self.write(node)
-        left = "" if _ends_outside_address(before) else _NOT_IN_ADDRESS
+        left = "" if ends_outside_address(before) else _NOT_IN_ADDRESS
         right = "" if isinstance(after, Literal) else _ADDRESS_ENDS
         return f"{left}(?P<addr>{self.write(node.node)}){right}"
 
@@ -229,7 +229,7 @@ class _Hyperscan(_Writer):
         return _HYPERSCAN_PLACES[at]
 
 
-def _ends_outside_address(node: Node | None) -> bool:
+def ends_outside_address(node: Node | None) -> bool:
     """Whether what stands before a placeholder cannot be the beginning of an address."""
     match node:
         case Literal(text):

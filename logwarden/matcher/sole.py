@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeAlias
 
 import regex
 
-from ..ere import Node
+from ..ere import Node, ends_outside_address
 from ..ere.nodes import CLASSES, Alt, Assertion, Capture, Cat, Group, Literal, Repeat, Set, mask, walk
 
 Shortcut: TypeAlias = Callable[[Sequence[bytes]], Sequence[bytes | None]]
@@ -106,14 +106,14 @@ class Behind(NamedTuple):
 
 def behind_text(tree: Node) -> Behind | None:
     """What reads the one <ADDR> or <HOST> of `tree` behind what always stands before it; None where nothing does, or
-    where what comes next may belong to it too, so that it does not end where the name does."""
+    where what stands beside it may belong to it too: it may be the tail of one, or not all that stands there."""
     parts = tree.parts if isinstance(tree, Cat) else (tree,)
     places = [index for index, part in enumerate(parts) if any(isinstance(each, Capture) for each in walk(part))]
     if len(places) != 1 or not isinstance(parts[places[0]], Capture):
         return None
     before = parts[places[0] - 1] if places[0] else None
     behind, _ = _edge(parts[places[0] + 1 :], 0)
-    if not isinstance(before, Literal) or behind & _OF_ADDRESS:
+    if not isinstance(before, Literal) or not ends_outside_address(before) or behind & _OF_ADDRESS:
         return None
     if not behind & _COLON:
         return Behind(before.text, _NAME)
