@@ -20,6 +20,10 @@ from logwarden.rules import attack, fields
 
 LOGIN = {"remoteAddr": "<ADDR>", "message": "Login failed: .*"}
 REQUEST = {"request.remote_ip": "<ADDR>", "request.uri": r"/login(\?.*)?", "status": "401"}
+WRITTEN = (
+    *("192.0.2.1", "198.51.100.7", "2001:db8::9", "::1", " ip=", "from ", ",", ":", "x", ".", " ", "é"),
+    *(r"\u0031", r"\u002e", r"\"", r"\\", r"\/", r"\u003c", r"\u003a"),
+)
 
 
 def found(patterns: dict[str, str], line: str) -> str | None:
@@ -186,6 +190,26 @@ def test_a_value_that_json_has_to_escape_is_what_the_pattern_sees() -> None:
     for user in ('x"y', "a\\b", "ü", "\u2028", "x' ip=192.0.2.1", "\ud800"):
         line = json.dumps({"message": f"Login failed: user='{user}' ip=203.0.113.9"}).encode()
         assert objects.source(asked, line) == b"203.0.113.9"
+
+
+@given(st.lists(st.sampled_from(WRITTEN)).map("".join), st.sampled_from(("", "from ", "x ip=", ",")))
+def test_what_a_member_says_is_read_as_it_is_written(value: str, start: str) -> None:
+    line = f'{{"message":"{start}{value}"}}'
+    for pattern in (".*<ADDR>.*", ".*ip=<HOST>.*", "(from <ADDR>)?.*", "[^,]*,<HOST>", r".*\\\\\"<ADDR>.*", ".*<ADDR>"):
+        read = objects.source((("message", pattern),), line.encode())
+        assert read is None or read.decode() == found({"message": pattern}, line)
+
+
+def test_a_value_of_many_minds_is_left_to_the_regex() -> None:
+    value = "a" * 1_500 + "b" * 1_500 + " 203.0.113.9"
+    assert objects.source((("m", "(.*a.*b.*c|.*) <ADDR>"),), f'{{"m":"{value}"}}'.encode()) is None
+
+
+def test_bytes_that_are_no_utf8_keep_no_source_from_being_read() -> None:
+    for other in (b"\xff", b"\xed\xa0\x80", b"\xc3\xa9"):
+        line = b'{"x":"%s","remoteAddr":"203.0.113.9","message":"Login failed: x"}' % other
+        assert objects.source(tuple(LOGIN.items()), line) == b"203.0.113.9"
+    assert objects.source((("é", "<ADDR>"),), '{"é":"203.0.113.9"}'.encode()) == b"203.0.113.9"
 
 
 def test_where_two_fields_or_none_name_a_source_the_regex_says_which() -> None:
