@@ -400,6 +400,14 @@ def test_an_attack_names_its_rule_and_its_address(portable: bool) -> None:
 
 
 @BOTH
+def test_of_addresses_that_a_rule_repeats_the_last_is_named_in_one_line_and_in_many(portable: bool) -> None:
+    made = compiled(attack("web", "refused: (<ADDR>,? ?)+"), portable=portable)
+    lines = [f"Nov 22 17:00:00 mail web: refused: 192.0.2.1, 198.51.100.{number}" for number in (7, 8)]
+    assert [verdict(made, line).address for line in lines] == ["198.51.100.7", "198.51.100.8"]
+    assert [each.address for each in classify(made, *lines).verdicts] == ["198.51.100.7", "198.51.100.8"]
+
+
+@BOTH
 def test_a_user_name_cannot_supply_the_address(portable: bool) -> None:
     made = compiled(FAILED, portable=portable)
     line = "Nov 22 17:00:00 mail sshd[1]: Failed password for x from 192.0.2.1 port 22 ssh2 from 203.0.113.9 port 4242"

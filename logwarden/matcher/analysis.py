@@ -13,6 +13,7 @@ import regex
 
 from .. import ere
 from ..ere import Node
+from ..ere.nodes import Capture, Repeat, walk
 from ..errors import RuleError
 from ..model import Dialect
 from . import gate, globs, prefix, tags, trees
@@ -73,9 +74,9 @@ class Analysis:
 
     def capturing_in_many(self) -> regex.Pattern[bytes]:
         """What matches each line of a block once, and captures nothing where the rule does not match it. Raises
-        RuleError."""
+        RuleError; so it does where a capture is repeated, of which `regex` makes a list of tuples."""
         capturing = self.capturing()
-        if capturing.groups != 1 or capturing.pattern.count(b"(?P<addr>") != 1:
+        if capturing.groups != 1 or capturing.pattern.count(b"(?P<addr>") != 1 or _captures_again(self.tree):
             raise RuleError("captures in more than one place")
         return _compiled(rb"^(?:(?:%s)$|.*$)" % capturing.pattern)
 
@@ -116,6 +117,12 @@ def outline(text: Text) -> Outline:
     if tagged:
         return Outline(tagged.programs, signs(tagged.message, anywhere=False))
     return Outline(None, signs(analysis.tree, anywhere=analysis.scope is Scope.LINE))
+
+
+def _captures_again(tree: Node) -> bool:
+    """Whether a capture stands in what may be repeated."""
+    repeated = (each.node for each in walk(tree) if isinstance(each, Repeat) and each.high != 1)
+    return any(isinstance(each, Capture) for node in repeated for each in walk(node))
 
 
 def _compiled(text: bytes) -> regex.Pattern[bytes]:
