@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,12 @@ def test_most_shipped_rules_capture_a_whole_address() -> None:
     """It is what the shortcut is worth."""
     capturing = [rule for rule in SHIPPED if "<ADDR>" in rule.regex]
     assert sum(is_whole(Analysis(text_of(rule)).tree) for rule in capturing) > 0.9 * len(capturing)
+
+
+def test_what_stands_beside_the_address_of_a_rule_with_thousands_of_parts_is_known_at_once() -> None:
+    begun = time.process_time()
+    assert is_whole(ere.parse(b"<ADDR> " + b"a?" * 3_000, Dialect.ATTACK))
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def behind_text(tree: Node) -> Behind | None:
     """What reads the one <ADDR> or <HOST> of `tree` behind what always stands before it; None where nothing does, or
     where what stands beside it may belong to it too: it may be the tail of one, or not all that stands there."""
     parts = tree.parts if isinstance(tree, Cat) else (tree,)
-    places = [index for index, part in enumerate(parts) if any(isinstance(each, Capture) for each in walk(part))]
+    places = _places(parts)
     if len(places) != 1 or not isinstance(parts[places[0]], Capture):
         return None
     before = parts[places[0] - 1] if places[0] else None
@@ -150,10 +150,10 @@ def _captures(node: Node, before: int, behind: int) -> Iterator[tuple[Capture, i
         case Capture():
             yield node, before, behind
         case Cat(parts):
-            for index, part in enumerate(parts):
+            for index in _places(parts):
                 left, is_first = _edge(parts[:index], -1)
                 right, is_last = _edge(parts[index + 1 :], 0)
-                yield from _captures(part, left | before * is_first, right | behind * is_last)
+                yield from _captures(parts[index], left | before * is_first, right | behind * is_last)
         case Alt(branches):
             for branch in branches:
                 yield from _captures(branch, before, behind)
@@ -162,6 +162,11 @@ def _captures(node: Node, before: int, behind: int) -> Iterator[tuple[Capture, i
         case Repeat(inner, _, high):
             again = before if high == 1 else ~0  # what stands beside it may be itself
             yield from _captures(inner, again, behind if high == 1 else ~0)
+
+
+def _places(parts: Sequence[Node]) -> list[int]:
+    """Which of these parts capture: of a large rule, few."""
+    return [index for index, part in enumerate(parts) if any(isinstance(each, Capture) for each in walk(part))]
 
 
 def _edge(parts: Sequence[Node], end: int) -> tuple[int, bool]:
