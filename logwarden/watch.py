@@ -10,9 +10,11 @@ import fnmatch
 import glob
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -150,10 +152,18 @@ def tracker(
     longest = max(policy.window for policy in (default, *own.values()))
     rows = state.attacks(now - 2 * longest)
     naming = {str(rule): rule for rule in watch.rules.attack if names_user(rule)}
-    written = [_hit(row, None) for row in rows[:-CAPACITY]]
-    written += [_hit(row, naming.get(row["rule"])) for row in rows[-CAPACITY:]]
-    made.restore([*written, *hits], [*state.bans_since(now - remembered), *bans], now)
+    made.restore(chain(_written(rows, naming), hits), chain(state.bans_since(now - remembered), bans), now)
     return made
+
+
+def _written(rows: Iterable[Any], naming: Mapping[str, AttackRule]) -> Iterator[Hit]:
+    """Hits of before: the latest, which somebody who logs in may take back, with the rule that names the user."""
+    latest: deque[Any] = deque()
+    for row in rows:
+        latest.append(row)
+        if len(latest) > CAPACITY:
+            yield _hit(latest.popleft(), None)
+    yield from (_hit(row, naming.get(row["rule"])) for row in latest)
 
 
 def _hit(row: Any, rule: AttackRule | None) -> Hit:

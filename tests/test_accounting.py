@@ -412,10 +412,10 @@ def test_raw_lines_are_kept_for_thirty_days_and_in_512_megabytes_where_the_confi
         host.close_period()
         pass_by(host, 30 * DAY - HOUR)
         assert len(list(daemon.state.entries(1))) == 3
-        assert len(daemon.state.attacks(0)) == 2
+        assert len(list(daemon.state.attacks(0))) == 2
         pass_by(host, HOUR + 61)
         pass_by(host, HOUR + 61)
-        assert list(daemon.state.entries(1)) == daemon.state.attacks(0) == []
+        assert list(daemon.state.entries(1)) == list(daemon.state.attacks(0)) == []
         counts = daemon.state.tallies()["file:/x"]
         assert (counts[Outcome.UNEXPLAINED], counts[Outcome.ATTACK]) == (1, 2)
         assert daemon.state.read()["file:/x"] == sum(counts.values())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
-from small import Small
+from small import NOW, Small
 
-from logwarden import adoption, byhand
+from logwarden import adoption, byhand, watch
+from logwarden.model import Ban
 
 pytestmark = pytest.mark.slow  # a whole daemon
 
@@ -73,3 +75,20 @@ def test_whose_ban_was_lifted_makes_no_crowd_after_a_restart(tmp_path: Path, aga
 def test_a_repeat_offender_is_known_over_restarts(tmp_path: Path) -> None:
     subject = host(tmp_path, "growth: {factor: 1}, repeat: {threshold: 3, window: 20d, ban: 25d}")
     assert lengths(subject, 8 * DAY, 3) == [HOUR, HOUR, 25 * DAY]
+
+
+def test_what_a_reload_takes_up_of_many_past_bans_is_never_all_in_memory(tmp_path: Path) -> None:
+    subject = host(tmp_path, "threshold: 3")
+    with subject.running() as daemon:
+        with daemon.state.transaction() as tx:
+            period = tx.open_period(NOW)
+            for number in range(20_000):
+                since = NOW - 20_000 + number
+                tx.add_ban(period, Ban(f"{EVIL}/32", since, since + 0.5, "sshd.yaml", f"ban number {number}", 3))
+        tracemalloc.start()
+        try:
+            watch.tracker(daemon.watch, daemon.state, NOW)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 1_000_000

@@ -171,7 +171,7 @@ def test_a_ban_that_a_clock_a_year_ahead_seemed_to_end_at_the_boot_is_in_force_o
     with host.running():
         assert host.bans() == {"203.0.113.9/32": pytest.approx(2_900), "203.0.113.10/32": pytest.approx(3_500)}
         host.attack("203.0.113.9", 3)
-        assert len(host.daemon.state.bans_since(0.0)) == 2, "it is known to be banned"
+        assert len(list(host.daemon.state.bans_since(0.0))) == 2, "it is known to be banned"
 
 
 def test_a_clock_that_was_right_at_the_boot_and_is_set_back_a_year_makes_no_ban_longer(

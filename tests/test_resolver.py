@@ -377,7 +377,7 @@ def test_a_name_bans_whom_it_leads_to_says_so_and_is_accounted_for_once(host: Sm
 def test_a_ban_by_a_name_says_so_and_hits_of_one_outlive_the_daemon(host: Small) -> None:
     with knowing(host) as daemon:
         refuse(host, NAME, 2)
-        host.step_until(lambda: len(daemon.state.attacks(0)) == 2)
+        host.step_until(lambda: len(list(daemon.state.attacks(0))) == 2)
         assert host.bans() == {}
     with knowing(host) as daemon:
         refuse(host, NAME, 1)

@@ -170,23 +170,13 @@ class Questions:
         )
         return [(row[0], row[1]) for row in rows]
 
-    def bans_since(self, time: float) -> list[Ban]:
-        """Every ban that was in force at `time` or later, in the order in which they began; lifted ones end there."""
-        rows = self._rows(
-            "SELECT *, min(until, coalesce(lifted, until)) AS ended FROM ban WHERE ended>? ORDER BY since", time
-        )
-        return [
-            Ban(
-                row["prefix"],
-                row["since"],
-                row["ended"],
-                row["attack"],
-                row["why"],
-                row["hits"],
-                row["lifted"] is not None,
-            )
-            for row in rows
-        ]
+    def bans_since(self, time: float) -> Iterator[Ban]:
+        """Every ban that was in force at `time` or later, in the order in which they were made; lifted ones end there.
+        Never all of them in memory, which to sort them would take."""
+        query = "SELECT *, min(until, coalesce(lifted, until)) AS ended FROM ban WHERE ended>? ORDER BY id"
+        with self._answering():
+            for row in self._db.execute(query, (time,)):
+                yield _ban(row)._replace(until=row["ended"], lifted=row["lifted"] is not None)
 
     def bans_made(self, period: int) -> list[Ban]:
         """The bans that were made in a period, lifted since or not."""
@@ -274,9 +264,12 @@ class Questions:
         rows = self._rows(query.format("GLOB ?"), f"{_beginning(network)}*", -1)
         return [row for row in rows if _inside(row["address"], network)][:limit][::-1]
 
-    def attacks(self, since: float) -> list[sqlite3.Row]:
-        """Hits that counted (the columns of `attack`) and are not older than `since`, oldest first."""
-        return self._rows("SELECT * FROM attack WHERE counted AND time>=? ORDER BY time, id", since)
+    def attacks(self, since: float) -> Iterator[sqlite3.Row]:
+        """Hits that counted (the columns of `attack`) and are not older than `since`, oldest first, never all of them
+        in memory."""
+        query = "SELECT * FROM attack WHERE counted AND time>=? ORDER BY time, id"
+        with self._answering():
+            yield from self._db.execute(query, (since,))
 
     def due(self, now: float) -> Message | None:
         """The message in the outbox whose next attempt has been due longest; None where there is none."""
