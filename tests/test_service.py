@@ -11,6 +11,7 @@ import pytest
 from booted import Machine
 from installed import (
     CONFIG,
+    ROOT,
     SERVICE,
     active,
     attack,
@@ -43,6 +44,11 @@ def test_installed_it_observes_bans_when_told_to_and_leaves_nothing(machine: Mac
     machine.run("logger", "-t", "oddity", "a line that no rule knows")
     machine.until(lambda: "no rule knows" in machine.out("logwarden", "digest", "--preview"), "the line in the digest")
     assert "logwarden" not in machine.out("iptables", "-S")
+    machine.run("systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", SERVICE)  # man would keep a page
+    machine.run("systemd-analyze", "security", "--threshold=20", SERVICE)
+    for test in ("observes", "service"):  # as autopkgtest runs them
+        shutil.copy(ROOT / "packaging/debian/tests" / test, machine.root / "root")
+        machine.run("env", "AUTOPKGTEST_TMP=/tmp", f"/root/{test}")
 
     enforce(machine)
     attack(machine, "203.0.113.9")
