@@ -90,6 +90,7 @@ def make_authority(place: Path) -> Path:
     """Put ca.pem there, and host.pem + host.key for the name localhost, signed by it; and the password."""
     new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]
     ca = [*new, "-x509", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem"]
+    ca += ["-addext", "keyUsage=critical,keyCertSign"]  # without it Python 3.13 believes no authority
     host = [*new, "-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=localhost", "-keyout", "host.key"]
     host += ["-out", "host.pem", "-addext", "subjectAltName=DNS:localhost"]
     host += ["-addext", "basicConstraints=critical,CA:FALSE"]
