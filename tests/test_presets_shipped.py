@@ -17,7 +17,7 @@ NOW = WRITTEN + 3_600.0
 
 LINES = Path(__file__).with_name("preset_lines.txt").read_text().splitlines()[1:]
 CASES = [tuple(line.split("|", 1)) for line in LINES]
-UNDATED = {"/var/log/redmine/*/production.log", "/var/log/tomcat*/catalina.out"}
+UNDATED = {"/var/log/ispconfig/auth.log", "/var/log/redmine/*/production.log", "/var/log/tomcat*/catalina.out"}
 """Logs whose lines have no date, or one behind a user's name alone: a line counts as of when it is read, and one of a
 backlog as of when the log was read last."""
 
