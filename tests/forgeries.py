@@ -53,6 +53,7 @@ CANNOT_WRITE = {
         ),
         '"',  # JSON escapes it
     ),
+    **dict.fromkeys(("npm-probe", "npm-unauthorized"), '"'),  # nginx writes it as \x22
     **dict.fromkeys(("authelia-failed", "grafana-login-failed"), '"'),  # logfmt escapes it
     "audit-login-failed": '"',  # the kernel writes such a name in hexadecimal
     "nginx-basic-auth": ":",  # ends the user name in Basic credentials

@@ -70,7 +70,8 @@ _LEVEL = (
 )
 _TAG_IN_BRACKETS = _compile(rb" \[(?!(?:%s|[0-9.]+)\])(%s)\]:? ", _LEVEL, PROGRAM)  # metalog's; no pid, no address
 _TAG = _compile(rb" +(?!%s )(%s) +(?!%s:)(%s)(?:\[(%s)\])?: ?", _LEVEL, HOST, _LEVEL, PROGRAM, PID_TEXT)
-_TAG_WITH_PID = _compile(rb" *(?:(%s) +)?(%s) ?\[([0-9]+)\]:(?: |\Z)", HOST, PROGRAM)
+# PostgreSQL's `%t [%p]: ` has a zone there: `UTC [4711]: `
+_TAG_WITH_PID = _compile(rb" *(?:(%s) +)?(?![A-Z]{3,5} \[)(%s) ?\[([0-9]+)\]:(?: |\Z)", HOST, PROGRAM)
 _TAG_OF_5424 = _compile(rb" (%s) (%s)\[([0-9]+)\] ", HOST, PROGRAM)  # rsyslog writes no colon where none was sent
 _HOST_ALONE = _compile(rb" (?!(?:%s|[0-9]+) )(%s) +", _LEVEL, HOST)
 _CLOCK = rb"(?P<minute>%s):(?P<second>%s)" % (MINUTE, FRACTION)
