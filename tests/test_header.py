@@ -211,6 +211,7 @@ def test_what_a_message_may_begin_with_is_a_tag_of_any_programs_if_a_rule_names_
         ("[20261122-17:00:00] [INFO ] AUTHFAIL", "2026-11-22T17:00:00+01:00"),
         ("[22/Nov/2026 17:00:00] Failed IMAP login", "2026-11-22T17:00:00+01:00"),
         ("[22-Nov-2026 17:00:00 +0000]: <abc> IMAP Error", "2026-11-22T17:00:00Z"),
+        ("[22/Nov/2026:17:00:00 +0000] - 404 404 - GET", "2026-11-22T17:00:00Z"),
         ("[22-Nov-2026 17:00:00 UTC] PHP Warning", "2026-11-22T17:00:00Z"),
         ("[22-Nov-2026 17:00:00 Europe/Berlin] PHP Warning", "2026-11-22T17:00:00+01:00"),
         ("4711:M 22 Nov 2026 17:00:00.123 # Possible", "2026-11-22T17:00:00.123+01:00"),

@@ -88,8 +88,9 @@ _OWN = (
     _compile(  # DirectAdmin's `2026:11:22-`, stunnel's `2026.11.22 `, xrdp's `[20261122-`
         rb"\[?(?P<year>[0-9]{4})([:.]?)(?P<month>[0-9]{2})\2(?P<day>[0-9]{2})[ -]%s", _CLOCK
     ),
-    _compile(  # PHP's `[22-Nov-2026 `, Kerio's `[22/Nov/2026 `, Redis's `4711:M 22 Nov 2026 `
-        rb"(?:\[|[0-9]+:[A-Z] )(?P<day>[0-9]{2})[/ -](?P<name>%s)[/ -](?P<year>[0-9]{4}) %s(?: (?P<zone>%s|UTC|GMT))?",
+    _compile(  # PHP's `[22-Nov-2026 `, nginx's `[22/Nov/2026:`, Kerio's `[22/Nov/2026 `, Redis's `4711:M 22 Nov 2026 `
+        rb"(?:\[|[0-9]+:[A-Z] )(?P<day>[0-9]{2})[/ -](?P<name>%s)[/ -](?P<year>[0-9]{4})[ :]%s"
+        rb"(?: (?P<zone>%s|UTC|GMT))?",
         MONTH,
         _CLOCK,
         ZONE,
