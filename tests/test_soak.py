@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from booted import Machine
-from installed import CONFIG, SERVICE, active, install, read, shows
+from installed import CONFIG, SERVICE, active, install, shows
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -83,6 +83,12 @@ def sample(machine: Machine) -> Sample:
     return Sample(found["rss"], len(files), max(behind, default=0.0))
 
 
+def accounted(machine: Machine) -> int:
+    """How many lines of the log have been read: not those that exim4 writes to its own when half an hour is over."""
+    found = json.loads(machine.out("logwarden", "status", "--json"))["sources"]
+    return int(found.get(f"file:{LOG}", {"read": 0})["read"])
+
+
 def growth(values: list[float]) -> float:
     """The median of the last third, over that of the second."""
     third = len(values) // 3
@@ -99,7 +105,6 @@ def test_under_steady_load_neither_memory_nor_open_files_nor_lag_grow(machine: M
     machine.run("systemctl", "restart", SERVICE, timeout=300)
     machine.until(lambda: active(machine), "the start")
 
-    before = read(machine)
     command = f"python3 /root/load.py {LOG} {SECONDS} >/root/written"
     machine.run("systemd-run", "--unit=load", "sh", "-c", command)
     samples: list[Sample] = []
@@ -111,11 +116,12 @@ def test_under_steady_load_neither_memory_nor_open_files_nor_lag_grow(machine: M
 
     written = int((machine.root / "root/written").read_text())
     assert written >= SECONDS * 4_900, "the load was not what it should be"
-    machine.until(lambda: read(machine) - before == written, f"{written} lines after {before}, each counted once")
+    machine.until(lambda: accounted(machine) >= written, f"{written} lines, each counted")
     metrics = machine.out("logwarden", "metrics").splitlines()
     made = next(float(line.split()[1]) for line in metrics if line.startswith("logwarden_bans_made_total "))
     rss, files, lag = (list(values) for values in zip(*samples, strict=True))
     print(f"{written} lines, {made:.0f} bans; RSS x{growth(rss):.3f}; {rss=}; {files=}; {lag=}")
+    assert accounted(machine) == written, "each once"
     assert made >= SECONDS * 45
     assert growth(rss) < GROWTH
     assert growth(files) <= (1.0 if SECONDS >= 600 else 1.1)
