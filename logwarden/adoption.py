@@ -36,7 +36,8 @@ def adopt(daemon: Daemon, new: Watch, now: float) -> None:
         _change_firewall(daemon, old.config, new.config)
         daemon.protection.adopt(new.config)
     else:
-        upkeep.reconcile(daemon, now)  # whoever asks for a reload has the kernel looked at, too
+        # Whoever asks for a reload has the kernel looked at, too: as it is now, for to count what was takes seconds.
+        upkeep.reconcile(daemon, daemon.clock())
     daemon.protect()
     if watch.rule_directories(new.config) != watch.rule_directories(old.config):
         daemon.listen_anew()

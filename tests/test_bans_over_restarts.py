@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small import NOW, Small
 
 from logwarden import adoption, byhand, watch
 from logwarden.model import Ban
+from logwarden.tracker import Tracker
 
 pytestmark = pytest.mark.slow  # a whole daemon
 
@@ -92,3 +94,22 @@ def test_what_a_reload_takes_up_of_many_past_bans_is_never_all_in_memory(tmp_pat
         finally:
             tracemalloc.stop()
         assert peak < 1_000_000
+
+
+def test_a_ban_that_ends_while_a_reload_counts_past_ones_is_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject, count = Small(tmp_path), watch.tracker
+
+    def slow(*given: Any, **named: Any) -> Tracker:
+        subject.hands.pass_by(2.0)
+        return count(*given, **named)
+
+    with subject.running() as daemon:
+        subject.attack(EVIL, 3)
+        (left,) = subject.bans().values()
+        subject.hands.pass_by(left - 1.0)
+        monkeypatch.setattr(watch, "tracker", slow)
+        monkeypatch.setattr(type(daemon.firewall), "list", lambda *_: {})  # it has ended there
+        adoption.adopt(daemon, daemon.watch, subject.hands.wall)
+        assert "missing" not in subject.preview()
