@@ -57,12 +57,28 @@ def why_not_root() -> str | None:
 
 ORACLES = ("no grep", "GNU grep", "logcheck-database", "logcheck is not installed", "built without Hyperscan", "oracle")
 """What a reason to skip speaks of where that is no reason in CI: without them nothing would be proved."""
+TOOLS = (
+    "debhelper and dh-python",
+    "dnsmasq is not installed",
+    "needs a journald of its own",
+    "needs exim4",
+    "needs rsyslogd",
+    "needs systemd-journal-remote",
+    "no cgroup2",
+    "no network namespace",
+    "systemd is not installed",
+    "systemd-analyze is not installed",
+    "systemd-sysusers is not installed",
+    "systemd-tmpfiles is not installed",
+)
+"""The same, where CI is root: then the test set-up has installed them. Without root, that is said at the end."""
 
 
 def _fail_in_ci(report: pytest.TestReport | pytest.CollectReport, reason: str) -> None:
-    """In CI the test set-up has installed the oracles: what is skipped for want of one fails."""
+    """In CI the test set-up has installed the oracles, and as root the tools: what is skipped for want of one fails."""
     skipped = report.skipped and not hasattr(report, "wasxfail")
-    if os.environ.get("CI") == "true" and skipped and any(name in reason for name in ORACLES):
+    needed = ORACLES + TOOLS if os.geteuid() == 0 else ORACLES
+    if os.environ.get("CI") == "true" and skipped and any(name in reason for name in needed):
         report.outcome, report.longrepr = "failed", f"in CI this must not be skipped: {reason}"
 
 
@@ -77,6 +93,13 @@ def pytest_make_collect_report() -> Iterator[None]:
     """The same of a whole file."""
     report = (yield).get_result()  # type: ignore[misc] # as pluggy has it
     _fail_in_ci(report, str(report.longrepr))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say that root's tests were not run: among the reasons to skip one line of many is overlooked."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    if count := sum("needs root" in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"tests not run for want of root: {count}", yellow=True)
 
 
 @pytest.hookimpl(tryfirst=True)

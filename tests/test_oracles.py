@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,35 @@ def test_without_root_what_asks_logcheck_fails_in_ci_alone(ci: str, status: int,
     environment = {**os.environ, "CI": ci, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, said in done.stdout) == (status, True), done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ci", "uid", "status", "said"),
+    [("true", 0, 1, "must not be skipped: systemd"), ("true", 1000, 0, "SKIPPED"), ("", 0, 0, "SKIPPED")],
+)
+def test_what_the_set_up_of_a_ci_that_is_root_has_installed_may_not_be_missing_there(
+    ci: str, uid: int, status: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "user.py").write_text(f"import os\nos.geteuid = lambda: {uid}\n")
+    for tool in ("unshare", "true"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "/nonexistent")
+    options = ["-q", "-p", "no:cacheprovider", "-p", "user", "-k", "exposes"]
+    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(tmp_path), "PATH": str(tmp_path)}
+    argv = [sys.executable, "-m", "pytest", *options, "tests/test_unit.py"]
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, said in done.stdout) == (status, True), done.stdout
+
+
+@pytest.mark.slow
+def test_how_many_tests_were_not_run_for_want_of_root_is_said_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "mortal.py").write_text("import os\nos.geteuid = lambda: 1000\n")
+    options = ["-q", "-p", "no:cacheprovider", "-p", "mortal", "-k", "tmpfiles"]
+    environment = {**os.environ, "CI": "true", "PYTHONPATH": str(tmp_path)}
+    argv = [sys.executable, "-m", "pytest", *options, "tests/test_unit.py"]
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0
+    assert "tests not run for want of root: 1" in done.stdout
 
 
 def test_ci_says_that_it_is_ci(tmp_path: Path) -> None:
