@@ -20,7 +20,6 @@ from logwarden import config, document, health, metrics
 from logwarden.cli import COMMANDS, group, observe
 from logwarden.cli.observe import check_health
 from logwarden.errors import EdgeError
-from logwarden.neighbours import neighbours
 
 ROOT = Path(__file__).parent.parent
 STATUS: dict[str, Any] = {
@@ -196,16 +195,6 @@ def test_the_munin_plugin_draws_what_its_config_announces(kind: str, answers: bo
     assert {line.split(".")[0] for line in values.splitlines()} == set(re.findall(r"^(\w+)\.label", config, re.M))
     assert ".warning " in config
     assert answers or {line.split()[1] for line in values.splitlines()} == {"U"}
-
-
-def test_logcheck_and_fail2ban_beside_it_are_noticed(tmp_path: Path) -> None:
-    assert list(neighbours(tmp_path)) == []
-    for name in ("etc/cron.d/logcheck", "etc/fail2ban/jail.conf"):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).touch()
-    said = list(neighbours(tmp_path))
-    assert "logcheck" in said[0]
-    assert "fail2ban" in said[1]
 
 
 def test_the_pages_and_completions_are_made_of_what_the_program_goes_by(tmp_path: Path) -> None:
