@@ -203,9 +203,13 @@ class _Listener(socketserver.ThreadingUnixStreamServer):
 
 
 def _peer(connection: socket.socket) -> int:
-    """The user id of the other end, as the kernel vouches for it (unix(7): struct ucred is pid, uid, gid)."""
-    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return int(uid)
+    return _credentials(connection)[1]
+
+
+def _credentials(connection: socket.socket) -> tuple[int, int, int]:
+    """Process, user and group of the other end, as the kernel vouches for them (unix(7), struct ucred)."""
+    pid, uid, gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(pid), int(uid), int(gid)
 
 
 def remove_dead(path: str) -> None:
@@ -240,6 +244,15 @@ def _receive(connection: socket.socket, limit: int, wait: Callable[[], None] = l
 
 def _send(connection: socket.socket, answer: Mapping[str, Any]) -> None:
     connection.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def listener(path: str) -> int | None:
+    """The id of the process that listens at `path`; None where none does, or not for whoever asks."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE)
+        connection.connect(path)
+        return _credentials(connection)[0]
+    return None
 
 
 def ask(path: str, command: str, timeout: float = 90.0, **arguments: Any) -> dict[str, Any]:

@@ -1,22 +1,24 @@
 """What `logwarden doctor` looks at: one function an examination, each with the remedy for what it may find.
 
 Owns: the examinations and the words. Never: changes anything. Fails: never; an examination that cannot be made says so
-as its finding. What the daemon's user may do is asked of the running daemon's process, where there is one.
+as its finding. What the daemon's user may do is asked of the running daemon's process, where there is one, and else of
+the account and the unit: whoever gives the command, most often root, may do more.
 """
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import control, process
+from . import control, identity, process
 from .errors import CommandError, EdgeError
+from .identity import Identity
+from .rules.access import user
 from .settings import Config
+from .sources.mounts import mounts, remote
 
 USER = "logwarden"
 GROUPS = ("adm", "systemd-journal")
@@ -24,8 +26,9 @@ NEEDED = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 """capability.h"""
 DENIED = "Permission denied"
 """strerror(3)."""
-WATCHES = 8192
-"""inotify watches that a host with many log directories and many users of inotify should at least allow."""
+INOTIFY = {"max_user_watches": (8192, 65536), "max_user_instances": (32, 128)}
+"""What each user should at least be allowed, and what the remedy allows. A watch is a directory of logs or rules; an
+instance serves the log files of one mount, the journal or the rules, and twice as many are there during a reload."""
 
 
 class Finding(NamedTuple):
@@ -50,23 +53,42 @@ def _daemon(config: Config) -> Iterator[Finding]:
         yield Finding("daemon", False, str(error), "systemctl start logwarden; journalctl -u logwarden says why not")
 
 
-def _account(_: Config) -> Iterator[Finding]:
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
+def _account(config: Config) -> Iterator[Finding]:
+    who = _identity(config)
+    if who is None:
         yield Finding("user", False, f"there is no user {USER}", "systemd-sysusers")
         return
-    unknown = [name for name in GROUPS if not _exists(name)]
-    remedy = f"groupadd --system {unknown[0]}" if unknown else ""
-    yield Finding("user", not unknown, f"no group {unknown[0]}" if unknown else f"{USER} exists", remedy)
+    name = user(who.uid)
+    numbers = {group: identity.group_id(group) for group in GROUPS}
+    unknown = [group for group, number in numbers.items() if number is None]
+    lacking = [group for group, number in numbers.items() if number not in who.groups and not who.reads_all]
+    if unknown:
+        yield Finding("user", False, f"no group {unknown[0]}", f"groupadd --system {unknown[0]}")
+    elif lacking:
+        remedy = f"usermod -aG {','.join(lacking)} {name}, then systemctl restart logwarden"
+        yield Finding("user", False, f"{name} is not in {' and '.join(lacking)}", remedy)
+    else:
+        may = "may read all" if who.reads_all else f"is in {' and '.join(GROUPS)}"
+        yield Finding("user", True, f"{name} {may}")
 
 
-def _exists(group: str) -> bool:
+def _identity(config: Config) -> Identity | None:
+    """As whom the daemon runs, or would."""
+    return _running(config) or identity.of_account(USER, _groups_of_unit())
+
+
+def _running(config: Config) -> Identity | None:
+    """As whom the process runs that answers for the daemon."""
+    pid = control.listener(config.socket)
+    return None if pid is None else identity.of_process(pid)
+
+
+def _groups_of_unit() -> list[str]:
     try:
-        grp.getgrnam(group)
-    except KeyError:
-        return False
-    return True
+        asked = ("systemctl", "show", "--property=SupplementaryGroups", "--value", "logwarden.service")
+        return process.run(asked).decode().split()
+    except CommandError:  # no systemd
+        return []
 
 
 def _permissions(config: Config) -> Iterator[Finding]:
@@ -86,10 +108,6 @@ def _permissions(config: Config) -> Iterator[Finding]:
             f"chmod o-{'rwx' if world == 7 else 'w'} {path}",
         )
     yield from _cache(Path(config.state))
-    for file in config.sources.files:
-        log = Path(file.path)
-        if log.exists() and not os.access(log, os.R_OK):
-            yield Finding("permissions", False, f"{log} cannot be read", f"chgrp adm {log} && chmod g+r {log}")
 
 
 def _cache(state: Path) -> Iterator[Finding]:
@@ -102,6 +120,27 @@ def _cache(state: Path) -> Iterator[Finding]:
     if owner != ours:
         remedy = f"chown -R --reference={state} {cache}, or else each start compiles all rules anew"
         yield Finding("permissions", False, f"{cache} does not belong to the user of {state}", remedy)
+
+
+def _logs(config: Config) -> Iterator[Finding]:
+    """Whether the daemon may read the files of the config, and find those of a glob."""
+    if not config.sources.files:
+        return
+    who, table = _identity(config), mounts()
+    if who is None:
+        yield Finding("logs", False, f"not known whether they can be read: there is no user {USER}", "systemd-sysusers")
+        return
+    for pattern in (file.path for file in config.sources.files):
+        mount = remote(pattern, table)
+        if mount is not None:
+            yield Finding("logs", True, f"{pattern}: not looked at, for {mount} may hang")
+            continue
+        shut = {place: path for path, place in identity.shut_out(who, pattern, table)}
+        for place, path in shut.items():
+            found = f"{path} cannot be read by {user(who.uid)}" + (f": {place} is in the way" if place != path else "")
+            yield Finding("logs", False, found, f"setfacl -m u:{user(who.uid)}:rX {place}")
+        if not shut:
+            yield Finding("logs", True, f"{user(who.uid)} may read {pattern}, as far as it is there")
 
 
 def _presets(config: Config) -> Iterator[Finding]:
@@ -132,7 +171,9 @@ def _logcheck(config: Config) -> Iterator[Finding]:
     unread = [problem for problem in problems if problem.startswith((f"{path}:", f"{path}/")) and DENIED in problem]
     for problem in unread:
         found, _, remedy = problem.partition(f"{DENIED}: ")
-        yield Finding("logcheck", False, f"{found}{DENIED}", remedy.rpartition(": ")[2])
+        yield Finding(
+            "logcheck", False, f"{found}{DENIED}", remedy.rpartition(": ")[2] or f"setfacl -R -m u:{USER}:rX {path}"
+        )
     if not unread:
         yield Finding("logcheck", True, f"the daemon may read {path}")
 
@@ -141,8 +182,8 @@ def _capabilities(config: Config) -> Iterator[Finding]:
     if config.bans.mode != "enforce":
         yield Finding("capabilities", True, "not needed: bans are only observed")
         return
-    held = _held_by_daemon()
-    if held is None:
+    daemon = _running(config)
+    if daemon is None:
         yield Finding(
             "capabilities",
             False,
@@ -150,23 +191,11 @@ def _capabilities(config: Config) -> Iterator[Finding]:
             "systemctl start logwarden, then ask again as root",
         )
         return
-    lacking = [name for name, bit in NEEDED.items() if not held >> bit & 1]
+    lacking = [name for name, bit in NEEDED.items() if not daemon.capabilities >> bit & 1]
     found = f"the daemon lacks {' and '.join(lacking)}" if lacking else "the daemon has CAP_NET_ADMIN and CAP_NET_RAW"
     yield Finding(
         "capabilities", not lacking, found, "AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW in a drop-in of the unit"
     )
-
-
-def _held_by_daemon() -> int | None:
-    """The effective capabilities of the process that runs as our user."""
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-            if fields["Name"] == "logwarden":
-                return int(fields["CapEff"], 16)
-        except (OSError, KeyError, ValueError):
-            continue
-    return None
 
 
 def _sets(config: Config) -> Iterator[Finding]:
@@ -245,24 +274,21 @@ def _clock(_: Config) -> Iterator[Finding]:
 
 
 def _inotify(_: Config) -> Iterator[Finding]:
-    allowed = {}
-    for name in ("max_user_watches", "max_user_instances"):
+    for name, (least, better) in INOTIFY.items():
         try:
-            allowed[name] = int(Path(f"/proc/sys/fs/inotify/{name}").read_text())
+            allowed = int((identity.PROC / "sys/fs/inotify" / name).read_text())
         except (OSError, ValueError):
             yield Finding("inotify", False, f"{name} cannot be read", "is /proc mounted?")
-            return
-    ok = allowed["max_user_watches"] >= WATCHES
-    found = ", ".join(f"{name} {number}" for name, number in allowed.items())
-    yield Finding(
-        "inotify", ok, found, "echo fs.inotify.max_user_watches=65536 >/etc/sysctl.d/logwarden.conf && sysctl --system"
-    )
+            continue
+        remedy = f"echo fs.inotify.{name}={better} >>/etc/sysctl.d/logwarden.conf && sysctl --system"
+        yield Finding("inotify", allowed >= least, f"{name} {allowed}", remedy)
 
 
 EXAMINATIONS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     _daemon,
     _account,
     _permissions,
+    _logs,
     _presets,
     _logcheck,
     _capabilities,

@@ -28,10 +28,10 @@ def _remedy(path: str) -> str | None:
         return None
     if os.access(place, os.R_OK | (os.X_OK if stat.S_ISDIR(info.st_mode) else 0), effective_ids=True):
         return None  # it is not the mode that forbids it
-    user, group, ours = _user(os.geteuid()), _group(info.st_gid), os.getegid()
+    account, group, ours = user(os.geteuid()), _group(info.st_gid), os.getegid()
     if info.st_gid not in {0, ours, *os.getgroups()} and info.st_mode & stat.S_IRGRP:
-        return f"{place} is for the group {group}: usermod -aG {group} {user}, then start logwarden anew"
-    return f"{place} is for {_user(info.st_uid)} alone: chgrp {_group(ours)} {place} && chmod g+rX {place}"
+        return f"{place} is for the group {group}: usermod -aG {group} {account}, then start logwarden anew"
+    return f"{place} is for {user(info.st_uid)} alone: chgrp {_group(ours)} {place} && chmod g+rX {place}"
 
 
 def _shut(path: str) -> str:
@@ -44,7 +44,8 @@ def _shut(path: str) -> str:
     return place
 
 
-def _user(number: int) -> str:
+def user(number: int) -> str:
+    """The name of a user, or its number where it has none."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
