@@ -87,7 +87,8 @@ def allows(who: Identity, info: os.stat_result, acl: bytes, wanted: int) -> bool
         return True
     if who.uid == info.st_uid:
         return info.st_mode >> 6 & wanted == wanted
-    entries = list(struct.iter_unpack("<HHI", acl[4:])) or [(_GROUP_OBJ, info.st_mode >> 3 & 7, 0)]
+    group = info.st_mode >> 3 & 7  # the mask, where there is an ACL; the kernel looks at none whose mask allows nothing
+    entries = list(struct.iter_unpack("<HHI", acl[4:] if group else b"")) or [(_GROUP_OBJ, group, 0)]
     mask = next((allowed for tag, allowed, _ in entries if tag == _MASK), 7)
     named = [allowed & mask for tag, allowed, number in entries if tag == _USER and number == who.uid]
     grouped = [

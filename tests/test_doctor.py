@@ -246,18 +246,19 @@ NAMED, THE_GROUP, GROUP, MASK = 0x02, 0x04, 0x08, 0x10
 
 
 @pytest.mark.parametrize(
-    ("entries", "allowed"),
+    ("mode", "entries", "allowed"),
     [
-        ([], False),
-        ([(NAMED, 4, UID), (THE_GROUP, 0, 0), (MASK, 4, 0)], True),
-        ([(NAMED, 4, UID), (THE_GROUP, 0, 0), (MASK, 0, 0)], False),
-        ([(NAMED, 4, UID + 1), (THE_GROUP, 0, 0), (MASK, 4, 0)], False),
-        ([(THE_GROUP, 0, 0), (GROUP, 4, ADM), (MASK, 4, 0)], True),
-        ([(NAMED, 0, UID), (THE_GROUP, 0, 0), (GROUP, 4, ADM), (MASK, 4, 0)], False),
+        (0o640, [], False),
+        (0o640, [(NAMED, 4, UID), (THE_GROUP, 0, 0), (MASK, 4, 0)], True),
+        (0o610, [(NAMED, 4, UID), (THE_GROUP, 0, 0), (MASK, 1, 0)], False),
+        (0o640, [(NAMED, 4, UID + 1), (THE_GROUP, 0, 0), (MASK, 4, 0)], False),
+        (0o640, [(THE_GROUP, 0, 0), (GROUP, 4, ADM), (MASK, 4, 0)], True),
+        (0o640, [(NAMED, 0, UID), (THE_GROUP, 0, 0), (GROUP, 4, ADM), (MASK, 4, 0)], False),
+        (0o604, [(NAMED, 4, UID), (THE_GROUP, 0, 0), (MASK, 0, 0)], True),  # it is one of all others
     ],
 )
-def test_an_acl_counts_as_the_kernel_has_it(entries: list[tuple[int, int, int]], allowed: bool) -> None:
-    info = os.stat_result((stat.S_IFREG | 0o640, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+def test_an_acl_counts_as_the_kernel_has_it(mode: int, entries: list[tuple[int, int, int]], allowed: bool) -> None:
+    info = os.stat_result((stat.S_IFREG | mode, 0, 0, 1, 0, 0, 0, 0, 0, 0))
     assert allows(ORDINARY, info, acl(*entries) if entries else b"", os.R_OK) is allowed
 
 
