@@ -43,7 +43,7 @@ def test_installed_it_observes_bans_when_told_to_and_leaves_nothing(machine: Mac
     attack(machine, "203.0.113.7")
     machine.run("logger", "-t", "oddity", "a line that no rule knows")
     machine.until(lambda: "no rule knows" in machine.out("logwarden", "digest", "--preview"), "the line in the digest")
-    assert "logwarden" not in machine.out("iptables", "-S")
+    assert firewall_rules(machine) == []
     machine.run("systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", SERVICE)  # man would keep a page
     machine.run("systemd-analyze", "security", "--threshold=20", SERVICE)
     for test in ("observes", "service"):  # as autopkgtest runs them
@@ -53,6 +53,7 @@ def test_installed_it_observes_bans_when_told_to_and_leaves_nothing(machine: Mac
     enforce(machine)
     attack(machine, "203.0.113.9")
     machine.until(lambda: banned(machine, "203.0.113.9"), "the ban")
+    assert firewall_rules(machine) != []
     before = read(machine)
     machine.run(
         "systemd-run",
@@ -75,7 +76,7 @@ def test_installed_it_observes_bans_when_told_to_and_leaves_nothing(machine: Mac
 
     machine.run("dpkg", "-r", "logwarden", timeout=120)
     assert machine.out("ipset", "list", "-name") == ""
-    assert "logwarden" not in machine.out("iptables", "-S") + machine.out("ip6tables", "-S")
+    assert firewall_rules(machine) == []
     machine.run("dpkg", "-P", "logwarden", timeout=120)
     left = machine.out(
         "find",
@@ -128,6 +129,16 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
     assert process["Uid"].split()[0] != "0"
     assert machine.out("stat", "-c", "%a %G", "/run/logwarden/control.sock") == "660 logwarden\n"
 
+    machine.run("useradd", "--groups", "logwarden", "member")
+    machine.run("useradd", "stranger")
+    asked = machine.out("runuser", "-u", "member", "--", "logwarden", "status", "--json")
+    assert json.loads(asked)["mode"] == "enforce"
+    assert refused(machine, "member", "ban", "203.0.113.11") == "ban is for root"
+    assert refused(machine, "member", "unban", "203.0.113.9") == "unban is for root"
+    assert "Permission denied" in refused(machine, "stranger", "status")
+    assert not banned(machine, "203.0.113.11")
+    assert banned(machine, "203.0.113.9")
+
     (machine.root / "etc/logwarden/ignore.d/local.rules").write_text("cups: broken(\n")
     machine.until(lambda: own_log(machine), "our word on the broken rule, in the journal")
     said = own_log(machine)[0]
@@ -159,10 +170,23 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
     assert banned(machine, "203.0.113.9")
 
 
+def firewall_rules(machine: Machine) -> list[str]:
+    """Our rules in the kernel: in the raw table, of which `iptables -S` alone says nothing."""
+    listed = machine.out("iptables", "-t", "raw", "-S") + machine.out("ip6tables", "-t", "raw", "-S")
+    return [line for line in listed.splitlines() if "logwarden" in line]
+
+
 def own_log(machine: Machine) -> list[dict[str, str]]:
     """What the daemon said of a broken rule, with its fields."""
     entries = map(json.loads, machine.journal("-u", SERVICE, "-o", "json").splitlines())
     return [entry for entry in entries if entry.get("LOGWARDEN_ABOUT") == "rules"]
+
+
+def refused(machine: Machine, user: str, *command: str) -> str:
+    """What `user` is told, who may not give this command."""
+    done = machine.run("runuser", "-u", user, "--", "logwarden", *command, check=False)
+    assert done.returncode == 1, done.stdout
+    return done.stderr.strip()
 
 
 def groups(machine: Machine) -> set[str]:

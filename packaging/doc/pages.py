@@ -76,7 +76,7 @@ def commands() -> Iterator[Block]:
         ("/var/lib/logwarden", "the database"),
         (
             "/run/logwarden/control.sock",
-            "where the daemon answers: reading commands to root and the group logwarden, changing ones to root",
+            "where the daemon answers: reading commands to root and the group logwarden, changing ones to root and the user logwarden alone, as whom the daemon runs",
         ),
     ):
         yield Block("term", what, path)
