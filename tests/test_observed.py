@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -207,6 +208,15 @@ def test_the_pages_and_completions_are_made_of_what_the_program_goes_by(tmp_path
         assert (tmp_path / name).read_text().startswith(".TH ")
     for shell in ("bash", "zsh", "fish"):
         assert "_LOGWARDEN_COMPLETE" in (tmp_path / f"logwarden.{shell}").read_text()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_reads_its_completion(shell: str, tmp_path: Path) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    subprocess.run([sys.executable, ROOT / "packaging/doc/pages.py", tmp_path], check=True)
+    done = subprocess.run([shell, "-n", tmp_path / f"logwarden.{shell}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("peer", ["logcheck", "fail2ban"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -44,11 +45,31 @@ def test_the_unit_keeps_what_the_defaults_of_the_config_need() -> None:
     assert set_to["RestartPreventExitStatus"] == "78"
 
 
+def with_users(root: Path) -> None:
+    """Make the users and groups of the unit below `root`."""
+    (root / "etc").mkdir()
+    argv = ["systemd-sysusers", f"--root={root}", str(SYSTEMD / "logwarden.sysusers.conf")]
+    subprocess.run(argv, capture_output=True, check=True)
+
+
 @pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
 def test_the_user_of_the_unit_is_made_by_sysusers(tmp_path: Path) -> None:
-    (tmp_path / "etc").mkdir()
-    argv = ["systemd-sysusers", f"--root={tmp_path}", str(SYSTEMD / "logwarden.sysusers.conf")]
-    subprocess.run(argv, capture_output=True, check=True)
+    with_users(tmp_path)
     user = settings(UNIT)["User"]
     assert f"{user}:x:" in (tmp_path / "etc/passwd").read_text()
     assert f"{user}:x:" in (tmp_path / "etc/group").read_text()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(shutil.which("systemd-tmpfiles") is None, reason="systemd-tmpfiles is not installed")
+def test_tmpfiles_makes_the_folders_of_the_unit_as_the_unit_does(tmp_path: Path) -> None:
+    with_users(tmp_path)
+    argv = ["systemd-tmpfiles", "--create", f"--root={tmp_path}", str(SYSTEMD / "logwarden.tmpfiles.conf")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    set_to = settings(UNIT)
+    uid = int((tmp_path / "etc/passwd").read_text().partition(f"{set_to['User']}:x:")[2].partition(":")[0])
+    for kind, parent in (("State", "var/lib"), ("Cache", "var/cache")):
+        made = os.stat(tmp_path / parent / set_to[f"{kind}Directory"])
+        assert f"{made.st_mode & 0o7777:04o}" == set_to.get(f"{kind}DirectoryMode", "0755")  # as systemd.exec(5) has it
+        assert made.st_uid == uid
