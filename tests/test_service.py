@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,6 +28,9 @@ from installed import (
 )
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+METRICS = ("logwarden-metrics.service", "logwarden-textfile.service", "logwarden-textfile.timer")
+"""The units of the page on metrics, in its order."""
 
 
 def test_the_package_built_again_is_the_same_to_the_byte(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -147,6 +151,19 @@ def test_the_service_lives_in_its_sandbox_and_comes_back_from_whatever_kills_it(
     machine.until(lambda: "a line after it" in machine.out("logwarden", "events", "--json"), "the line after it")
     assert machine.out("logwarden", "events", "--program", "logwarden", "--json") == ""
 
+    for name, unit in zip(METRICS, units("metrics.md"), strict=True):
+        (machine.root / "etc/systemd/system" / name).write_text(unit)
+    textfile = "/var/lib/prometheus/node-exporter/logwarden.prom"
+    machine.run("install", "-d", "-o", "member", str(Path(textfile).parent))
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", *METRICS)
+    assert "logwarden_up 1.0\n" in machine.out("cat", textfile)
+    scrape = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9735/metrics').read().decode())"
+    machine.until(
+        lambda: "logwarden_up 1.0\n" in machine.run("python3", "-c", scrape, check=False).stdout, "the metrics"
+    )
+    machine.run("systemctl", "stop", *METRICS)
+
     killed(machine, "SEGV")
     assert banned(machine, "203.0.113.9")
     killed(machine, "STOP")  # the watchdog's
@@ -193,6 +210,11 @@ def groups(machine: Machine) -> set[str]:
     """The groups that the daemon's process has."""
     numbers = machine.out("grep", "^Groups:", f"/proc/{shows(machine, 'MainPID')}/status").split()[1:]
     return {machine.out("getent", "group", number).partition(":")[0] for number in numbers}
+
+
+def units(page: str) -> list[str]:
+    """The units that a page gives to be copied."""
+    return re.findall(r"^```ini\n(.*?)^```$", (ROOT / "packaging/doc" / page).read_text(), re.M | re.S)
 
 
 def of_logcheck(machine: Machine) -> tuple[list[str], int]:
