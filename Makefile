@@ -28,11 +28,13 @@ lint: setup ## ruff and mypy --strict
 	$(PYTHON) -m ruff format --check $(CODE)
 	$(PYTHON) -m mypy --strict -p logwarden -p tests.demo -p tests.bench -p tests.torture -p tests.quiet
 
-bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed; sources, memory, idleness; a start, an edit
+bench: setup ## lines a second, as ratios to the engine's raw scan and to the peers that are installed; sources, memory, idleness; a start, an edit; grouping; bans
 	@$(PYTHON) -m tests.bench
 	@$(PYTHON) -m tests.bench.sources
 	@$(PYTHON) -m tests.bench.cores
 	@$(PYTHON) -m tests.bench.start
+	@$(PYTHON) -m tests.bench.groups
+	@if [ "$$(id -u)" = 0 ]; then $(PYTHON) -m tests.bench.bans; else echo "bans: need root, for a namespace of their own"; fi
 
 corpus: setup ## the attack rules against labelled lines of other projects: make corpus CORPUS=DIR
 	@$(PYTHON) -m tests.corpus $(CORPUS)
