@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from namespaces import ip, namespaces
 from small import Small
+from test_allowlist import utmp
 from test_firewall import KERNEL
 
-from logwarden import host
+from logwarden import byhand, host
 from logwarden.address import prefix
+from logwarden.errors import AddressError
+from logwarden.sessions import Sessions
 
 pytestmark = pytest.mark.slow  # a whole daemon
 
@@ -89,3 +92,25 @@ def test_an_address_that_becomes_the_hosts_own_is_free_and_is_not_banned(
         small.step_until(lambda: daemon.watch.guard.refusal(prefix(banned)) is None)
         small.attack(address, 3)
         assert list(small.bans()) == [banned]
+
+
+@pytest.mark.parametrize(
+    ("address", "banned"), [("203.0.113.7", "203.0.113.7/32"), ("2001:db8:5::7", "2001:db8:5::/64")]
+)
+def test_who_is_logged_in_is_banned_neither_by_a_rule_nor_by_hand_until_he_has_left(
+    tmp_path: Path, address: str, banned: str
+) -> None:
+    small, file = Small(tmp_path), tmp_path / "utmp"
+    file.write_bytes(utmp((7, os.getpid(), "alice", address)))
+    with small.running() as daemon:
+        daemon.protection.sessions = Sessions(str(file))
+        small.attack(address, 9)
+        small.attack("203.0.113.9", 3)
+        assert list(small.bans()) == ["203.0.113.9/32"]
+        assert f"alice is logged in from {address}" in " ".join(small.preview().split())
+        with pytest.raises(AddressError, match=f"alice is logged in from {address}"):
+            byhand.ban(daemon, {"address": address})
+        file.write_bytes(b"")
+        small.hands.pass_by(5)
+        small.attack(address, 3)
+        assert set(small.bans()) == {"203.0.113.9/32", banned}

@@ -293,7 +293,6 @@ def test_a_long_line_counts_by_a_rule_that_has_the_address_first() -> None:
 OURS_ALONE = frozenset(
     {
         "apache-shellshock",
-        "charon-wrong-secret",
         "cowrie-connect",
         "dovecot-no-handshake",
         "dropbear-left",
