@@ -24,7 +24,7 @@ import yaml
 from logwarden import address, matcher, rules
 from logwarden.correlation import Correlation
 from logwarden.header import ANY_PROGRAM
-from logwarden.model import Batch, Outcome, Severity, Verdict
+from logwarden.model import AttackRule, Batch, Outcome, Severity, Verdict
 
 ROOT = Path(__file__).parent.parent
 WAIVERS = ROOT / "tests" / "corpus-waivers.yaml"
@@ -80,7 +80,7 @@ def _normal(text: str | None) -> str | None:
 
 
 def is_name(text: str | None) -> bool:
-    """Whether a label names a host and not an address: here it is enough that the line is recognised."""
+    """Whether a label names a host and not an address: here it is enough that its name is captured."""
     try:
         return text is not None and not address.parse(text)
     except ValueError:
@@ -107,9 +107,14 @@ def problem(line: Line, verdict: Verdict) -> str | None:
     ours = verdict.outcome is Outcome.ATTACK and rule is not None and rule.severity is Severity.ATTACK
     if line.attack and not ours:
         return "missed"
-    if line.attack and not is_name(line.address) and line.address and verdict.address != line.address:
+    if line.attack and rule and line.address and _culprit(rule, line, verdict) != line.address:
         return "wrong"
     return "false" if line.attack is False and ours else None
+
+
+def _culprit(rule: AttackRule, line: Line, verdict: Verdict) -> str | None:
+    """Whom the rule takes for the attacker."""
+    return matcher.host(rule, verdict.event.message) if is_name(line.address) else verdict.address
 
 
 def judge(lines: Sequence[Line]) -> dict[Line, tuple[str, Verdict]]:

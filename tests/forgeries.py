@@ -58,7 +58,8 @@ CANNOT_WRITE = {
     "audit-login-failed": '"',  # the kernel writes such a name in hexadecimal
     "nginx-basic-auth": ":",  # ends the user name in Basic credentials
     "nginx-pam-auth": ":",
-    "nsd-transfer-refused": " ",  # NSD writes \032
+    **dict.fromkeys(("nsd-notify-refused", "nsd-transfer-refused"), " "),  # NSD writes \032
+    "postfix-name-does-not-resolve": " ",  # no host's name for Postfix, which then says so
     "zimbra-auth-failed": ";",  # name= is that of an account that exists
 }
 """What a daemon never lets a stranger write in the message of a rule."""
