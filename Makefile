@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2
 CODE := logwarden tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint bench corpus reference torture soak quiet fuzz deb clean
+.PHONY: help setup demo test unit lint bench corpus grouping reference torture soak quiet fuzz deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -38,6 +38,9 @@ bench: setup ## lines a second, as ratios to the engine's raw scan and to the pe
 
 corpus: setup ## the attack rules against labelled lines of other projects: make corpus CORPUS=DIR
 	@$(PYTHON) -m tests.corpus $(CORPUS)
+
+grouping: setup ## how lines of other people's logs are grouped, whose events are known: make grouping LOGS=DIR
+	@$(PYTHON) tests/grouping.py $(LOGS)
 
 reference: setup ## write packaging/doc/rules.md, the page of all attack rules, anew
 	$(PYTHON) -m logwarden rules page attack.d > packaging/doc/rules.new && mv packaging/doc/rules.new packaging/doc/rules.md

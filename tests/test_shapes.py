@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
-from grouping import accuracy
+from grouping import accuracy, main
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,20 @@ def test_mixed_lines_of_fourteen_kinds_come_apart_again() -> None:
     made = lines()
     shapes = learned(message for _, message in made)
     assert accuracy(ids(shapes, *(message for _, message in made)), [kind for kind, _ in made]) == 1.0
+
+
+@pytest.mark.parametrize(("events", "status"), [("a b a", 0), ("a a a", 1)])
+def test_each_log_of_a_folder_must_reach_the_goal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], events: str, status: int
+) -> None:
+    (tmp_path / "ours.log").write_text("link is up\nthe disk is full again\nlink is up\n")
+    (tmp_path / "unknown.log").write_text("odd\n")
+    assert main([str(tmp_path)]) == 2
+    (tmp_path / "ours.events").write_text("\n".join(events.split()))
+    assert main([str(tmp_path)]) == main([str(tmp_path / "ours.log")]) == status
+    said = capsys.readouterr().out
+    assert "0.9500" in said
+    assert "unknown" not in said
 
 
 def test_the_shape_given_for_a_line_becomes_part_of_the_final_one() -> None:

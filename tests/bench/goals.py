@@ -23,6 +23,13 @@ class Found:
     otherwise: str = ""
     anyway: bool = False
 
+    @property
+    def met(self) -> bool:
+        """Whether it is as it should be; so is what has no goal or no figure."""
+        if self.figure is None or self.goal is None:
+            return True
+        return self.anyway or (self.figure < self.goal if self.below else self.figure >= self.goal)
+
     def row(self) -> tuple[str, str, str]:
         """Its cells."""
         if self.figure is None:
@@ -30,11 +37,10 @@ class Found:
         text = self.form.format(self.figure)
         if self.goal is None:
             return self.what, text, self.otherwise
-        good = self.anyway or (self.figure < self.goal if self.below else self.figure >= self.goal)
         wanted = ("under " if self.below else "") + self.form.format(self.goal)
         return (
             self.what,
-            f"[{'green' if good else 'red'}]{text}[/]",
+            f"[{'green' if self.met else 'red'}]{text}[/]",
             ", or ".join(filter(None, (wanted, self.otherwise))),
         )
 
