@@ -102,6 +102,7 @@ class Daemon:
         self.mailing = Mailing(self.state, self.press, self.courier, self.immediate, self._of_mail)
         self.mailing.dropped = self.dropped
         self.routes = Routes(self.state, self.press)
+        self.routes.dropped = self.dropped
         self.roll = Roll(self.since)
         self.protection = Protection(settings, self.inbox.put)
         self.resolver = Resolver(self.inbox.put)
@@ -386,7 +387,7 @@ class Daemon:
             sent = self.edge(NoticeKind.STATE, lambda: self.immediate.send(config, now, self.mailing.complaining))
             self.immediate.due = self.immediate.due if sent else now + ROUND
         if now >= self.routes.due:
-            self.edge(NoticeKind.STATE, lambda: self.routes.send(config, now, self.mailing.complaining))
+            self.edge(NoticeKind.STATE, lambda: self.routes.send(config, self.refused(), now, self.mailing.complaining))
         if now >= self._next_round:
             self._next_round = now + ROUND
             self._flush()

@@ -138,15 +138,28 @@ def _facts(state: Questions, periods: Sequence[int]) -> dict[str, Any]:
     """What was counted, done and said in these periods, together."""
     of = partial(_each, periods)
     bans = list(chain.from_iterable(of(state.bans_made)))
-    ever, now = state.times_by_prefix(periods[-1]), Counter(ban.prefix for ban in bans)
     return {
         "bans": bans,
-        "before": {prefix: ever.get(prefix, 0) - times for prefix, times in now.items()},
+        "before": _before(bans, state.times_by_prefix(periods[-1])),
+        "read": dict(sum(map(Counter, of(state.read)), Counter())),
+        **_books(state, periods),
+    }
+
+
+def _books(state: Questions, periods: Sequence[int]) -> dict[str, Any]:
+    """What was counted in these periods, and said of the watch itself."""
+    of = partial(_each, periods)
+    return {
         "notices": list(chain.from_iterable(of(state.notices))),
         "counts": _added(of(state.tallies)),
-        "read": dict(sum(map(Counter, of(state.read)), Counter())),
         "hits": dict(sum(map(Counter, of(state.rule_hits)), Counter())),
     }
+
+
+def _before(bans: Sequence[Ban], ever: Mapping[str, int]) -> dict[str, int]:
+    """How often each prefix was banned before these bans."""
+    now = Counter(ban.prefix for ban in bans)
+    return {prefix: ever.get(prefix, 0) - times for prefix, times in now.items()}
 
 
 T = TypeVar("T")
@@ -192,31 +205,42 @@ def of_route(
     state: Questions,
     config: Config,
     route: RouteConfig,
-    mark: tuple[int, int, float],
+    refused: Sequence[Refusal],
+    dropped: Dropped,
+    mark: tuple[int, int, float, int],
     now: float,
     attached: Attached | None,
 ) -> Rendered | None:
     """A digest of the lines of a route alone, and of the bans that they led to; None where there is nothing to say.
 
-    `mark`: the line, the ban and the time up to which it was told before.
+    `mark`: the line, the ban and the time up to which it was told before, and the period that was open then. A route
+    that leaves nothing out has what is no line too, of the periods that have ended since. Their books are not checked
+    here: the lines are those up to now, and the digest of each period has checked them.
     """
-    entry, ban, since = mark
+    entry, ban, since, period = mark
     filters = route.host, route.program, route.severity
-    index = BanIndex(state.bans_after(ban))
-    sources = (Source(rule, Severity.ATTACK, where) for rule, where in state.attack_sources(entry, *filters))
-    bans = {found for each in sources if (found := index.find(each))}
-    entries = state.entries_after(entry, *filters)
+    bans, entries = state.bans_after(ban), state.entries_after(entry, *filters)
     what = [f"hosts {route.host}" * (route.host != "*"), f"programs {route.program}" * (route.program != "*")]
     what += [", ".join(route.severity)]
+    of_watch: dict[str, Any] = {}
+    if any(what):
+        index = BanIndex(bans)
+        sources = (Source(rule, Severity.ATTACK, where) for rule, where in state.attack_sources(entry, *filters))
+        bans = sorted({found for each in sources if (found := index.find(each))})
+    else:
+        of_watch = {"refused": refused, "rhythm": state.rhythm(now - WEEK), **_books(state, state.ended(period))}
     built = digest.build(
         attached.through(entries) if attached else entries,
         host=config.host,
         since=since,
         until=now,
         shapes=known_shapes(state),
-        bans=sorted(bans),
+        bans=bans,
+        before=_before(bans, state.times_by_prefix()),
+        dropped=dropped,
         windows=maintenance.between(state, config, since, now),
         note=f"Of {'; '.join(filter(None, what))} alone." if any(what) else "",
+        **of_watch,
     )
     return None if built.empty else render(built, templates=config.digest.templates, subject=config.digest.subject)
 

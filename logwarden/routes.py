@@ -1,4 +1,4 @@
-"""Digests of some lines alone, each to recipients of its own and on a schedule of its own.
+"""Further digests, of some lines alone or of all, each to recipients of its own and on a schedule of its own.
 
 Owns: when each route is due, and up to where it was told (in state): each line stands in one digest of a route. The
 digest of everything knows nothing of routes.
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .model import Message
+from .model import Message, Refusal
 from .press import Press, Result
 from .schedule import jitter
 from .settings import Config, RouteConfig
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .digest import Rendered
 
 MARKS = "routes"
-"""Where state remembers of each route the latest line and ban that it was told of, and when."""
+"""Where state remembers of each route the latest line and ban that it was told of, when, and the period open then."""
 
 
 class Routes:
@@ -34,6 +34,8 @@ class Routes:
         self._press = press
         self._making: set[RouteConfig] = set()
         self._next: dict[RouteConfig, float] = {}
+        self.dropped: Callable[[], Mapping[str, int]] = dict
+        """As Mailing's."""
 
     @property
     def due(self) -> float:
@@ -47,28 +49,40 @@ class Routes:
         """
         self._next = {route: _next(config, route, now) for route in config.digest.routes}
         known = self._state.recall(MARKS) or {}
-        entry, ban = _latest(self._state)
-        marks = {key: known.get(key, [entry, ban, now]) for key in map(_key, config.digest.routes)}
+        new = _latest(self._state, now)
+        marks = {key: _complete(known.get(key, new), new) for key in map(_key, config.digest.routes)}
         if marks != known:
             with self._state.transaction() as tx:
                 tx.remember(MARKS, marks)
 
-    def send(self, config: Config, now: float, complain: Callable[[Rendered], object]) -> None:
+    def send(
+        self, config: Config, refused: Sequence[Refusal], now: float, complain: Callable[[Rendered], object]
+    ) -> None:
         """Have the digests of the routes made that are due, and post them. Raises StateError."""
         for route in [route for route, due in self._next.items() if now >= due]:
             self._next[route] = _next(config, route, now)
             if route not in self._making:
                 self._making.add(route)
-                self._send(config, route, now, complain)
+                self._send(config, route, refused, now, complain)
 
-    def _send(self, config: Config, route: RouteConfig, now: float, complain: Callable[[Rendered], object]) -> None:
+    def _send(
+        self,
+        config: Config,
+        route: RouteConfig,
+        refused: Sequence[Refusal],
+        now: float,
+        complain: Callable[[Rendered], object],
+    ) -> None:
+        dropped = self.dropped()
+
         def make(state: Questions) -> tuple[list[Any], Rendered | None, Message | None]:
             from . import digest, period  # a start makes no digest
 
-            latest = [*_latest(state), now]
-            mark = (state.recall(MARKS) or {}).get(_key(route), latest)
+            latest = _latest(state, now)
+            entry, ban, since, opened = _complete((state.recall(MARKS) or {}).get(_key(route), latest), latest)
             attached = digest.Attached() if route.attach else None
-            rendered = period.of_route(state, config, route, tuple(mark), now, attached)
+            mark = entry, ban, since, opened
+            rendered = period.of_route(state, config, route, refused, dropped, mark, now, attached)
             name = f"route.{latest[0]}.{latest[1]}.{int(now)}.{config.digest.routes.index(route)}"
             message = period.message(config, rendered, name, now, route, attached) if rendered else None
             return latest, rendered, message
@@ -86,9 +100,14 @@ class Routes:
         self._press.ask(make, done)
 
 
-def _latest(state: Questions) -> tuple[int, int]:
-    ban, entry = state.latest()
-    return entry, ban
+def _latest(state: Questions, now: float) -> list[Any]:
+    (ban, entry), opened = state.latest(), state.period()
+    return [entry, ban, now, opened[0] if opened else 0]
+
+
+def _complete(mark: list[Any], latest: list[Any]) -> list[Any]:
+    """A mark with its period: those of older versions have none, and begin with the one that is open."""
+    return [*mark, *latest[len(mark) :]]
 
 
 def _next(config: Config, route: RouteConfig, now: float) -> float:

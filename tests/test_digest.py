@@ -267,6 +267,14 @@ def test_a_template_of_the_user_stands_in_for_the_shipped_one(tmp_path: Path) ->
     assert "UNEXPLAINED" in rendered.text
 
 
+def test_the_html_of_the_user_stands_in_for_the_shipped_one_and_is_as_safe(tmp_path: Path) -> None:
+    own = "<p>{{ d.totals.unexplained | counted('line') }}: {{ d.groups[0].sample | marked }}</p>"
+    (tmp_path / "digest.html.j2").write_text(own)
+    rendered = render(digest(entry("<b>odd")), str(tmp_path))
+    assert (rendered.html, rendered.problems) == ("<p>1 line: &lt;b&gt;odd</p>", ())
+    assert "UNEXPLAINED" in rendered.text
+
+
 @pytest.mark.parametrize(
     "bad",
     [

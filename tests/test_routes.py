@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from small import Small
+from small import NOW, Small
 from test_digest import digest, entry, mailed, parse, shown
 
 from logwarden.digest import Attached
 from logwarden.digest.message import LINES
+from logwarden.model import Location, Notice, NoticeKind, Refusal
+from logwarden.routes import MARKS
 from logwarden.state import Search
 
 HOUR = 3600.0
@@ -42,6 +45,13 @@ def text(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
     assert body is not None
     return str(body.get_content())
+
+
+def accounted(body: str) -> list[int]:
+    """Lines read, ignored, attack, unexplained and quarantined, as a digest has them in all."""
+    found = re.search(r"^  total +(.*)$", body, re.MULTILINE)
+    assert found is not None
+    return [int(number) for number in found[1].split()]
 
 
 def later(small: Small, seconds: float) -> None:
@@ -112,6 +122,119 @@ def test_a_route_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
     with small.running():
         later(small, HOUR)
         assert len(mails(small)) == 1
+
+
+@pytest.mark.slow
+def test_a_route_that_leaves_nothing_out_is_the_whole_digest(tmp_path: Path) -> None:
+    routes = "[{to: [a@h.example], schedule: hourly}, {to: [b@h.example], schedule: hourly, program: 'app*'}]"
+    with host(tmp_path, f"routes: {routes}") as small:
+        small.daemon.refused = lambda: (Refusal(Location("odd.rules", 7), "it is odd"),)  # type: ignore[method-assign]
+        small.write("normal 1", "the pump is off", "normal 2")
+        with small.daemon.state.transaction() as tx:
+            tx.add_notice(tx.open_period(NOW), Notice(NoticeKind.GAP, "file:/x", "12 bytes are missing", NOW))
+        small.close_period()
+        later(small, HOUR)
+        whole, filtered = (text(mail) for mail in mails(small)[1:])
+        for said in (
+            "12 bytes are missing",
+            "EVERY LINE ACCOUNTED FOR",
+            "Lines read, by day",
+            "app.rules:1",
+            "odd.rules:7",
+        ):
+            assert said in whole
+            assert said not in filtered
+        assert accounted(whole) == [3, 2, 0, 1, 0]
+        assert "bug in logwarden" not in whole
+
+
+@pytest.mark.slow
+def test_each_period_is_accounted_for_in_one_digest_of_a_route(tmp_path: Path) -> None:
+    with host(tmp_path, "routes: [{to: [a@h.example], schedule: hourly}]") as small:
+        small.write("normal 1", "the pump is off")
+        later(small, HOUR)
+        small.write("normal 2", "the pump is on")
+        small.close_period()
+        later(small, HOUR)
+        small.write("the pump is gone")
+        later(small, HOUR)
+        told = [text(mail) for mail in mails(small) if mail["To"] == "a@h.example"]
+        assert [body.count("EVERY LINE ACCOUNTED FOR") for body in told] == [0, 1, 0]
+        assert accounted(told[1]) == [4, 2, 0, 2, 0]
+
+
+@pytest.mark.slow
+def test_a_route_remembered_by_an_older_version_begins_its_accounts_with_the_open_period(tmp_path: Path) -> None:
+    with host(tmp_path, "routes: [{to: [a@h.example], schedule: hourly}]") as small:
+        small.write("normal 1")
+        small.close_period()
+        small.write("normal 2", "the pump is off")
+        marks = {key: mark[:3] for key, mark in small.daemon.state.recall(MARKS).items()}
+        with small.daemon.state.transaction() as tx:
+            tx.remember(MARKS, marks)
+    with small.running():
+        small.close_period()
+        later(small, HOUR)
+        (mail,) = [mail for mail in mails(small) if mail["To"] == "a@h.example"]
+        assert accounted(text(mail)) == [2, 1, 0, 1, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["*", "sshd"])
+def test_a_ban_of_a_route_says_how_often_there_was_one_before_and_what_it_kept_out(
+    tmp_path: Path, program: str
+) -> None:
+    routes = f"[{{to: [a@h.example], schedule: hourly, program: '{program}'}}]"
+    with host(tmp_path, f"routes: {routes}") as small:
+        small.attack("203.0.113.9", 3)
+        later(small, HOUR)
+        later(small, HOUR)
+        small.daemon.firewall.dropped = lambda: {"203.0.113.9/32": 42}  # type: ignore[method-assign]
+        small.attack("203.0.113.9", 3)
+        later(small, HOUR)
+        first, second = map(text, mails(small))
+        assert "before" not in first
+        assert "banned 1 time before, 42 packets dropped since" in second
+
+
+@pytest.mark.slow
+def test_each_route_has_the_format_and_the_attachment_that_it_asks_for(tmp_path: Path) -> None:
+    routes = (
+        "[{to: [a@h.example], schedule: hourly, format: text, attach: true},"
+        " {to: [b@h.example], schedule: hourly, format: both, attach: false}]"
+    )
+    with host(tmp_path, f"routes: {routes}") as small:
+        small.write("the pump is off")
+        later(small, HOUR)
+        plain, both = mails(small)
+        assert plain.get_body(("html",)) is None
+        (attachment,) = plain.iter_attachments()
+        assert attachment.get_content().endswith("web1 app[1]: the pump is off\n")
+        assert both.get_body(("html",)) is not None
+        assert list(both.iter_attachments()) == []
+
+
+@pytest.mark.slow
+def test_all_digests_of_a_host_are_one_thread(tmp_path: Path) -> None:
+    with host(tmp_path, "routes: [{to: [a@h.example], schedule: hourly}]") as small:
+        small.write("the pump is off")
+        small.close_period()
+        small.write("the pump is on")
+        small.close_period()
+        later(small, HOUR)
+        found = mails(small)
+        assert len({mail["Message-ID"] for mail in found}) == len(found) == 3
+        assert {(mail["References"], mail["In-Reply-To"]) for mail in found} == {("<logwarden.digest@web1>",) * 2}
+
+
+@pytest.mark.slow
+def test_what_the_firewall_dropped_stands_in_the_digest_of_the_period(tmp_path: Path) -> None:
+    with host(tmp_path, "attach: false") as small:
+        small.daemon.firewall.dropped = lambda: {"203.0.113.9/32": 1234}  # type: ignore[method-assign]
+        small.attack("203.0.113.9", 3)
+        assert "1,234 packets dropped since" in small.preview()
+        small.close_period()
+        assert "1,234 packets dropped since" in text(mails(small)[0])
 
 
 @pytest.mark.slow

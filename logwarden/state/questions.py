@@ -85,6 +85,11 @@ class Questions:
             row["id"] for row in self._rows("SELECT id FROM period WHERE closed IS NULL OR closed>? ORDER BY id", time)
         ]
 
+    def ended(self, first: int) -> list[int]:
+        """The periods from number `first` on that are over, for another one has begun; oldest first."""
+        query = "SELECT id FROM period WHERE id>=? AND id<(SELECT max(id) FROM period) ORDER BY id"
+        return [row["id"] for row in self._rows(query, first)]
+
     def tallies(self, period: int | None = None) -> dict[str, dict[Outcome, int]]:
         """Lines by source and outcome: of one period, or of all time."""
         query = (
