@@ -27,7 +27,7 @@ def main() -> int:
     if "--again" in sys.argv:
         known = json.loads(notes.read_text())
         seeded = {name: (times[0], times[1]) for name, times in known["seeded"].items()}
-        made = Capture(Path(known["journal"]), known["steady"], seeded)
+        made = Capture(Path(known["journal"]), known["steady"], seeded, known["undone"])
     else:
         made = capture()
         notes.write_text(json.dumps({**made._asdict(), "journal": str(made.journal)}))

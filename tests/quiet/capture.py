@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from .claims import undone
 from .faults import FAULTS, OOM, OURS_ALONE
 from .machine import HERE, Machine
 from .tree import BUILD, tree
@@ -26,11 +27,13 @@ GLUTTON = "x = []\nwhile True: x.append(bytes(1 << 20))"
 
 
 class Capture(NamedTuple):
-    """A journal file; POSIX seconds of the first digest, and of the begin and the end of each fault."""
+    """A journal file; POSIX seconds of the first digest, and of the begin and the end of each fault; what of the hour's
+    use did not work."""
 
     journal: Path
     steady: float
     seeded: dict[str, tuple[float, float]]
+    undone: list[str]
 
 
 def capture() -> Capture:
@@ -43,7 +46,9 @@ def capture() -> Capture:
         _say(f"booted; failed units: {failed or 'none'}")
         machine.bash(READY, timeout=150.0)
         steady = time.time()
-        print(_use(machine, steady), end="", flush=True)
+        unused = list(undone(_use(machine, steady)))
+        for each in unused:
+            _say(f"not used: {each}")
         running = machine.run("systemctl", "list-units", "--type=service", "--state=running", "--plain", "--no-legend")
         services = len(running.splitlines())
         _say(f"used for {time.time() - steady:.0f} s; {services} services run")
@@ -52,16 +57,16 @@ def capture() -> Capture:
         seeded = {fault.name: _seed(machine, fault.name, fault.script) for fault in (*FAULTS, *OURS_ALONE)}
         _say(f"{len(seeded)} faults seeded")
         machine.bash("journalctl -o export > /tmp/export")
-        (place / "export").write_bytes(machine.fetch("/tmp/export"))
+        export = machine.fetch("/tmp/export")
     journal = place / "quiet.journal"
-    argv: list[str | Path] = [
-        "/lib/systemd/systemd-journal-remote",
-        f"--output={journal}",
-        "--split-mode=none",
-        place / "export",
-    ]
-    subprocess.run(argv, check=True, capture_output=True)
-    return Capture(journal, steady, seeded)
+    append(journal, export)
+    return Capture(journal, steady, seeded, unused)
+
+
+def append(journal: Path, export: bytes) -> None:
+    """Add what `journalctl -o export` printed to a journal file, made where there is none."""
+    argv = ["/lib/systemd/systemd-journal-remote", f"--output={journal}", "--split-mode=none", "-"]
+    subprocess.run(argv, input=export, check=True, capture_output=True)
 
 
 def _use(machine: Machine, start: float) -> str:

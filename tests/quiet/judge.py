@@ -21,8 +21,8 @@ from .capture import Capture
 from .claims import Seen
 from .faults import FAULTS, OURS_ALONE, Fault
 from .keep import keep
+from .mailed import ROOT, mailed
 
-ROOT = Path(__file__).resolve().parents[2]
 LOGCHECK_RULES = Path("/etc/logcheck")
 
 
@@ -55,9 +55,11 @@ def judge(made: Capture) -> int:
     print(f"{len(alone)} more, which logcheck-database calls normal:")
     for each in alone:
         print(f"    {each}: {each.fault.why}")
+    digest = mailed(made.journal, made.steady, since)
+    print(f"the daemon's digest of the hour: {digest or 'none'}")
     keep("hour", (line.text for line in hour if not line.reported))
     keep("faults", _first(made, after))
-    wrong = list(claims.broken(len(ours), len(theirs), both, alone))
+    wrong = list(claims.broken(len(ours), len(theirs), both, alone, undone=made.undone, digest=digest))
     for claim in wrong:
         print(f"quiet: BROKEN: {claim}")
     if not wrong:

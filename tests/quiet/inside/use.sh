@@ -1,6 +1,9 @@
 # An ordinary hour of one host: what people, mail, web, databases, packages and timers do. Run inside, as root.
+# `claims.undone` reads what it prints: a line for each thing that did not work, and the last one.
 exec 2>&1
-try() { timeout 30 "$@" > /tmp/out 2>&1 < /dev/null || echo "$SECONDS s: did not work: $* : $(tail -1 /tmp/out)"; }
+failed() { echo "did not work: $*"; }
+feed() { timeout 30 "$@" > /tmp/out 2>&1 || failed "$* : $SECONDS s: $(tail -1 /tmp/out)"; } # with its standard input
+try() { feed "$@" < /dev/null; }
 ssh="ssh -q -b 192.0.2.7 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
 
 # logins
@@ -12,25 +15,24 @@ try scp -q -i /root/key -o BindAddress=192.0.2.7 -o StrictHostKeyChecking=no /et
 try su - alice -c true
 try runuser -u bob true
 try sudo -u alice true
-echo 'true' | at now 2> /dev/null
-
+echo 'true' | feed at now
 
 # mail: from a client, with a password over TLS, from the host itself, and read by IMAP and POP3
 for n in 1 2; do try swaks -n -s 192.0.2.10 --local-interface 192.0.2.7 -f carol@example.org -t alice@example.org --header "Subject: $n"; done
 try swaks -n -s 192.0.2.10:587 -tls -au alice -ap 'correct horse' -f alice@example.org -t bob@example.org
-echo hello | mail -s hello alice
-printf 'From: a@example.org\nTo: bob@example.org\nSubject: s\n\nt\n' | sendmail bob
-for n in 1 2 3 4 5 6 7 8 9 10; do mailq | grep -q empty && break; sleep 1; done
-timeout 30 python3 - <<'EOF'
+echo hello | feed mail -s hello alice
+printf 'From: a@example.org\nTo: bob@example.org\nSubject: s\n\nt\n' | feed sendmail bob
+for n in $(seq 20); do mailq | grep -q empty && break; sleep 1; done
+feed python3 - <<'EOF'
 import imaplib, poplib, ssl
 context = ssl._create_unverified_context()
 for name, word in (("alice", "correct horse"), ("bob", "battery staple")):
     box = imaplib.IMAP4_SSL("192.0.2.10", ssl_context=context)
-    box.login(name, word); box.select(); box.fetch("1:*", "(RFC822)"); box.logout()
+    box.login(name, word); assert int(box.select()[1][0]) > 1, f"no mail for {name}"; box.fetch("1:*", "(RFC822)"); box.logout()
     box = poplib.POP3_SSL("192.0.2.10", context=context)
     box.user(name); box.pass_(word); box.list(); box.quit()
 EOF
-timeout 20 rspamc <<< "Subject: x" > /dev/null
+feed rspamc <<< "Subject: x"
 
 # names and time
 for server in 127.0.0.1 127.0.0.3; do try dig @$server www.example.org; try dig @$server nothing.example.net; done
@@ -41,11 +43,11 @@ try chronyc sources
 try dig -b 192.0.2.7 @192.0.2.10 example.org MX
 
 # web
-for n in 1 2 3; do try curl -sk https://192.0.2.10/; try curl -s http://192.0.2.10/index.php; try curl -s http://127.0.0.1:8000/; done
-try curl -s -x http://127.0.0.1:3128 http://mail.example.org/
-try curl -s http://127.0.0.1:9100/metrics
-try curl -s 'http://127.0.0.1:9115/probe?module=http_2xx&target=127.0.0.1:8080'
-try curl -s http://127.0.0.1:9090/metrics
+for n in 1 2 3; do try curl -sfk https://192.0.2.10/; try curl -sf http://192.0.2.10/index.php; try curl -sf http://127.0.0.1:8000/; done
+try curl -sf -x http://127.0.0.1:3128 http://mail.example.org/
+try curl -sf http://127.0.0.1:9100/metrics
+try curl -sf 'http://127.0.0.1:9115/probe?module=http_2xx&target=127.0.0.1:8080'
+try curl -sf http://127.0.0.1:9090/metrics
 try apachectl graceful
 try nginx -s reload
 try systemctl reload haproxy squid php8.2-fpm postfix dovecot
@@ -56,13 +58,13 @@ try su - postgres -c 'psql -c "create table t (a int); insert into t values (1);
 try redis-cli set a b
 try redis-cli bgsave
 try redis-cli bgrewriteaof
-printf 'set a 0 0 1\r\nb\r\nquit\r\n' | timeout 5 nc -N 127.0.0.1 11211 > /dev/null
+printf 'set a 0 0 1\r\nb\r\nquit\r\n' | feed nc -N 127.0.0.1 11211
 
 # files, printers, names on the link
 try smbclient -L 127.0.0.1 -N
 try nmcli general
 try snmpget -v2c -c public 127.0.0.1 1.3.6.1.2.1.1.1.0
-printf 'list\nfetch cpu\nquit\n' | timeout 5 nc -N 127.0.0.1 4949 > /dev/null
+printf 'list\nfetch cpu\nquit\n' | feed nc -N 127.0.0.1 4949
 try zabbix_agentd -t agent.ping
 try udisksctl status
 try pkcheck --action-id org.freedesktop.login1.power-off --process $$
@@ -83,7 +85,7 @@ for unit in ssh cron rsyslog postfix dovecot nginx apache2 mariadb postgresql re
     opendkim rspamd spamd amavis chrony smbd nmbd cups avahi-daemon snmpd munin-node nagios-nrpe-server \
     prometheus-node-exporter prometheus-blackbox-exporter prometheus zabbix-agent openvpn@local memcached NetworkManager \
     fail2ban squid php8.2-fpm atd systemd-logind polkit clamav-daemon udisks2 unattended-upgrades systemd-journald; do
-    try systemctl restart $unit; systemctl -q is-failed $unit && echo "$unit failed"
+    try systemctl restart $unit; systemctl -q is-failed $unit && failed "$unit: it runs no more"
 done
 
 # an hour and a night: each timer's service, each of cron's directories
@@ -98,8 +100,11 @@ try journalctl --vacuum-time=10d
 
 # until cron has run what it runs each minute, twice
 for n in $(seq 130); do
-    [ "$(journalctl -q -t CRON --since "@$START" | grep -c '(alice) CMD')" -ge 2 ] && break
+    runs=$(journalctl -q -t CRON --since "@$START" | grep -c '(alice) CMD')
+    [ "$runs" -ge 2 ] && break
     sleep 1
 done
+[ "$runs" -ge 2 ] || failed "cron: $runs jobs of alice"
 for n in 1 2 3; do mailq | grep -q empty && break; sleep 2; done
 journalctl --sync
+echo "the hour is over"
