@@ -2,7 +2,8 @@
 
 An sshd log, whose lines are alike, as most of what a digest tells; what daemons on a real Debian logged in an hour,
 again and again; and lines that the server rules of the installed logcheck-database match, with words made up at random,
-of which each is a kind by itself: no log is like that. Beside them drain3, the template miner that one would take, where it is installed (`pip install drain3`), on the same lines.
+of which each is a kind by itself: no log is like that. Beside them drain3, the template miner that one would take,
+where it is installed (`pip install drain3`), on the same lines.
 """
 
 from __future__ import annotations
