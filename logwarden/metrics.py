@@ -7,7 +7,7 @@ neither listens for it nor carries the library. Fails: never; what a status lack
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from .health import undelivered
 
 Status = Mapping[str, Any]
+Family = TypeVar("Family", CounterMetricFamily, GaugeMetricFamily)
 
 
 def exposition(status: Status | None, now: float) -> bytes:
@@ -40,6 +41,13 @@ class _Scrape(Collector):
             yield from _counted(self._status)
 
 
+def _filled(family: Family, values: Mapping[str, float]) -> Family:
+    """`family`, which has one label, with these values of it."""
+    for label, value in values.items():
+        family.add_metric((label,), value)
+    return family
+
+
 def _lines(status: Status) -> Iterator[Metric]:
     lines = CounterMetricFamily("logwarden_lines", "Lines read, by what became of them", labels=("source", "verdict"))
     for source, counts in status["sources"].items():
@@ -50,13 +58,9 @@ def _lines(status: Status) -> Iterator[Metric]:
 
 def _sources(status: Status) -> Iterator[Metric]:
     lag = GaugeMetricFamily("logwarden_lag_seconds", "From a line's arrival to its verdict", labels=("source",))
-    for source, seconds in status["lag"].items():
-        lag.add_metric((source,), seconds)
-    yield lag
+    yield _filled(lag, status["lag"])
     unread = GaugeMetricFamily("logwarden_unread_seconds", "For how long a source has been behind", labels=("source",))
-    for source, behind in status["unread"].items():
-        unread.add_metric((source,), behind["seconds"])
-    yield unread
+    yield _filled(unread, {source: behind["seconds"] for source, behind in status["unread"].items()})
 
 
 def _counted(status: Status) -> Iterator[Metric]:
@@ -71,21 +75,15 @@ def _counted(status: Status) -> Iterator[Metric]:
     yield CounterMetricFamily("logwarden_bans_made", "Bans made by attack rules since the start", status["bans_made"])
     yield GaugeMetricFamily("logwarden_dropped_packets", "Packets that the bans in force dropped", status["dropped"])
     attacks = CounterMetricFamily("logwarden_attack_lines", "Lines by attack rule", labels=("rule",))
-    for rule, lines in status["attacks"].items():
-        attacks.add_metric((rule,), lines)
-    yield attacks
+    yield _filled(attacks, status["attacks"])
     slow = CounterMetricFamily("logwarden_rule_seconds", "What the slowest rules have taken", labels=("rule",))
-    for rule, seconds in status["slow"].items():
-        slow.add_metric((rule,), seconds)
-    yield slow
+    yield _filled(slow, status["slow"])
 
 
 def _plain(status: Status, now: float) -> Iterator[Metric]:
     waiting, oldest = undelivered(status, now)
     rules = GaugeMetricFamily("logwarden_rules", "Rules in force", labels=("kind",))
-    for kind, count in status["rules"].items():
-        rules.add_metric((kind,), count)
-    yield rules
+    yield _filled(rules, status["rules"])
     bans = GaugeMetricFamily("logwarden_bans", "Bans in force", labels=("mode", "backend"))
     bans.add_metric((status["mode"], status["backend"]), status["bans"])
     yield bans

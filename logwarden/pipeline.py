@@ -220,19 +220,20 @@ class Pipeline:
 
     def lag(self) -> dict[str, float]:
         """By source, the seconds that its last line had been written when it was judged; not where it has no time."""
-        seconds = {}
-        for source, (line, program, judged) in self.latest.items():
-            written = header.parse(line, program, judged).time
-            if written is not None:
-                seconds[source] = max(0.0, judged - written)
-        return seconds
+        return {source: max(0.0, judged - written) for source, written, judged in self._written(self.latest)}
 
     def observe(self, sources: Iterable[str], now: float) -> None:
         """What was judged last of these sources is in force, `now`: how long has that taken since it was written?"""
-        for line, program, judged in (self.latest[source] for source in set(sources) if source in self.latest):
+        for _, written, _ in self._written({source for source in sources if source in self.latest}):
+            self.latency.observe(now - written)
+
+    def _written(self, sources: Iterable[str]) -> Iterator[tuple[str, float, float]]:
+        """When the last line of each had been written, where it says so, and when it was judged."""
+        for source in sources:
+            line, program, judged = self.latest[source]
             written = header.parse(line, program, judged).time
             if written is not None:
-                self.latency.observe(now - written)
+                yield source, written, judged
 
     def landed(self, tracker: Tracker) -> None:
         """The sources go back to the committed cursors, and `tracker` knows what is committed: nothing counts twice."""
